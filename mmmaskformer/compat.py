@@ -1,0 +1,219 @@
+"""What the stock OpenMMLab stack needs on today's torch; does nothing where nothing is needed.
+
+* `mmcv._ext`: mmdet and mmseg import mmcv's compiled ops everywhere. Without the full mmcv a
+  placeholder lets them import; calling an op raises an error that names it.
+* Checkpoints: torch >= 2.6 refuses mmengine's own. They are read with an unpickler that admits
+  tensors, numpy arrays, plain containers and mmengine's log history, and nothing else.
+* Distributed runs on CPU: gloo, before mmengine's launcher asks for CUDA.
+"""
+
+from __future__ import annotations
+
+import importlib.machinery
+import importlib.metadata
+import importlib.util
+import os
+import pickle
+import re
+import sys
+import types
+
+from .dependencies import ANY_OF, MMCV, REQUIRED
+
+
+def check_dependencies() -> None:
+    """Raise one ImportError with the command that mends every missing or unfit dependency."""
+    from packaging.version import Version
+
+    problems, command = [], []
+    for name, bounds in {**REQUIRED, "mmcv": MMCV}.items():
+        options = (name, *ANY_OF.get(name, ()))
+        found = [v for v in map(_installed_version, options) if v is not None]
+        if any(Version(v.split("+")[0]) in _specifier(bounds) for v in found):
+            continue
+        have = f"found {', '.join(found)}" if found else "not installed"
+        problems.append(f"{name}{bounds} ({have})")
+        command.append(f"'{ANY_OF[name][0] if name == 'mmcv' else name}{bounds}'")
+    if problems:
+        raise ImportError(
+            f"mmmaskformer needs {'; '.join(problems)}. Run: pip install {' '.join(command)}"
+        )
+
+
+def _specifier(bounds: str):
+    from packaging.specifiers import SpecifierSet
+
+    return SpecifierSet(bounds, prereleases=True)
+
+
+def _installed_version(name: str) -> str | None:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def provide_mmcv_ext() -> None:
+    """Put a placeholder under `mmcv._ext` where mmcv has no compiled ops."""
+    if "mmcv._ext" in sys.modules or importlib.util.find_spec("mmcv._ext") is not None:
+        return
+
+    def missing(name: str):
+        def op(*args, **kwargs):
+            raise RuntimeError(
+                f"the compiled op mmcv.ops '{name}' is not available: mmcv-lite is installed. "
+                "Install the full package: pip uninstall -y mmcv-lite && pip install 'mmcv"
+                f"{MMCV}' (see https://mmcv.readthedocs.io for prebuilt wheels)"
+            )
+
+        return op
+
+    placeholder = types.ModuleType("mmcv._ext", "Placeholder for mmcv's compiled ops.")
+
+    def lookup(name: str):
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return missing(name)
+
+    placeholder.__getattr__ = lookup
+    # A spec without a loader: mmengine's mmcv_full_available() then says no.
+    placeholder.__spec__ = importlib.machinery.ModuleSpec("mmcv._ext", None)
+    sys.modules["mmcv._ext"] = placeholder
+
+
+_ADMITTED = re.compile(
+    r"collections (OrderedDict|defaultdict|deque)"
+    r"|(builtins|__builtin__) (set|frozenset|slice|complex|int|float|bool|str|bytes|bytearray"
+    r"|list|dict|tuple|range|object)"
+    r"|_codecs encode"
+    r"|copyreg _reconstructor|copy_reg _reconstructor"
+    r"|torch ([A-Z][A-Za-z0-9]*Storage|Size|device|Tensor|Generator"
+    r"|u?int\d+|float\d+\w*|bfloat16|complex\d+|bool|qu?int\d+)"
+    r"|torch\._utils _rebuild_(tensor|tensor_v2|tensor_v3|parameter|parameter_with_state)"
+    r"|torch\.nn\.parameter Parameter"
+    r"|torch\.storage (TypedStorage|UntypedStorage)"
+    r"|torch\.serialization _get_layout"
+    r"|numpy (ndarray|dtype|bool_?|str_|bytes_|u?int\d+|float\d+|complex\d+)"
+    r"|numpy\.(core|_core)\.multiarray (scalar|_reconstruct)"
+    r"|numpy\.(core|_core)\.numeric _frombuffer"
+    r"|numpy\.dtypes [A-Za-z0-9]+DType"
+    r"|mmengine\.logging\.history_buffer HistoryBuffer(\.(min|max|mean|current))?"
+)
+
+
+class _Unpickler(pickle.Unpickler):
+    """Admits what checkpoints of torch and mmengine hold; refuses everything else by name."""
+
+    def find_class(self, module: str, name: str):
+        if name == "getattr" and module in ("builtins", "__builtin__"):
+            return _history_buffer_method
+        if not _ADMITTED.fullmatch(f"{module} {name}"):
+            raise pickle.UnpicklingError(f"it asks for '{module}.{name}'")
+        return super().find_class(module, name)
+
+
+def _history_buffer_method(owner, name):
+    from mmengine.logging.history_buffer import HistoryBuffer
+
+    if owner is HistoryBuffer and name in ("min", "max", "mean", "current"):
+        return getattr(owner, name)
+    raise pickle.UnpicklingError(f"it asks for 'getattr({owner!r}, {name!r})'")
+
+
+def load_checkpoint_file(filename: str, map_location=None):
+    """`torch.load` for checkpoints of torch, mmengine and the model zoos, without running code.
+
+    Raises:
+        FileNotFoundError: no such file.
+        RuntimeError: the file is damaged, or holds objects that could run code.
+    """
+    import torch
+
+    path = os.path.expanduser(filename)
+    if not os.path.isfile(path):
+        raise FileNotFoundError(f"checkpoint {filename} can not be found")
+    pickle_module = types.ModuleType("mmmaskformer_pickle")
+    pickle_module.Unpickler = _Unpickler
+    pickle_module.load = lambda file, **kwargs: _Unpickler(file, **kwargs).load()
+    try:
+        return torch.load(
+            path, map_location=map_location, pickle_module=pickle_module, weights_only=False
+        )
+    except pickle.UnpicklingError as error:
+        raise RuntimeError(
+            f"checkpoint {filename} is refused: {error}, which is neither a tensor nor plain "
+            "data and could run code. If you trust its source, load it with "
+            "torch.load(weights_only=False) and save its 'state_dict' alone"
+        ) from error
+    except Exception as error:
+        raise RuntimeError(
+            f"checkpoint {filename} can not be read ({type(error).__name__}: {error}); it is "
+            "damaged, incomplete, or no torch checkpoint"
+        ) from error
+
+
+def use_safe_checkpoint_loading() -> None:
+    """Make mmengine read local and downloaded checkpoints with `load_checkpoint_file`."""
+    from mmengine.dist import master_only
+    from mmengine.runner import checkpoint
+
+    def load_from_local(filename, map_location=None):
+        return load_checkpoint_file(filename, map_location)
+
+    def load_from_http(filename, map_location=None, model_dir=None, progress=True):
+        import torch
+
+        folder = model_dir or os.path.join(torch.hub.get_dir(), "checkpoints")
+        path = os.path.join(folder, os.path.basename(filename.split("?")[0]))
+
+        @master_only
+        def download():
+            os.makedirs(folder, exist_ok=True)
+            if not os.path.isfile(path):
+                torch.hub.download_url_to_file(filename, path, progress=progress)
+
+        download()
+        if torch.distributed.is_available() and torch.distributed.is_initialized():
+            torch.distributed.barrier()
+        return load_checkpoint_file(path, map_location)
+
+    loaders = {"": load_from_local, ("http://", "https://"): load_from_http}
+    for prefixes, loader in loaders.items():
+        checkpoint.CheckpointLoader.register_scheme(prefixes, loader, force=True)
+    # mmengine's other schemes ("open-mmlab://") call this by name.
+    checkpoint.load_from_http = load_from_http
+
+
+def prepare_cpu_distributed(cfg) -> None:
+    """Let a launched run work without a GPU: gloo instead of nccl, no device ids.
+
+    mmengine's own initialisation calls `torch.cuda.set_device`, so the group is made before the
+    runner is built.
+    """
+    import torch
+    from torch import distributed
+
+    if cfg.launcher == "none" or torch.cuda.is_available():
+        return
+    cfg.merge_from_dict({"env_cfg.dist_cfg.backend": "gloo"})
+    cfg.model_wrapper_cfg = dict(
+        type="MMDistributedDataParallel",
+        device_ids=None,
+        broadcast_buffers=False,
+        find_unused_parameters=cfg.get("find_unused_parameters", False),
+    )
+    if cfg.launcher == "slurm":
+        os.environ.setdefault("MASTER_ADDR", os.environ.get("SLURM_LAUNCH_NODE_IPADDR", "127.0.0.1"))
+        os.environ.setdefault("MASTER_PORT", "29500")
+        os.environ["RANK"] = os.environ["SLURM_PROCID"]
+        os.environ["LOCAL_RANK"] = os.environ["SLURM_LOCALID"]
+        os.environ["WORLD_SIZE"] = os.environ["SLURM_NTASKS"]
+    if not distributed.is_initialized():
+        distributed.init_process_group("gloo")
+
+
+def apply() -> None:
+    """Check the dependencies and mend the stack; idempotent."""
+    check_dependencies()
+    provide_mmcv_ext()
+    use_safe_checkpoint_loading()

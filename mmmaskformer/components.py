@@ -1,0 +1,23 @@
+"""Every model part that a config may name, registered: importing this module is enough."""
+
+from . import core
+from .registry import MODELS, TASK_UTILS
+from .seg import data_preprocessor, maskformer_head, segmentor, tta  # noqa: F401
+
+for _part in (
+    core.FPNPixelDecoder,
+    core.TransformerDecoder,
+    core.ClassLoss,
+    core.FocalLoss,
+    core.DiceLoss,
+):
+    MODELS.register_module(module=_part)
+
+for _part in (
+    core.HungarianAssigner,
+    core.ClassificationCost,
+    core.FocalCost,
+    core.DiceCost,
+    core.SemanticFusion,
+):
+    TASK_UTILS.register_module(module=_part)

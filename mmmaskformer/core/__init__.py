@@ -1,0 +1,38 @@
+"""MaskFormer without a framework: torch and scipy only. See `structures` for the letters."""
+
+from .criterion import MaskFormerCriterion
+from .fusion import SemanticFusion
+from .losses import ClassLoss, DiceLoss, FocalLoss, chunked_mask_loss
+from .matcher import (
+    ClassificationCost,
+    DiceCost,
+    FocalCost,
+    HungarianAssigner,
+    NonFiniteCostError,
+)
+from .pixel_decoder import FPNPixelDecoder
+from .predictor import MaskFormerPredictor
+from .structures import NO_SEGMENT, FactoredOutput, SegmentTargets
+from .targets import segments_from_semantic
+from .transformer import TransformerDecoder
+
+__all__ = [
+    "NO_SEGMENT",
+    "ClassLoss",
+    "ClassificationCost",
+    "DiceCost",
+    "DiceLoss",
+    "FPNPixelDecoder",
+    "FactoredOutput",
+    "FocalCost",
+    "FocalLoss",
+    "HungarianAssigner",
+    "MaskFormerCriterion",
+    "MaskFormerPredictor",
+    "NonFiniteCostError",
+    "SegmentTargets",
+    "SemanticFusion",
+    "TransformerDecoder",
+    "chunked_mask_loss",
+    "segments_from_semantic",
+]

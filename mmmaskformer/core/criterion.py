@@ -1,0 +1,107 @@
+"""Match, weigh, repeat for every decoder layer (paper, Section 3.3, eq. 1)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn, distributed
+
+from .losses import ClassLoss, DiceLoss, FocalLoss, chunked_mask_loss
+from .matcher import HungarianAssigner, Matches
+from .structures import FactoredOutput, SegmentTargets
+
+
+class MaskFormerCriterion(nn.Module):
+    """Weighted losses of a batch, every decoder layer matched on its own.
+
+    Mask losses are summed over the matched masks and divided by the mean number of ground-truth
+    segments per process, at least 1, the same for all layers.
+    """
+
+    def __init__(
+        self,
+        assigner: HungarianAssigner | None = None,
+        *,
+        loss_cls: nn.Module | None = None,
+        loss_mask: nn.Module | None = None,
+        loss_dice: nn.Module | None = None,
+    ) -> None:
+        super().__init__()
+        self.assigner = assigner or HungarianAssigner()
+        self.loss_cls = loss_cls or ClassLoss()
+        self.loss_mask = loss_mask or FocalLoss()
+        self.loss_dice = loss_dice or DiceLoss()
+
+    def forward(
+        self, output: FactoredOutput, targets: Sequence[SegmentTargets]
+    ) -> dict[str, Tensor]:
+        """Losses under mmdet's names: `loss_cls`, `loss_mask`, `loss_dice` for the last layer,
+        the same behind `d0.`, `d1.`, ... for the layers before it."""
+        with torch.autocast(output.pixel_embed.device.type, enabled=False):
+            matches = self.assigner(output, targets)
+            per_layer = {"loss_cls": self.class_losses(output, targets, matches)}
+            per_layer.update(self.mask_losses(output, targets, matches))
+        losses = {}
+        for layer in range(output.num_layers):
+            prefix = "" if layer == output.num_layers - 1 else f"d{layer}."
+            losses.update({prefix + name: values[layer] for name, values in per_layer.items()})
+        return losses
+
+    def class_losses(
+        self, output: FactoredOutput, targets: Sequence[SegmentTargets], matches: Matches
+    ) -> Tensor:
+        """(L,) weighted class losses; unmatched queries should say "no object"."""
+        target = torch.full(
+            output.class_logits.shape[:3],
+            output.num_classes,
+            dtype=torch.int64,
+            device=output.class_logits.device,
+        )
+        labels = torch.cat([t.labels for t in targets])
+        counts = torch.tensor([0] + [t.num_segments for t in targets[:-1]]).cumsum(0)
+        first = counts.to(labels.device, non_blocking=True)[matches.image]
+        target[matches.layer, matches.image, matches.query] = labels[first + matches.segment]
+        return self.loss_cls.loss_weight * torch.stack(
+            [
+                self.loss_cls(logits.flatten(0, 1).float(), classes.flatten())
+                for logits, classes in zip(output.class_logits, target)
+            ]
+        )
+
+    def mask_losses(
+        self, output: FactoredOutput, targets: Sequence[SegmentTargets], matches: Matches
+    ) -> dict[str, Tensor]:
+        """`loss_mask` and `loss_dice`, each (L,) and weighted."""
+        embed = output.mask_embed[matches.layer, matches.image, matches.query].float()
+        logits = torch.cat(
+            [
+                torch.einsum("nd,dhw->nhw", rows, pixels.float())
+                for rows, pixels in zip(embed.split(matches.per_image), output.pixel_embed)
+            ]
+        )
+        values = chunked_mask_loss(
+            logits,
+            torch.stack([t.segment_map for t in targets]),
+            matches.image,
+            matches.segment,
+            (self.loss_mask, self.loss_dice),
+        )
+        normaliser = mean_over_processes(
+            sum(t.num_segments for t in targets), device=logits.device
+        ).clamp(min=1)
+        sums = values.new_zeros((2, output.num_layers)).index_add(1, matches.layer, values)
+        sums = sums / normaliser
+        return {
+            "loss_mask": self.loss_mask.loss_weight * sums[0],
+            "loss_dice": self.loss_dice.loss_weight * sums[1],
+        }
+
+
+def mean_over_processes(count: int, device: torch.device) -> Tensor:
+    """Mean of `count` over the processes of the default group, as a scalar tensor."""
+    total = torch.tensor(float(count), device=device)
+    if distributed.is_available() and distributed.is_initialized():
+        distributed.all_reduce(total)
+        total /= distributed.get_world_size()
+    return total

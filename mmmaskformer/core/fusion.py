@@ -1,0 +1,146 @@
+"""Inference from factored outputs (paper, Section 3.4), in bands of rows.
+
+A score map of C classes at full size is formed a few rows at a time; a caller who wants labels
+only never sees more of it, and the views of test-time augmentation are summed band by band.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from .structures import FactoredOutput
+
+BAND_ELEMENTS = 1 << 24
+"""Elements of score map per band (64 MB in float32)."""
+
+
+@dataclass(frozen=True)
+class View:
+    """One network input of an image, and what the network made of it, still factored.
+
+    Attributes:
+        class_prob: (Q, C), softmax over C + 1 classes with "no object" dropped.
+        mask_logits: (Q, h, w).
+        input_size: H, W of the network's input, padding included.
+        content_size: H, W of the image in it, at the top left.
+        flip: whether the image was mirrored left to right.
+    """
+
+    class_prob: Tensor
+    mask_logits: Tensor
+    input_size: tuple[int, int]
+    content_size: tuple[int, int]
+    flip: bool = False
+
+    @classmethod
+    def of(
+        cls,
+        output: FactoredOutput,
+        image: int,
+        input_size: Sequence[int],
+        content_size: Sequence[int] | None = None,
+        flip: bool = False,
+    ) -> View:
+        """The view of one image of a batch, from the last decoder layer; in float32."""
+        class_prob = output.class_logits[-1, image].float().softmax(-1)[:, :-1]
+        mask_logits = output.image(image).mask_logits()[0].float()
+        size = tuple(int(s) for s in input_size)
+        content = tuple(int(s) for s in (content_size or input_size))
+        return cls(class_prob, mask_logits, size, content, flip)
+
+
+def resize_rows(
+    maps: Tensor, first_row: int, height: int, size: Sequence[int], rows: slice
+) -> Tensor:
+    """Rows of a bilinear resize (half-pixel centres), from a slab of the source.
+
+    Args:
+        maps: (N, slab, w), rows `first_row`... of a source of `height` rows.
+        size: H, W of the whole result.
+        rows: the rows of the result to return.
+
+    Returns:
+        (N, len(rows), W).
+    """
+    if height != size[0]:
+        top, bottom, weight = _source_rows(height, size[0], rows, maps.device)
+        maps = torch.lerp(
+            maps[:, top - first_row], maps[:, bottom - first_row], weight[:, None].to(maps.dtype)
+        )
+    else:
+        maps = maps[:, rows.start - first_row : rows.stop - first_row]
+    if maps.shape[2] == size[1]:
+        return maps
+    return F.interpolate(
+        maps[:, None], size=(maps.shape[1], size[1]), mode="bilinear", align_corners=False
+    )[:, 0]
+
+
+def _source_rows(
+    height: int, out_height: int, rows: slice, device: torch.device
+) -> tuple[Tensor, Tensor, Tensor]:
+    """For each result row the two source rows and the weight of the second."""
+    index = torch.arange(rows.start, rows.stop, device=device, dtype=torch.float32)
+    source = ((index + 0.5) * (height / out_height) - 0.5).clamp(min=0)
+    top = source.long().clamp(max=height - 1)
+    return top, (top + 1).clamp(max=height - 1), source - top
+
+
+def source_span(height: int, out_height: int, rows: slice) -> slice:
+    """The source rows that `rows` of a bilinear resize read."""
+    ends = [slice(rows.start, rows.start + 1), slice(rows.stop - 1, rows.stop)]
+    if height == out_height:
+        return rows
+    top, _, _ = _source_rows(height, out_height, ends[0], torch.device("cpu"))
+    _, bottom, _ = _source_rows(height, out_height, ends[1], torch.device("cpu"))
+    return slice(int(top), int(bottom) + 1)
+
+
+class SemanticFusion:
+    """Semantic inference: per pixel, class probability times mask probability, summed over
+    queries. The results are scores, not probabilities.
+
+    Mask logits are upsampled to the network's input size, the scores formed there, cut to the
+    image and resized to the output size; several views are averaged at the output size.
+    """
+
+    def scores(self, views: Sequence[View], size: Sequence[int]) -> Tensor:
+        """Score maps (C, H, W) float32 at `size` = (H, W)."""
+        return torch.cat([band for _, band in self.bands(views, size)], dim=1)
+
+    def labels(self, views: Sequence[View], size: Sequence[int]) -> Tensor:
+        """Class of each pixel, (H, W) int64; memory does not depend on C or the views."""
+        return torch.cat([band.argmax(0) for _, band in self.bands(views, size)])
+
+    def bands(self, views: Sequence[View], size: Sequence[int]) -> Iterator[tuple[slice, Tensor]]:
+        """Bands of rows and their scores (C, rows, W), top to bottom."""
+        if not views:
+            raise ValueError("fusion needs at least one view")
+        height, width = size
+        step = max(1, BAND_ELEMENTS // (views[0].class_prob.shape[1] * width))
+        for start in range(0, height, step):
+            rows = slice(start, min(start + step, height))
+            total = self._band(views[0], size, rows)
+            for view in views[1:]:
+                total += self._band(view, size, rows)
+            yield rows, total / len(views) if len(views) > 1 else total
+
+    def _band(self, view: View, size: Sequence[int], rows: slice) -> Tensor:
+        input_height = view.input_size[0]
+        content_height, content_width = view.content_size
+        content = source_span(content_height, size[0], rows)
+        grid_height = view.mask_logits.shape[1]
+        grid = source_span(grid_height, input_height, content)
+        logits = resize_rows(
+            view.mask_logits[:, grid], grid.start, grid_height, view.input_size, content
+        )
+        prob = logits[..., :content_width].sigmoid()
+        scores = torch.einsum("qc,qhw->chw", view.class_prob, prob)
+        if view.flip:
+            scores = scores.flip(-1)
+        return resize_rows(scores, content.start, content_height, size, rows)

@@ -1,0 +1,188 @@
+"""Bipartite matching of queries and ground-truth segments (paper, Section 3.3).
+
+Segments are disjoint, so one one-hot (P, G) table of the ground truth at stride 4 turns every
+mask cost into matrix products, for all queries of all decoder layers at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from scipy.optimize import linear_sum_assignment
+from torch import Tensor
+from torch.nn import functional as F
+
+from .losses import chunks
+from .structures import FactoredOutput, SegmentTargets
+
+
+class NonFiniteCostError(FloatingPointError):
+    """A matching cost is NaN or infinite: training has diverged, or the input was not finite."""
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """Some queries (R rows: any layers, one image) and what a cost may need of them.
+
+    Attributes:
+        class_prob: (R, C + 1).
+        logits, prob: (R, P) mask logits on the mask grid, and their sigmoid.
+        labels: (G,) ground-truth classes.
+        one_hot: (P, G) float, the ground truth on the mask grid.
+    """
+
+    class_prob: Tensor
+    logits: Tensor
+    prob: Tensor
+    labels: Tensor
+    one_hot: Tensor
+
+
+class ClassificationCost:
+    """Minus the probability of the segment's class."""
+
+    def __init__(self, weight: float = 1.0) -> None:
+        self.weight = weight
+
+    def __call__(self, candidates: Candidates) -> Tensor:
+        return -candidates.class_prob[:, candidates.labels]
+
+
+class FocalCost:
+    """Focal loss of the mask, mean over the mask grid."""
+
+    def __init__(self, weight: float = 20.0, *, alpha: float = 0.25, gamma: float = 2.0) -> None:
+        self.weight = weight
+        self.alpha = alpha
+        self.gamma = gamma
+
+    def __call__(self, candidates: Candidates) -> Tensor:
+        logits, prob = candidates.logits, candidates.prob
+        softplus = F.softplus(logits)
+        negative = (1 - self.alpha) * prob**self.gamma * softplus
+        positive = self.alpha * (1 - prob) ** self.gamma * (softplus - logits)
+        cost = (positive - negative) @ candidates.one_hot + negative.sum(1, keepdim=True)
+        return cost / logits.shape[1]
+
+
+class DiceCost:
+    """Dice loss of the mask on the mask grid."""
+
+    def __init__(self, weight: float = 1.0, *, smooth: float = 1.0) -> None:
+        self.weight = weight
+        self.smooth = smooth
+
+    def __call__(self, candidates: Candidates) -> Tensor:
+        prob, one_hot = candidates.prob, candidates.one_hot
+        overlap = 2 * prob @ one_hot + self.smooth
+        return 1 - overlap / (prob.sum(1, keepdim=True) + one_hot.sum(0) + self.smooth)
+
+
+@dataclass(frozen=True)
+class Matches:
+    """N matched pairs of all decoder layers and images.
+
+    Attributes:
+        layer, image, query, segment: (N,) int64 on the output's device; sorted by image, then
+            layer, then query.
+        per_image: B numbers of pairs, known on the host.
+    """
+
+    layer: Tensor
+    image: Tensor
+    query: Tensor
+    segment: Tensor
+    per_image: tuple[int, ...]
+
+    def __len__(self) -> int:
+        return len(self.layer)
+
+
+class HungarianAssigner:
+    """The cheapest one-to-one matching, for every decoder layer and image on its own.
+
+    Costs of the whole batch are copied to the host once and solved there by scipy.
+
+    Args:
+        match_costs: the costs to add up, each with a `weight`; default: class 1, focal 20,
+            dice 1.
+    """
+
+    def __init__(self, match_costs: Sequence | None = None) -> None:
+        self.match_costs = (
+            list(match_costs)
+            if match_costs is not None
+            else [ClassificationCost(), FocalCost(), DiceCost()]
+        )
+
+    @torch.no_grad()
+    def __call__(self, output: FactoredOutput, targets: Sequence[SegmentTargets]) -> Matches:
+        """Match the queries of every layer with the segments of `targets` (one per image).
+
+        Raises:
+            NonFiniteCostError: names the image, the layer and the cost.
+        """
+        if len(targets) != output.batch_size:
+            raise ValueError(f"{len(targets)} targets for {output.batch_size} images")
+        layers, _, queries = output.class_logits.shape[:3]
+        costs = [self.costs(output, image, target) for image, target in enumerate(targets)]
+        host = torch.cat([cost.flatten() for cost in costs]).cpu().split([c.numel() for c in costs])
+        rows, per_image = [], []
+        for image, target in enumerate(targets):
+            cost = host[image].view(layers, queries, target.num_segments)
+            if not torch.isfinite(cost).all():
+                self._explain_non_finite(output, image, target, cost)
+            for layer in range(layers):
+                query, segment = linear_sum_assignment(cost[layer].numpy())
+                index = torch.empty((4, len(query)), dtype=torch.int64)
+                index[0], index[1] = layer, image
+                index[2], index[3] = torch.from_numpy(query), torch.from_numpy(segment)
+                rows.append(index)
+            per_image.append(layers * len(query))
+        index = torch.cat(rows, 1).to(output.pixel_embed.device, non_blocking=True)
+        return Matches(*index, tuple(per_image))
+
+    def costs(
+        self, output: FactoredOutput, image: int, target: SegmentTargets, match_costs=None
+    ) -> Tensor:
+        """Weighted total cost of one image, (L, Q, G) float32."""
+        match_costs = match_costs or self.match_costs
+        device, grid = output.pixel_embed.device, output.pixel_embed.shape[-2:]
+        layers, _, queries = output.class_logits.shape[:3]
+        cost = torch.zeros((layers * queries, target.num_segments), device=device)
+        if not target.num_segments:
+            return cost.view(layers, queries, 0)
+        with torch.autocast(device.type, enabled=False):
+            one_hot = one_hot_segments(target, grid)
+            class_prob = output.class_logits[:, image].float().softmax(-1).flatten(0, 1)
+            embed = output.mask_embed[:, image].float().flatten(0, 1)
+            pixels = output.pixel_embed[image].float().flatten(1)
+            for rows in chunks(len(embed), pixels.shape[1], device):
+                logits = embed[rows] @ pixels
+                candidates = Candidates(
+                    class_prob[rows], logits, logits.sigmoid(), target.labels, one_hot
+                )
+                for match_cost in match_costs:
+                    cost[rows] += match_cost.weight * match_cost(candidates)
+        return cost.view(layers, queries, -1)
+
+    def _explain_non_finite(self, output, image, target, cost) -> None:
+        layer = int(torch.nonzero(~torch.isfinite(cost))[0, 0])
+        names = [
+            type(match_cost).__name__
+            for match_cost in self.match_costs
+            if not self.costs(output, image, target, [match_cost])[layer].isfinite().all()
+        ]
+        raise NonFiniteCostError(
+            f"{target.name}: non-finite matching cost in decoder layer {layer} "
+            f"({', '.join(names) or 'sum of costs'})"
+        )
+
+
+def one_hot_segments(target: SegmentTargets, grid: Sequence[int]) -> Tensor:
+    """Ground truth on the mask grid by nearest (floor) index, (h * w, G) float32."""
+    reduced = F.interpolate(target.segment_map[None, None].float(), size=tuple(grid), mode="nearest")
+    index = torch.arange(target.num_segments, device=reduced.device)
+    return (reduced.view(-1, 1) == index).float()

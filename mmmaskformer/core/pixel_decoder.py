@@ -1,0 +1,87 @@
+"""Pixel decoders: backbone features to a pixel embedding at stride 4 (paper, Section 4.1)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+def init_conv(conv: nn.Conv2d) -> None:
+    """The "Xavier" fill of Caffe2: uniform by fan-in, zero bias."""
+    nn.init.kaiming_uniform_(conv.weight, a=1)
+    if conv.bias is not None:
+        nn.init.zeros_(conv.bias)
+
+
+class ConvNorm(nn.Module):
+    """Convolution without bias, group norm, and a ReLU if asked for."""
+
+    def __init__(
+        self, in_channels: int, out_channels: int, *, kernel_size: int, groups: int, relu: bool
+    ) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(
+            in_channels, out_channels, kernel_size, padding=kernel_size // 2, bias=False
+        )
+        self.norm = nn.GroupNorm(groups, out_channels)
+        self.relu = relu
+        init_conv(self.conv)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.norm(self.conv(x))
+        return F.relu(x, inplace=True) if self.relu else x
+
+
+class FPNPixelDecoder(nn.Module):
+    """Top-down feature pyramid: nearest upsampling, sum, 3x3 convolution.
+
+    The coarsest level has an output convolution only; every finer one has a 1x1 lateral
+    convolution without activation, too. A last 3x3 convolution gives the pixel embedding.
+
+    Args:
+        in_channels: channels of the backbone's levels, fine to coarse.
+    """
+
+    def __init__(
+        self,
+        in_channels: Sequence[int],
+        *,
+        channels: int = 256,
+        mask_channels: int = 256,
+        norm_groups: int = 32,
+    ) -> None:
+        super().__init__()
+        if len(in_channels) < 2:
+            raise ValueError(f"in_channels needs at least two levels, got {list(in_channels)}")
+        *fine, coarsest = in_channels
+        self.in_channels = tuple(in_channels)
+        self.lateral_convs = nn.ModuleList(
+            ConvNorm(c, channels, kernel_size=1, groups=norm_groups, relu=False) for c in fine
+        )
+        self.output_convs = nn.ModuleList(
+            ConvNorm(c, channels, kernel_size=3, groups=norm_groups, relu=True)
+            for c in [channels] * len(fine) + [coarsest]
+        )
+        self.mask_features = nn.Conv2d(channels, mask_channels, 3, padding=1)
+        init_conv(self.mask_features)
+        self.memory_channels = coarsest
+
+    def forward(self, features: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+        """Backbone features, fine to coarse.
+
+        Returns:
+            pixel embedding (B, D, h, w) on the finest grid, and the features that the
+            transformer decoder attends to (here the coarsest input level).
+        """
+        if len(features) != len(self.in_channels):
+            raise ValueError(
+                f"expected {len(self.in_channels)} feature levels, got {len(features)}"
+            )
+        x = self.output_convs[-1](features[-1])
+        for level in reversed(range(len(self.lateral_convs))):
+            lateral = self.lateral_convs[level](features[level])
+            x = lateral + F.interpolate(x, size=lateral.shape[-2:], mode="nearest")
+            x = self.output_convs[level](x)
+        return self.mask_features(x), features[-1]

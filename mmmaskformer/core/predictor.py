@@ -1,0 +1,91 @@
+"""Queries to class logits and mask embeddings (paper, Section 3.2)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from .pixel_decoder import init_conv
+from .position import SinePositionalEncoding
+from .structures import FactoredOutput
+
+
+class MLP(nn.Module):
+    """Linear layers with ReLU between them."""
+
+    def __init__(self, channels: Sequence[int]) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in zip(channels, channels[1:]))
+
+    def forward(self, x: Tensor) -> Tensor:
+        for layer in self.layers[:-1]:
+            x = F.relu(layer(x))
+        return self.layers[-1](x)
+
+
+class MaskFormerPredictor(nn.Module):
+    """Pixel decoder, transformer decoder and the two heads on its outputs.
+
+    Args:
+        pixel_decoder: maps backbone features to (pixel embedding, memory) and has an attribute
+            `memory_channels`.
+        transformer_decoder: maps (query_pos, memory, memory_pos) to (L, B, Q, channels) and has
+            an attribute `channels`.
+        deep_supervision: whether training sees every layer's output or the last one only.
+        project_memory: whether a 1x1 convolution maps the memory to the decoder's channels;
+            None: only if the numbers of channels differ.
+    """
+
+    def __init__(
+        self,
+        pixel_decoder: nn.Module,
+        transformer_decoder: nn.Module,
+        *,
+        num_classes: int,
+        num_queries: int = 100,
+        mask_channels: int = 256,
+        deep_supervision: bool = True,
+        project_memory: bool | None = None,
+    ) -> None:
+        super().__init__()
+        channels = transformer_decoder.channels
+        if project_memory is None:
+            project_memory = pixel_decoder.memory_channels != channels
+        self.deep_supervision = deep_supervision
+        self.pixel_decoder = pixel_decoder
+        self.transformer_decoder = transformer_decoder
+        self.position = SinePositionalEncoding(channels)
+        self.query_embed = nn.Embedding(num_queries, channels)
+        self.memory_proj = nn.Identity()
+        if project_memory:
+            self.memory_proj = nn.Conv2d(pixel_decoder.memory_channels, channels, 1)
+            init_conv(self.memory_proj)
+        self.class_embed = nn.Linear(channels, num_classes + 1)
+        self.mask_embed = MLP([channels, channels, channels, mask_channels])
+
+    def forward(
+        self, features: Sequence[Tensor], all_layers: bool | None = None
+    ) -> FactoredOutput:
+        """Backbone features (fine to coarse) to factored output.
+
+        Args:
+            all_layers: whether to return every decoder layer or the last one only (L = 1);
+                None: every layer while training with deep supervision.
+        """
+        if all_layers is None:
+            all_layers = self.training and self.deep_supervision
+        pixel_embed, memory = self.pixel_decoder(features)
+        memory = self.memory_proj(memory)
+        position = self.position(memory).to(memory.dtype)
+        query_pos = self.query_embed.weight[None].expand(len(memory), -1, -1)
+        decoded = self.transformer_decoder(
+            query_pos.to(memory.dtype),
+            memory.flatten(2).transpose(1, 2),
+            position.flatten(2).transpose(1, 2),
+        )
+        if not all_layers:
+            decoded = decoded[-1:]
+        return FactoredOutput(self.class_embed(decoded), self.mask_embed(decoded), pixel_embed)

@@ -1,0 +1,58 @@
+"""Semantic label maps to segments: one segment per class present (paper, Section 3.3)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from .structures import NO_SEGMENT, SegmentTargets
+
+
+def segments_from_semantic(
+    labels: Tensor,
+    num_classes: int,
+    ignore_index: int | None = 255,
+    names: Sequence[str] | None = None,
+) -> list[SegmentTargets]:
+    """Turn label maps into segment targets, checking the label range before any indexing.
+
+    The look-ups run where the labels are; only a (B, C + 2) table of which labels occur is
+    copied to the host.
+
+    Args:
+        labels: (B, H, W) integers in [0, C) or `ignore_index`.
+        names: what errors call each image.
+
+    Raises:
+        ValueError: a label outside the range; names the image, the values and the range.
+    """
+    if labels.ndim != 3:
+        raise ValueError(f"labels must be (B, H, W), got {tuple(labels.shape)}")
+    names = names or [f"image {i} of the batch" for i in range(len(labels))]
+    in_range = (labels >= 0) & (labels < num_classes)
+    # Code C is "ignored", C + 1 "bad".
+    codes = torch.where(in_range, labels, num_classes + 1)
+    if ignore_index is not None:
+        codes = torch.where(labels == ignore_index, num_classes, codes)
+    codes = codes.long().flatten(1)
+    occurs = torch.zeros(len(labels), num_classes + 2, dtype=torch.bool, device=labels.device)
+    occurs = occurs.scatter_(1, codes, True).cpu()
+    for image in torch.nonzero(occurs[:, num_classes + 1]).flatten().tolist():
+        bad = labels[image][(codes[image] == num_classes + 1).view_as(labels[image])]
+        raise ValueError(
+            f"{names[image]}: label values {bad.unique().tolist()} are outside the allowed range "
+            f"[0, {num_classes - 1}] (ignored: {ignore_index}); check num_classes, "
+            "reduce_zero_label and ignore_index"
+        )
+
+    lookup = torch.full((len(labels), num_classes + 2), NO_SEGMENT, dtype=torch.int32)
+    present = [torch.nonzero(row[:num_classes]).flatten() for row in occurs]
+    for image, classes in enumerate(present):
+        lookup[image, classes] = torch.arange(len(classes), dtype=torch.int32)
+    segment_maps = lookup.to(labels.device).gather(1, codes).view_as(labels)
+    return [
+        SegmentTargets(classes.to(labels.device), segment_map, name)
+        for classes, segment_map, name in zip(present, segment_maps, names)
+    ]

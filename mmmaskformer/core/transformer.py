@@ -1,0 +1,109 @@
+"""Transformer decoder in DETR's post-norm form."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+class TransformerDecoderLayer(nn.Module):
+    """Self-attention of the queries, cross-attention to the image, feed-forward; post-norm.
+
+    Position embeddings enter queries and keys only, never values.
+
+    Args:
+        self_attention: False leaves the self-attention and its norm out (Table VIII).
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        num_heads: int,
+        *,
+        feedforward_channels: int,
+        dropout: float,
+        self_attention: bool = True,
+    ) -> None:
+        super().__init__()
+        self.self_attention = self_attention
+        if self_attention:
+            self.self_attn = nn.MultiheadAttention(channels, num_heads, dropout, batch_first=True)
+            self.self_attn_norm = nn.LayerNorm(channels)
+        self.cross_attn = nn.MultiheadAttention(channels, num_heads, dropout, batch_first=True)
+        self.cross_attn_norm = nn.LayerNorm(channels)
+        self.linear1 = nn.Linear(channels, feedforward_channels)
+        self.linear2 = nn.Linear(feedforward_channels, channels)
+        self.ffn_norm = nn.LayerNorm(channels)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, x: Tensor, query_pos: Tensor, memory: Tensor, memory_key: Tensor) -> Tensor:
+        """x and query_pos (B, Q, D); memory and memory_key (= memory + position) (B, hw, D)."""
+        if self.self_attention:
+            query = x + query_pos
+            attended, _ = self.self_attn(query, query, x, need_weights=False)
+            x = self.self_attn_norm(x + self.dropout(attended))
+        attended, _ = self.cross_attn(x + query_pos, memory_key, memory, need_weights=False)
+        x = self.cross_attn_norm(x + self.dropout(attended))
+        hidden = self.dropout(F.relu(self.linear1(x)))
+        return self.ffn_norm(x + self.dropout(self.linear2(hidden)))
+
+
+class TransformerDecoder(nn.Module):
+    """Decoder of the transformer module (paper, Section 3.2), with every layer's output.
+
+    One final norm is shared by the outputs of all layers. Weight matrices are initialised
+    Xavier-uniform.
+
+    Args:
+        num_layers: 1..6 in the paper (Table VIII).
+        self_attention: whether the layers have self-attention (Table VIII).
+    """
+
+    def __init__(
+        self,
+        channels: int = 256,
+        *,
+        num_layers: int = 6,
+        num_heads: int = 8,
+        feedforward_channels: int = 2048,
+        dropout: float = 0.1,
+        self_attention: bool = True,
+    ) -> None:
+        super().__init__()
+        if num_layers < 1:
+            raise ValueError(f"num_layers must be at least 1, got {num_layers}")
+        self.channels = channels
+        self.layers = nn.ModuleList(
+            TransformerDecoderLayer(
+                channels,
+                num_heads,
+                feedforward_channels=feedforward_channels,
+                dropout=dropout,
+                self_attention=self_attention,
+            )
+            for _ in range(num_layers)
+        )
+        self.norm = nn.LayerNorm(channels)
+        for parameter in self.parameters():
+            if parameter.ndim > 1:
+                nn.init.xavier_uniform_(parameter)
+
+    def forward(self, query_pos: Tensor, memory: Tensor, memory_pos: Tensor) -> Tensor:
+        """Decode from zero targets.
+
+        Args:
+            query_pos: (B, Q, D) query embeddings.
+            memory: (B, hw, D) image features.
+            memory_pos: (1, hw, D) their positional encoding.
+
+        Returns:
+            (L, B, Q, D), normed output of every layer.
+        """
+        x = torch.zeros_like(query_pos)
+        memory_key = memory + memory_pos
+        outputs = []
+        for layer in self.layers:
+            x = layer(x, query_pos, memory, memory_key)
+            outputs.append(self.norm(x))
+        return torch.stack(outputs)

@@ -1,0 +1,99 @@
+"""Loading of images and label maps; a file that can not be used is named in the error."""
+
+from __future__ import annotations
+
+import mmcv
+import numpy as np
+from mmcv.transforms import LoadAnnotations as MMCVLoadAnnotations
+from mmcv.transforms import LoadImageFromFile as MMCVLoadImageFromFile
+from mmengine import fileio
+
+from ..registry import TRANSFORMS
+
+
+@TRANSFORMS.register_module()
+class LoadImageFromFile(MMCVLoadImageFromFile):
+    """mmcv's, decoding with pillow, which refuses truncated files where OpenCV paints them grey.
+
+    Grey images and images with an alpha channel become three-channel BGR.
+    """
+
+    def __init__(self, imdecode_backend: str = "pillow", **kwargs) -> None:
+        super().__init__(imdecode_backend=imdecode_backend, **kwargs)
+
+    def transform(self, results: dict) -> dict | None:
+        path = results["img_path"]
+        try:
+            return super().transform(results)
+        except FileNotFoundError:
+            raise
+        except Exception as error:
+            raise ValueError(
+                f"image {path} can not be read ({type(error).__name__}: {error}); it is damaged, "
+                "incomplete or no image"
+            ) from error
+
+
+@TRANSFORMS.register_module()
+class LoadAnnotations(MMCVLoadAnnotations):
+    """Semantic label map of any integer depth, values as in the file.
+
+    With the dataset's `reduce_zero_label`, 0 becomes `ignore_index` and every other class moves
+    down by one.
+    """
+
+    def __init__(self, ignore_index: int = 255, imdecode_backend: str = "pillow", **kwargs) -> None:
+        super().__init__(
+            with_bbox=False,
+            with_label=False,
+            with_seg=True,
+            imdecode_backend=imdecode_backend,
+            **kwargs,
+        )
+        self.ignore_index = ignore_index
+
+    def _load_seg_map(self, results: dict) -> None:
+        path = results["seg_map_path"]
+        labels = self._read(path)
+        shape = results.get("ori_shape")
+        if shape is not None and labels.shape != tuple(shape[:2]):
+            raise ValueError(
+                f"label map {path} is {labels.shape[0]}x{labels.shape[1]} (height x width), but "
+                f"its image {results.get('img_path')} is {shape[0]}x{shape[1]}"
+            )
+        if results.get("reduce_zero_label"):
+            labels = self._reduce_zero_label(labels)
+        if results.get("label_map"):
+            original = labels.copy()
+            for old, new in results["label_map"].items():
+                labels[original == old] = new
+        results["gt_seg_map"] = labels
+        results["seg_fields"].append("gt_seg_map")
+
+    def _read(self, path: str) -> np.ndarray:
+        try:
+            labels = mmcv.imfrombytes(
+                fileio.get(path, backend_args=self.backend_args),
+                flag="unchanged",
+                backend=self.imdecode_backend,
+            )
+            labels = np.asarray(labels)
+        except FileNotFoundError:
+            raise
+        except Exception as error:
+            raise ValueError(
+                f"label map {path} can not be read ({type(error).__name__}: {error}); it is "
+                "damaged, incomplete or no image"
+            ) from error
+        if labels.ndim == 3 and labels.shape[2] == 1:
+            labels = labels[..., 0]
+        if labels.ndim != 2:
+            raise ValueError(
+                f"label map {path} must have one channel of class indices, got shape "
+                f"{labels.shape}"
+            )
+        return labels.astype(np.uint8 if labels.max(initial=0) <= 255 else np.uint16)
+
+    def _reduce_zero_label(self, labels: np.ndarray) -> np.ndarray:
+        ignored = (labels == 0) | (labels == self.ignore_index)
+        return np.where(ignored, self.ignore_index, labels - 1).astype(labels.dtype)

@@ -1,0 +1,68 @@
+"""What `tools/train.py` and `tools/test.py` share: arguments, config, runner."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import inspect
+import os
+from pathlib import Path
+
+import torch
+from mmengine.config import Config, DictAction
+from mmengine.model import revert_sync_batchnorm
+from mmengine.runner import Runner
+
+from .compat import prepare_cpu_distributed
+
+
+def add_common_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of mmseg's tools that training and testing share."""
+    parser.add_argument("--work-dir", help="folder for logs, checkpoints and results")
+    parser.add_argument(
+        "--cfg-options",
+        nargs="+",
+        action=DictAction,
+        help="override settings of the config, as key=value or a.b.c=value; lists as "
+        'key="[a,b]" or key=a,b, without white space',
+    )
+    parser.add_argument(
+        "--launcher", choices=["none", "pytorch", "slurm", "mpi"], default="none", help="launcher"
+    )
+    parser.add_argument("--local_rank", "--local-rank", type=int, default=0)
+
+
+def load_config(args: argparse.Namespace) -> Config:
+    """The config with `--cfg-options`, launcher and work_dir applied.
+
+    Raises:
+        FileNotFoundError, ValueError: no such config; an option for a key nothing reads.
+    """
+    if not Path(args.config).is_file():
+        raise FileNotFoundError(f"config {args.config} does not exist")
+    os.environ.setdefault("LOCAL_RANK", str(args.local_rank))
+    cfg = Config.fromfile(args.config)
+    options = args.cfg_options or {}
+    known = set(cfg) | set(inspect.signature(Runner.__init__).parameters) | {"find_unused_parameters"}
+    for key in options:
+        top = key.split(".")[0]
+        if top not in known:
+            close = difflib.get_close_matches(top, known, 1)
+            hint = f"; did you mean {close[0]!r}?" if close else ""
+            raise ValueError(f"--cfg-options {key}: {args.config} has no key {top!r}{hint}")
+    cfg.merge_from_dict(options)
+    cfg.launcher = args.launcher
+    if args.work_dir is not None:
+        cfg.work_dir = args.work_dir
+    elif cfg.get("work_dir") is None:
+        cfg.work_dir = str(Path("work_dirs") / Path(args.config).stem)
+    return cfg
+
+
+def build_runner(cfg: Config) -> Runner:
+    """mmengine's runner; without a GPU distributed runs use gloo and SyncBN becomes BN."""
+    prepare_cpu_distributed(cfg)
+    runner = Runner.from_cfg(cfg)
+    if not torch.cuda.is_available():
+        runner.model = revert_sync_batchnorm(runner.model)
+    return runner

@@ -1,0 +1,15 @@
+"""Registries of scope `mmmaskformer`, children of mmengine's.
+
+A config that names `mmmaskformer.X` finds X without custom imports. Keep this module light:
+mmengine hides the error of a failed import of it.
+"""
+
+from mmengine import registry as parents
+from mmengine.registry import Registry
+
+_components = ["mmmaskformer.components"]
+
+MODELS = Registry("model", parent=parents.MODELS, locations=_components)
+TASK_UTILS = Registry("task util", parent=parents.TASK_UTILS, locations=_components)
+DATASETS = Registry("dataset", parent=parents.DATASETS, locations=["mmmaskformer.datasets"])
+TRANSFORMS = Registry("transform", parent=parents.TRANSFORMS, locations=["mmmaskformer.datasets"])

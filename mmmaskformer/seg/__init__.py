@@ -1,0 +1,1 @@
+"""Adapter to MMSegmentation: samples to targets, results back to samples."""

@@ -1,0 +1,39 @@
+"""mmseg's data preprocessor, for test batches of images of different sizes, too."""
+
+from __future__ import annotations
+
+from mmseg.models import SegDataPreProcessor
+from mmseg.utils import stack_batch
+
+from ..registry import MODELS
+
+
+@MODELS.register_module()
+class MaskFormerDataPreProcessor(SegDataPreProcessor):
+    """mmseg's `SegDataPreProcessor`; at test time images are normalised one by one and padded
+    with `pad_val`, right and bottom, to the largest of the batch, rounded up to
+    `test_cfg['size_divisor']`.
+    """
+
+    def forward(self, data: dict, training: bool = False) -> dict:
+        """See `SegDataPreProcessor.forward`; inputs are a list of (3, H, W) or a batch."""
+        if training:
+            return super().forward(data, training)
+        test_cfg, self.test_cfg = self.test_cfg, None
+        try:
+            images = [
+                super(MaskFormerDataPreProcessor, self).forward({"inputs": [image]})["inputs"][0]
+                for image in data["inputs"]
+            ]
+        finally:
+            self.test_cfg = test_cfg
+        padding = dict(test_cfg or {})
+        if not padding.get("size"):
+            padding.setdefault("size_divisor", 1)
+        inputs, pads = stack_batch(
+            images, pad_val=self.pad_val, seg_pad_val=self.seg_pad_val, **padding
+        )
+        data_samples = self.cast_data(data.get("data_samples"))
+        for sample, pad in zip(data_samples or [], pads):
+            sample.set_metainfo(pad)
+        return {"inputs": inputs, "data_samples": data_samples}

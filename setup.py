@@ -1,0 +1,25 @@
+import runpy
+
+from setuptools import find_packages, setup
+
+needs = runpy.run_path("mmmaskformer/dependencies.py")
+with open("README.md", encoding="utf-8") as readme:
+    long_description = readme.read()
+
+setup(
+    name="mmmaskformer",
+    version=runpy.run_path("mmmaskformer/version.py")["__version__"],
+    description="MaskFormer for MMSegmentation and MMDetection",
+    long_description=long_description,
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    packages=find_packages(include=["mmmaskformer", "mmmaskformer.*"]),
+    package_data={"mmmaskformer": ["datasets/tables/*.json"]},
+    python_requires=">=3.9,<3.13",
+    install_requires=[name + bounds for name, bounds in needs["REQUIRED"].items()],
+    extras_require={
+        "lite": ["mmcv-lite" + needs["MMCV"]],
+        "full": ["mmcv" + needs["MMCV"]],
+        "dev": ["pytest>=7", "ruff>=0.6"],
+    },
+)

@@ -1,0 +1,71 @@
+"""Test a model: python tools/test.py CONFIG CHECKPOINT [--aug-test] [--out DIR] [--show-dir DIR]"""
+
+import argparse
+from pathlib import Path
+
+from mmengine.config import Config
+
+from mmmaskformer.launch import add_common_arguments, build_runner, load_config
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description="Test (and evaluate) a segmentor")
+    parser.add_argument("config", help="config file")
+    parser.add_argument("checkpoint", help="checkpoint file or URL")
+    parser.add_argument("--out", help="folder for predicted label maps (png)")
+    parser.add_argument("--show", action="store_true", help="show predictions in a window")
+    parser.add_argument("--show-dir", help="folder for painted predictions")
+    parser.add_argument("--wait-time", type=float, default=2, help="seconds to show each one")
+    parser.add_argument(
+        "--aug-test",
+        "--tta",
+        dest="tta",
+        action="store_true",
+        help="test-time augmentation: the sizes and flips of the config's tta_pipeline",
+    )
+    add_common_arguments(parser)
+    return parser.parse_args()
+
+
+def show_predictions(cfg: Config, args: argparse.Namespace) -> None:
+    hook = cfg.default_hooks.visualization
+    hook.update(draw=True, interval=1, show=args.show, wait_time=args.wait_time)
+    if args.show_dir:
+        cfg.visualizer.save_dir = args.show_dir
+
+
+def write_label_maps(cfg: Config, folder: str) -> None:
+    evaluators = cfg.test_evaluator
+    for evaluator in evaluators if isinstance(evaluators, list) else [evaluators]:
+        if evaluator.type.split(".")[-1] == "IoUMetric":
+            evaluator.output_dir = folder
+
+
+def use_tta(cfg: Config) -> None:
+    missing = [key for key in ("tta_pipeline", "tta_model") if cfg.get(key) is None]
+    if missing:
+        raise ValueError(f"--aug-test needs {' and '.join(missing)} in {cfg.filename}")
+    cfg.test_dataloader.dataset.pipeline = cfg.tta_pipeline
+    cfg.model = dict(cfg.tta_model, module=cfg.model)
+
+
+def main() -> None:
+    args = parse_args()
+    cfg = load_config(args)
+    if "://" not in args.checkpoint and not Path(args.checkpoint).is_file():
+        raise FileNotFoundError(f"checkpoint {args.checkpoint} does not exist")
+    cfg.load_from = args.checkpoint
+    if args.show or args.show_dir:
+        show_predictions(cfg, args)
+    if args.out:
+        write_label_maps(cfg, args.out)
+    if cfg.model.type == "mmmaskformer.MaskFormer":
+        # Metrics and pictures need labels only.
+        cfg.model.test_cfg.setdefault("labels_only", True)
+    if args.tta:
+        use_tta(cfg)
+    build_runner(cfg).test()
+
+
+if __name__ == "__main__":
+    main()
