@@ -1,5 +1,7 @@
 _base_ = [
-    './_base_/runtime.py', './_base_/models/maskformer_r18_scratch.py',
-    './_base_/datasets/camvid.py', './_base_/schedules/scratch_300.py'
+    "./_base_/runtime.py",
+    "./_base_/models/maskformer_r18_scratch.py",
+    "./_base_/datasets/camvid.py",
+    "./_base_/schedules/scratch_300.py",
 ]
 model = dict(decode_head=dict(num_classes=11))

@@ -1,2 +1,2 @@
-_base_ = ['./maskformer_r18_camvid.py']
+_base_ = ["./maskformer_r18_camvid.py"]
 model = dict(backbone=dict(depth=50), decode_head=dict(in_channels=[256, 512, 1024, 2048]))

@@ -1,4 +1,6 @@
 _base_ = [
-    './_base_/models/maskformer_swin-l.py', './_base_/datasets/ade20k_640.py',
-    './_base_/schedules/swin_160k.py', './_base_/runtime.py'
+    "./_base_/models/maskformer_swin-l.py",
+    "./_base_/datasets/ade20k_640.py",
+    "./_base_/schedules/swin_160k.py",
+    "./_base_/runtime.py",
 ]

@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+import atexit
 import importlib.machinery
 import importlib.metadata
 import importlib.util
@@ -203,13 +204,17 @@ def prepare_cpu_distributed(cfg) -> None:
         find_unused_parameters=cfg.get("find_unused_parameters", False),
     )
     if cfg.launcher == "slurm":
-        os.environ.setdefault("MASTER_ADDR", os.environ.get("SLURM_LAUNCH_NODE_IPADDR", "127.0.0.1"))
+        os.environ.setdefault(
+            "MASTER_ADDR", os.environ.get("SLURM_LAUNCH_NODE_IPADDR", "127.0.0.1")
+        )
         os.environ.setdefault("MASTER_PORT", "29500")
         os.environ["RANK"] = os.environ["SLURM_PROCID"]
         os.environ["LOCAL_RANK"] = os.environ["SLURM_LOCALID"]
         os.environ["WORLD_SIZE"] = os.environ["SLURM_NTASKS"]
     if not distributed.is_initialized():
         distributed.init_process_group("gloo")
+        # A process that leaves with gloo's threads alive is aborted.
+        atexit.register(distributed.destroy_process_group)
 
 
 def apply() -> None:

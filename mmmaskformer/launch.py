@@ -43,7 +43,9 @@ def load_config(args: argparse.Namespace) -> Config:
     os.environ.setdefault("LOCAL_RANK", str(args.local_rank))
     cfg = Config.fromfile(args.config)
     options = args.cfg_options or {}
-    known = set(cfg) | set(inspect.signature(Runner.__init__).parameters) | {"find_unused_parameters"}
+    known = (
+        set(cfg) | set(inspect.signature(Runner.__init__).parameters) | {"find_unused_parameters"}
+    )
     for key in options:
         top = key.split(".")[0]
         if top not in known:

@@ -2,6 +2,8 @@
 
 import argparse
 
+import torch
+
 from mmmaskformer.launch import add_common_arguments, build_runner, load_config
 
 
@@ -23,6 +25,8 @@ def main() -> None:
     args = parse_args()
     cfg = load_config(args)
     if args.amp:
+        if not torch.cuda.is_available():
+            raise ValueError("--amp needs a GPU: mmengine's AmpOptimWrapper does not work on CPU")
         cfg.optim_wrapper.type = "AmpOptimWrapper"
         cfg.optim_wrapper.setdefault("loss_scale", "dynamic")
     if args.resume:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor, nn, distributed
+from torch import Tensor, distributed, nn
 
 from .losses import ClassLoss, DiceLoss, FocalLoss, chunked_mask_loss
 from .matcher import HungarianAssigner, Matches

@@ -61,9 +61,10 @@ class FocalCost:
     def __call__(self, candidates: Candidates) -> Tensor:
         logits, prob = candidates.logits, candidates.prob
         softplus = F.softplus(logits)
-        negative = (1 - self.alpha) * prob**self.gamma * softplus
-        positive = self.alpha * (1 - prob) ** self.gamma * (softplus - logits)
-        cost = (positive - negative) @ candidates.one_hot + negative.sum(1, keepdim=True)
+        negative = (prob**self.gamma).mul_(softplus).mul_(1 - self.alpha)
+        positive = (1 - prob).pow_(self.gamma).mul_(softplus.sub_(logits)).mul_(self.alpha)
+        total_negative = negative.sum(1, keepdim=True)
+        cost = positive.sub_(negative) @ candidates.one_hot + total_negative
         return cost / logits.shape[1]
 
 
@@ -76,7 +77,7 @@ class DiceCost:
 
     def __call__(self, candidates: Candidates) -> Tensor:
         prob, one_hot = candidates.prob, candidates.one_hot
-        overlap = 2 * prob @ one_hot + self.smooth
+        overlap = 2 * (prob @ one_hot) + self.smooth
         return 1 - overlap / (prob.sum(1, keepdim=True) + one_hot.sum(0) + self.smooth)
 
 
@@ -183,6 +184,8 @@ class HungarianAssigner:
 
 def one_hot_segments(target: SegmentTargets, grid: Sequence[int]) -> Tensor:
     """Ground truth on the mask grid by nearest (floor) index, (h * w, G) float32."""
-    reduced = F.interpolate(target.segment_map[None, None].float(), size=tuple(grid), mode="nearest")
+    reduced = F.interpolate(
+        target.segment_map[None, None].float(), size=tuple(grid), mode="nearest"
+    )
     index = torch.arange(target.num_segments, device=reduced.device)
     return (reduced.view(-1, 1) == index).float()

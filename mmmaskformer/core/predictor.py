@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -66,9 +65,7 @@ class MaskFormerPredictor(nn.Module):
         self.class_embed = nn.Linear(channels, num_classes + 1)
         self.mask_embed = MLP([channels, channels, channels, mask_channels])
 
-    def forward(
-        self, features: Sequence[Tensor], all_layers: bool | None = None
-    ) -> FactoredOutput:
+    def forward(self, features: Sequence[Tensor], all_layers: bool | None = None) -> FactoredOutput:
         """Backbone features (fine to coarse) to factored output.
 
         Args:

@@ -89,8 +89,7 @@ class LoadAnnotations(MMCVLoadAnnotations):
             labels = labels[..., 0]
         if labels.ndim != 2:
             raise ValueError(
-                f"label map {path} must have one channel of class indices, got shape "
-                f"{labels.shape}"
+                f"label map {path} must have one channel of class indices, got shape {labels.shape}"
             )
         return labels.astype(np.uint8 if labels.max(initial=0) <= 255 else np.uint16)
 

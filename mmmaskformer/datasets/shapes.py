@@ -39,9 +39,7 @@ class ShapesDataset(BaseSegDataset):
 
     def __init__(self, data_root: str = "data/shapes", **kwargs) -> None:
         make_shapes(data_root)
-        super().__init__(
-            data_root=data_root, img_suffix=".png", seg_map_suffix=".png", **kwargs
-        )
+        super().__init__(data_root=data_root, img_suffix=".png", seg_map_suffix=".png", **kwargs)
 
 
 def make_shapes(root: str | Path) -> None:
@@ -93,9 +91,7 @@ def _write_split(root: Path, split: str, count: int) -> None:
         annotations.append({"image_id": index, "file_name": name, "segments_info": segments})
     categories = [
         {"id": i + 1, "name": name, "isthing": int(thing), "color": color}
-        for i, (name, thing, color) in enumerate(
-            zip(CLASSES, META["isthing"], META["palette"])
-        )
+        for i, (name, thing, color) in enumerate(zip(CLASSES, META["isthing"], META["palette"]))
     ]
     panoptic = {"images": images, "annotations": annotations, "categories": categories}
     (root / f"panoptic_{split}.json").write_text(json.dumps(panoptic))

@@ -93,9 +93,9 @@ def test_single_process(shared, name):
 @pytest.mark.parametrize("name", ["two_ranks_3_and_9"])
 def test_normaliser_is_the_mean_over_processes(shared, name, monkeypatch):
     """The other rank is played by a number; real processes are tested with the tools."""
-    ranks = torch.load(shared / "reference/criterion_small.pt", weights_only=True)[
-        "two_processes"
-    ][name]
+    ranks = torch.load(shared / "reference/criterion_small.pt", weights_only=True)["two_processes"][
+        name
+    ]
     counts = [sum(len(t["labels"]) for t in ranks[r]["targets"]) for r in ("rank0", "rank1")]
     monkeypatch.setattr(
         core.criterion, "mean_over_processes", lambda *_, **__: torch.tensor(sum(counts) / 2)

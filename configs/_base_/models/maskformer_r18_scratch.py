@@ -1,6 +1,8 @@
 # Small and without pretrained weights: batch norm has to learn, too.
-_base_ = ['./maskformer_r50.py']
+_base_ = ["./maskformer_r50.py"]
 model = dict(
     backbone=dict(
-        depth=18, norm_cfg=dict(type='BN', requires_grad=True), norm_eval=False, init_cfg=None),
-    decode_head=dict(in_channels=[64, 128, 256, 512], num_queries=50))
+        depth=18, norm_cfg=dict(type="BN", requires_grad=True), norm_eval=False, init_cfg=None
+    ),
+    decode_head=dict(in_channels=[64, 128, 256, 512], num_queries=50),
+)

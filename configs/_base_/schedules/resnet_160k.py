@@ -1,22 +1,23 @@
 optim_wrapper = dict(
-    type='OptimWrapper',
-    optimizer=dict(type='AdamW', lr=1e-4, weight_decay=1e-4),
+    type="OptimWrapper",
+    optimizer=dict(type="AdamW", lr=1e-4, weight_decay=1e-4),
     clip_grad=dict(max_norm=0.01, norm_type=2),
     paramwise_cfg=dict(
         norm_decay_mult=0.0,
-        custom_keys={'backbone': dict(lr_mult=0.1), 'query_embed': dict(decay_mult=0.0)}))
+        custom_keys={"backbone": dict(lr_mult=0.1), "query_embed": dict(decay_mult=0.0)},
+    ),
+)
 # mmengine divides by end - begin - 1; the original by the number of iterations.
-param_scheduler = [
-    dict(type='PolyLR', power=0.9, eta_min=0.0, begin=0, end=160001, by_epoch=False)
-]
-train_cfg = dict(type='IterBasedTrainLoop', max_iters=160000, val_interval=5000)
-val_cfg = dict(type='ValLoop')
-test_cfg = dict(type='TestLoop')
+param_scheduler = [dict(type="PolyLR", power=0.9, eta_min=0.0, begin=0, end=160001, by_epoch=False)]
+train_cfg = dict(type="IterBasedTrainLoop", max_iters=160000, val_interval=5000)
+val_cfg = dict(type="ValLoop")
+test_cfg = dict(type="TestLoop")
 auto_scale_lr = dict(enable=False, base_batch_size=16)
 default_hooks = dict(
-    timer=dict(type='IterTimerHook'),
-    logger=dict(type='LoggerHook', interval=50, log_metric_by_epoch=False),
-    param_scheduler=dict(type='ParamSchedulerHook'),
-    checkpoint=dict(type='CheckpointHook', by_epoch=False, interval=5000, max_keep_ckpts=3),
-    sampler_seed=dict(type='DistSamplerSeedHook'),
-    visualization=dict(type='SegVisualizationHook'))
+    timer=dict(type="IterTimerHook"),
+    logger=dict(type="LoggerHook", interval=50, log_metric_by_epoch=False),
+    param_scheduler=dict(type="ParamSchedulerHook"),
+    checkpoint=dict(type="CheckpointHook", by_epoch=False, interval=5000, max_keep_ckpts=3),
+    sampler_seed=dict(type="DistSamplerSeedHook"),
+    visualization=dict(type="SegVisualizationHook"),
+)

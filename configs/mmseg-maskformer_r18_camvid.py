@@ -1,0 +1,6 @@
+_base_ = [
+    "./_base_/runtime.py",
+    "./_base_/models/mmseg_maskformer_r18_scratch.py",
+    "./_base_/datasets/camvid.py",
+    "./_base_/schedules/scratch_300.py",
+]

@@ -1,0 +1,52 @@
+import pytest
+import torch
+from torch.nn import functional as F
+
+from mmmaskformer.core import SemanticFusion, fusion
+from mmmaskformer.core.fusion import View
+
+
+def make_view(grid=(9, 11), content=(33, 40), flip=False):
+    return View(
+        torch.rand(6, 5), 4 * torch.randn(6, *grid), (4 * grid[0], 4 * grid[1]), content, flip
+    )
+
+
+def scores_at_once(views, size):
+    """The definition, everything at full size."""
+    total = 0
+    for view in views:
+        full = F.interpolate(
+            view.mask_logits[None], view.input_size, mode="bilinear", align_corners=False
+        )[0]
+        scores = torch.einsum("qc,qhw->chw", view.class_prob, full.sigmoid())
+        scores = scores[:, : view.content_size[0], : view.content_size[1]]
+        if view.flip:
+            scores = scores.flip(-1)
+        total = total + F.interpolate(scores[None], size, mode="bilinear", align_corners=False)[0]
+    return total / len(views)
+
+
+@pytest.mark.parametrize("size", [(50, 71), (33, 40), (20, 25), (33, 90), (1, 1), (100, 40)])
+@pytest.mark.parametrize("band", [1, 1000, 1 << 24])
+def test_bands_equal_the_definition(size, band, monkeypatch):
+    monkeypatch.setattr(fusion, "BAND_ELEMENTS", band)
+    views = [make_view(), make_view((13, 7), (50, 28), flip=True)]
+    for chosen in (views[:1], views[1:], views):
+        expected = scores_at_once(chosen, size)
+        scores = SemanticFusion().scores(chosen, size)
+        torch.testing.assert_close(scores, expected, rtol=1e-4, atol=1e-5)
+        labels = SemanticFusion().labels(chosen, size)
+        assert torch.equal(labels, scores.argmax(0))
+
+
+def test_scores_are_sums_over_queries_not_probabilities():
+    view = View(torch.full((3, 2), 0.9), torch.full((3, 4, 4), 50.0), (16, 16), (16, 16))
+    torch.testing.assert_close(
+        SemanticFusion().scores([view], (16, 16)), torch.full((2, 16, 16), 2.7)
+    )
+
+
+def test_no_view():
+    with pytest.raises(ValueError, match="at least one view"):
+        SemanticFusion().labels([], (4, 4))

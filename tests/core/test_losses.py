@@ -1,0 +1,120 @@
+import math
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from mmmaskformer.core import losses
+from mmmaskformer.core.losses import ClassLoss, DiceLoss, FocalLoss, chunked_mask_loss
+
+
+def test_focal_loss_by_hand():
+    logits, target = torch.tensor([[0.0, math.log(3.0)]]), torch.tensor([[1.0, 0.0]])
+    # p = 1/2 and 3/4: 0.25 (1/2)^2 ln 2 and 0.75 (3/4)^2 ln 4.
+    expected = (0.25 * 0.25 * math.log(2) + 0.75 * 0.5625 * math.log(4)) / 2
+    assert FocalLoss()(logits, target).item() == pytest.approx(expected, rel=1e-6)
+
+
+def test_dice_loss_by_hand():
+    logits, target = torch.zeros(1, 4), torch.tensor([[1.0, 1.0, 0.0, 0.0]])
+    assert DiceLoss()(logits, target).item() == pytest.approx(1 - (2 * 1 + 1) / (2 + 2 + 1))
+
+
+def test_class_loss_is_a_weighted_mean():
+    logits, target = torch.randn(5, 4), torch.tensor([0, 3, 3, 1, 3])
+    nll = -logits.log_softmax(1)[range(5), target]
+    weight = torch.tensor([1, 0.1, 0.1, 1, 0.1])
+    torch.testing.assert_close(ClassLoss()(logits, target), (nll * weight).sum() / weight.sum())
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [FocalLoss(), FocalLoss(alpha=-1.0, gamma=1.5), FocalLoss(gamma=0.0), DiceLoss(smooth=2.0)],
+)
+def test_written_out_gradient_equals_autograd(loss):
+    logits = (5 * torch.randn(6, 50, dtype=torch.float64)).requires_grad_()
+    target = (torch.rand(6, 50) < 0.4).double()
+    value = loss(logits, target)
+    (expected,) = torch.autograd.grad(value.sum(), logits)
+    x = logits.detach()
+    value_fast, grad = loss.value_and_grad(x, x.sigmoid(), target)
+    torch.testing.assert_close(value_fast, value.detach())
+    torch.testing.assert_close(grad, expected, rtol=1e-9, atol=1e-12)
+
+
+def plain_mask_losses(logits, segment_maps, image, segment, parts):
+    """The obvious way: every mask at full size, autograd through everything."""
+    full = F.interpolate(
+        logits[:, None].float(), segment_maps.shape[-2:], mode="bilinear", align_corners=False
+    )
+    target = (segment_maps[image] == segment[:, None, None]).float().flatten(1)
+    return torch.stack([part(full.flatten(1), target) for part in parts])
+
+
+def problem(grid, size, count=11, dtype=torch.float32):
+    logits = (6 * torch.randn(count, *grid)).to(dtype).requires_grad_()
+    segment_maps = torch.randint(-1, 4, (3, *size), dtype=torch.int32)
+    image, segment = torch.randint(0, 3, (count,)), torch.randint(0, 4, (count,))
+    return logits, segment_maps, image, segment
+
+
+class Squared(torch.nn.Module):
+    """A loss without a written-out gradient."""
+
+    def forward(self, logits, target):
+        return (logits.sigmoid() - target).square().mean(1)
+
+
+@pytest.mark.parametrize("grid, size", [((12, 9), (48, 36)), ((7, 10), (29, 37)), ((5, 6), (5, 6))])
+@pytest.mark.parametrize("chunk", [1, 5000, 1 << 20])
+def test_chunked_loss_equals_plain_autograd(grid, size, chunk, monkeypatch):
+    monkeypatch.setitem(losses.CHUNK_ELEMENTS, "cpu", chunk)
+    parts = (FocalLoss(), DiceLoss(), Squared())
+    inputs = problem(grid, size)
+    upstream = torch.rand(3, 11)
+    results = []
+    for function in (chunked_mask_loss, plain_mask_losses):
+        values = function(*inputs, parts)
+        (grad,) = torch.autograd.grad((values * upstream).sum(), inputs[0])
+        results.append((values.detach(), grad))
+    (values, grad), (expected, expected_grad) = results
+    torch.testing.assert_close(values, expected, rtol=1e-5, atol=1e-7)
+    scale = expected_grad.abs().max().item()
+    torch.testing.assert_close(grad, expected_grad, rtol=1e-5, atol=1e-5 * scale)
+
+
+@pytest.mark.parametrize("size", [(32, 48), (16, 17), (8, 8)])
+def test_upsample_adjoint_is_the_adjoint(size):
+    x, y = torch.randn(3, 8, 12, dtype=torch.float64), torch.randn(3, *size, dtype=torch.float64)
+    forward = (losses.upsample(x, size) * y).sum()
+    x32, y32 = x.float(), y.float()
+    torch.testing.assert_close(
+        (x32 * losses.upsample_adjoint(y32, (8, 12))).sum().double(), forward, rtol=1e-5, atol=1e-4
+    )
+
+
+def test_no_matched_mask_gives_zero_gradient():
+    logits, maps, image, segment = problem((4, 4), (16, 16), count=0)
+    values = chunked_mask_loss(logits, maps, image, segment, (FocalLoss(), DiceLoss()))
+    assert values.shape == (2, 0)
+    values.sum().backward()
+    assert logits.grad.shape == (0, 4, 4)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_finite_in_half_precision_and_under_autocast(dtype):
+    inputs = problem((8, 8), (32, 32), dtype=dtype)
+    with torch.no_grad():
+        inputs[0][0] = 60000.0 if dtype is torch.float16 else 1e30
+        inputs[0][1] = -inputs[0][0]
+    with torch.autocast("cpu", dtype):
+        values = chunked_mask_loss(*inputs, (FocalLoss(), DiceLoss()))
+    values.mean().backward()
+    assert values.isfinite().all()
+    assert inputs[0].grad.isfinite().all()
+    assert inputs[0].grad.dtype == dtype
+
+
+def test_negative_gamma_is_refused():
+    with pytest.raises(ValueError, match="gamma"):
+        FocalLoss(gamma=-1)

@@ -1,0 +1,183 @@
+import math
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from mmmaskformer import core
+from mmmaskformer.core.position import SinePositionalEncoding
+
+
+def test_sine_encoding_equals_its_formula():
+    encoding = SinePositionalEncoding(16)(torch.zeros(2, 1, 5, 3))
+    assert encoding.shape == (1, 16, 5, 3)
+    for y in range(5):
+        for x in range(3):
+            for axis, (position, last) in enumerate(((y + 1, 5), (x + 1, 3))):
+                for i in range(8):
+                    angle = position / (last + 1e-6) * 2 * math.pi / 10000 ** (2 * (i // 2) / 8)
+                    expected = math.sin(angle) if i % 2 == 0 else math.cos(angle)
+                    assert encoding[0, 8 * axis + i, y, x].item() == pytest.approx(
+                        expected, abs=1e-5
+                    )
+
+
+def test_decoder_layer_equals_torch_without_positions():
+    decoder = core.TransformerDecoder(16, num_layers=1, num_heads=4, feedforward_channels=32)
+    theirs = nn.TransformerDecoderLayer(16, 4, 32, dropout=0.0, batch_first=True).eval()
+    ours = decoder.layers[0].eval()
+    pairs = {
+        "self_attn": "self_attn",
+        "cross_attn": "multihead_attn",
+        "linear1": "linear1",
+        "linear2": "linear2",
+        "self_attn_norm": "norm1",
+        "cross_attn_norm": "norm2",
+        "ffn_norm": "norm3",
+    }
+    for a, b in pairs.items():
+        getattr(theirs, b).load_state_dict(getattr(ours, a).state_dict())
+    x, memory = torch.randn(2, 5, 16), torch.randn(2, 12, 16)
+    torch.testing.assert_close(
+        ours(x, torch.zeros(2, 5, 16), memory, memory), theirs(x, memory), rtol=1e-4, atol=1e-5
+    )
+
+
+def test_positions_enter_queries_and_keys_but_not_values():
+    layer = core.TransformerDecoder(8, num_layers=1, num_heads=2).layers[0].eval()
+    x, pos = torch.randn(1, 3, 8), torch.randn(1, 3, 8)
+    memory, key = torch.randn(1, 6, 8), torch.randn(1, 6, 8)
+    after_self = layer.self_attn_norm(x + layer.self_attn(x + pos, x + pos, x)[0])
+    cross = layer.cross_attn(after_self + pos, key, memory)[0]
+    y = layer.cross_attn_norm(after_self + cross)
+    expected = layer.ffn_norm(y + layer.linear2(layer.linear1(y).relu()))
+    torch.testing.assert_close(layer(x, pos, memory, key), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_decoder_without_self_attention_treats_queries_alone():
+    decoder = core.TransformerDecoder(8, num_layers=2, num_heads=2, self_attention=False).eval()
+    assert not any("self_attn" in name for name, _ in decoder.named_parameters())
+    queries, memory = torch.randn(1, 4, 8), torch.randn(1, 6, 8)
+    together = decoder(queries, memory, torch.zeros(1, 6, 8))
+    alone = decoder(queries[:, 2:3], memory, torch.zeros(1, 6, 8))
+    assert together.shape == (2, 1, 4, 8)
+    torch.testing.assert_close(together[:, :, 2:3], alone)
+
+
+def small_predictor(**kwargs):
+    return core.MaskFormerPredictor(
+        core.FPNPixelDecoder([8, 16, 24], channels=16, mask_channels=12, norm_groups=4),
+        core.TransformerDecoder(16, num_layers=3, num_heads=2, feedforward_channels=32),
+        **{"num_classes": 5, "num_queries": 7, "mask_channels": 12, **kwargs},
+    )
+
+
+def pyramid(batch=2):
+    return [torch.randn(batch, c, 16 // s, 12 // s) for c, s in ((8, 1), (16, 2), (24, 4))]
+
+
+def test_pixel_decoder_equals_its_definition():
+    decoder = core.FPNPixelDecoder([8, 16], channels=16, mask_channels=12, norm_groups=4)
+    for norm in decoder.modules():
+        if isinstance(norm, nn.GroupNorm):
+            nn.init.normal_(norm.weight)
+            nn.init.normal_(norm.bias)
+    fine, coarse = torch.randn(1, 8, 6, 8), torch.randn(1, 16, 3, 4)
+    lateral, (out_fine, out_coarse) = decoder.lateral_convs[0], decoder.output_convs
+
+    def norm(x, layer):
+        return F.group_norm(x, 4, layer.norm.weight, layer.norm.bias)
+
+    top = norm(F.conv2d(coarse, out_coarse.conv.weight, padding=1), out_coarse).relu()
+    up = top.repeat_interleave(2, -1).repeat_interleave(2, -2)
+    x = norm(F.conv2d(fine, lateral.conv.weight), lateral) + up
+    x = norm(F.conv2d(x, out_fine.conv.weight, padding=1), out_fine).relu()
+    x = F.conv2d(x, decoder.mask_features.weight, decoder.mask_features.bias, padding=1)
+    pixel_embed, memory = decoder([fine, coarse])
+    torch.testing.assert_close(pixel_embed, x, rtol=1e-4, atol=1e-5)
+    assert memory is coarse
+
+
+def test_every_convolution_is_filled_by_fan_in():
+    decoder = core.FPNPixelDecoder([256, 512, 1024, 2048])
+    convs = [m for m in decoder.modules() if isinstance(m, nn.Conv2d)]
+    assert len(convs) == 3 + 4 + 1
+    for conv in convs:
+        fan_in = conv.weight[0].numel()
+        assert conv.weight.std().item() == pytest.approx(fan_in**-0.5, rel=0.02)
+        assert conv.bias is None or not conv.bias.any()
+
+
+def test_training_sees_every_layer_and_testing_the_last():
+    predictor = small_predictor()
+    for layer in predictor.transformer_decoder.layers:
+        layer.dropout.p = layer.self_attn.dropout = layer.cross_attn.dropout = 0.0
+    features = pyramid()
+    every = predictor.train()(features)
+    last = predictor.eval()(features)
+    assert every.class_logits.shape == (3, 2, 7, 6)
+    assert last.class_logits.shape == (1, 2, 7, 6)
+    torch.testing.assert_close(every.mask_logits(2), last.mask_logits(0), rtol=1e-4, atol=1e-4)
+    assert small_predictor(deep_supervision=False).train()(features).num_layers == 1
+
+
+def test_batch_equals_single_images():
+    predictor = small_predictor().eval()
+    features = pyramid()
+    batch = predictor(features)
+    for i in range(2):
+        single = predictor([f[i : i + 1] for f in features])
+        torch.testing.assert_close(batch.image(i).mask_logits(), single.mask_logits())
+        torch.testing.assert_close(batch.image(i).class_logits, single.class_logits)
+
+
+def random_targets(kinds):
+    targets = []
+    for kind in kinds:
+        segments = 3 if kind == "some" else 0
+        segment_map = torch.randint(-1, segments, (64, 48)) if segments else -torch.ones(64, 48)
+        targets.append(core.SegmentTargets(torch.arange(segments), segment_map.int()))
+    return targets
+
+
+@pytest.mark.parametrize("kinds", [("some", "some"), ("none", "some"), ("none", "none")])
+def test_every_parameter_gets_a_finite_gradient(kinds):
+    predictor = small_predictor().train()
+    losses = core.MaskFormerCriterion()(predictor(pyramid()), random_targets(kinds))
+    assert len(losses) == 9
+    sum(losses.values()).backward()
+    for name, parameter in predictor.named_parameters():
+        assert parameter.grad is not None, name
+        assert parameter.grad.isfinite().all(), name
+    if kinds == ("none", "none"):
+        assert losses["loss_mask"].item() == losses["loss_dice"].item() == 0
+        assert predictor.pixel_decoder.mask_features.weight.grad.abs().max() == 0
+    else:
+        assert predictor.pixel_decoder.mask_features.weight.grad.abs().max() > 0
+
+
+def test_order_of_images_does_not_matter():
+    predictor = small_predictor().eval()
+    output, targets = predictor(pyramid(), all_layers=True), random_targets(("some", "none"))
+    swapped = core.FactoredOutput(
+        output.class_logits.flip(1), output.mask_embed.flip(1), output.pixel_embed.flip(0)
+    )
+    criterion = core.MaskFormerCriterion()
+    a, b = criterion(output, targets), criterion(swapped, targets[::-1])
+    for name, value in a.items():
+        torch.testing.assert_close(value, b[name], rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "build, message",
+    [
+        (lambda: core.FPNPixelDecoder([8]), "at least two levels"),
+        (lambda: core.TransformerDecoder(8, num_layers=0), "num_layers"),
+        (lambda: SinePositionalEncoding(6), "multiple of 4"),
+        (lambda: small_predictor()(pyramid()[:2]), "expected 3 feature levels, got 2"),
+    ],
+)
+def test_errors(build, message):
+    with pytest.raises(ValueError, match=message):
+        build()

@@ -1,0 +1,48 @@
+import ast
+from pathlib import Path
+
+import pytest
+import torch
+
+from mmmaskformer import core
+
+
+def test_mask_logits_are_inner_products():
+    output = core.FactoredOutput(
+        torch.randn(2, 3, 4, 6), torch.randn(2, 3, 4, 5), torch.randn(3, 5, 7, 8)
+    )
+    logits = output.mask_logits(0)
+    expected = (output.mask_embed[0, 2, 1, :, None, None] * output.pixel_embed[2]).sum(0)
+    torch.testing.assert_close(logits[2, 1], expected)
+    torch.testing.assert_close(output.image(2).mask_logits(0)[0], logits[2])
+    assert (output.num_layers, output.batch_size, output.num_classes) == (2, 3, 5)
+
+
+@pytest.mark.parametrize("shape", [(2, 3, 4, 9), (2, 3, 5, 5), (3, 4, 5)])
+def test_factors_that_do_not_fit_are_refused(shape):
+    with pytest.raises(ValueError, match=r"expected class_logits \(L, B, Q, C \+ 1\)"):
+        core.FactoredOutput(torch.zeros(2, 3, 4, 6), torch.zeros(shape), torch.zeros(3, 5, 7, 8))
+
+
+def test_targets_name_their_image_when_refused():
+    with pytest.raises(ValueError, match="street.png: expected labels"):
+        core.SegmentTargets(torch.zeros(2, 2), torch.zeros(4, 4), "street.png")
+
+
+def test_segment_masks():
+    segment_map = torch.tensor([[0, 1, core.NO_SEGMENT]])
+    masks = core.SegmentTargets(torch.tensor([3, 5, 5]), segment_map).masks()
+    assert masks.tolist() == [[[True, False, False]], [[False, True, False]], [[False] * 3]]
+
+
+def test_core_imports_torch_and_scipy_only():
+    allowed = {"__future__", "collections", "dataclasses", "functools", "math", "torch", "scipy"}
+    for path in Path(core.__file__).parent.glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                names = [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom) and not node.level:
+                names = [node.module]
+            else:
+                continue
+            assert {name.split(".")[0] for name in names} <= allowed, path

@@ -1,0 +1,37 @@
+import pytest
+import torch
+
+from mmmaskformer.core import NO_SEGMENT, segments_from_semantic
+
+
+def test_one_segment_per_class_present():
+    labels = torch.tensor([[[7, 7, 2], [255, 2, 0]]])
+    (target,) = segments_from_semantic(labels, num_classes=8)
+    assert target.labels.tolist() == [0, 2, 7]
+    assert target.segment_map.tolist() == [[2, 2, 1], [NO_SEGMENT, 1, 0]]
+
+
+def test_masks_equal_a_loop_over_classes():
+    labels = torch.randint(0, 6, (3, 20, 30))
+    labels[1] = 255
+    labels[labels == 4] = 255
+    for image, target in zip(labels, segments_from_semantic(labels, 6)):
+        assert target.labels.tolist() == [c for c in range(6) if (image == c).any()]
+        for mask, label in zip(target.masks(), target.labels):
+            assert torch.equal(mask, image == label)
+
+
+def test_wide_ignore_index_and_single_pixels():
+    labels = torch.full((1, 4, 4), 65535)
+    labels[0, 3, 1] = 846
+    (target,) = segments_from_semantic(labels, 847, ignore_index=65535)
+    assert target.labels.tolist() == [846]
+    assert (target.segment_map == 0).nonzero().tolist() == [[3, 1]]
+
+
+@pytest.mark.parametrize("bad", [-1, 150, 254])
+def test_label_out_of_range_names_file_value_and_range(bad):
+    labels = torch.zeros(2, 4, 4, dtype=torch.int64)
+    labels[1, 2, 3] = bad
+    with pytest.raises(ValueError, match=rf"b\.png: label values \[{bad}\] .* \[0, 149\]"):
+        segments_from_semantic(labels, 150, names=["a.png", "b.png"])

@@ -1,0 +1,95 @@
+"""Two gloo processes against one, and against the original's two-process numbers."""
+
+import os
+
+import pytest
+import torch
+from torch import distributed, multiprocessing
+from torch.nn.parallel import DistributedDataParallel
+
+from mmmaskformer import core
+from tests.core.test_criterion_reference import check_case
+
+
+def start(rank, port, function, *args):
+    torch.set_num_threads(1)
+    os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
+    distributed.init_process_group("gloo", rank=rank, world_size=2)
+    function(rank, *args)
+    distributed.destroy_process_group()
+
+
+def run_two(port, function, *args):
+    multiprocessing.start_processes(start, (port, function, *args), nprocs=2, start_method="spawn")
+
+
+def check_rank(rank, path, name):
+    cases = torch.load(path, weights_only=True)["two_processes"]
+    check_case(cases[name][f"rank{rank}"])
+
+
+@pytest.mark.parametrize("index", range(4))
+def test_original_numbers_of_two_processes(shared, index):
+    path = str(shared / "reference/criterion_small.pt")
+    name = list(torch.load(path, weights_only=True)["two_processes"])[index]
+    run_two(29610 + index, check_rank, path, name)
+
+
+class Network(torch.nn.Module):
+    """A predictor and its losses, in one module for DDP."""
+
+    def __init__(self):
+        super().__init__()
+        self.predictor = core.MaskFormerPredictor(
+            core.FPNPixelDecoder([8, 16], channels=16, mask_channels=8, norm_groups=4),
+            core.TransformerDecoder(
+                16, num_layers=2, num_heads=2, feedforward_channels=32, dropout=0.0
+            ),
+            num_classes=5,
+            num_queries=6,
+            mask_channels=8,
+        )
+        self.criterion = core.MaskFormerCriterion()
+
+    def forward(self, features, labels):
+        targets = core.segments_from_semantic(labels, 5)
+        return self.criterion(self.predictor(features), targets)
+
+
+def batch():
+    torch.manual_seed(3)
+    features = [torch.randn(2, 8, 8, 8), torch.randn(2, 16, 4, 4)]
+    # Three classes in both images: with unequal numbers the class loss is a weighted mean per
+    # process, in the original as well, and the mean of means is not the mean.
+    labels = torch.stack([torch.randint(0, 3, (32, 32)), torch.randint(2, 5, (32, 32))])
+    return features, labels
+
+
+def train_rank(rank, path):
+    torch.manual_seed(0)
+    network = DistributedDataParallel(Network().train())
+    features, labels = batch()
+    losses = network([f[rank : rank + 1] for f in features], labels[rank : rank + 1])
+    sum(losses.values()).backward()
+    values = torch.stack([losses[name].detach() for name in sorted(losses)])
+    distributed.all_reduce(values)
+    if rank == 0:
+        grads = {name: p.grad for name, p in network.module.named_parameters()}
+        torch.save({"losses": values / 2, "grads": grads}, path)
+
+
+def test_two_processes_equal_one(tmp_path):
+    path = str(tmp_path / "two.pt")
+    run_two(29620, train_rank, path)
+    two = torch.load(path, weights_only=True)
+    torch.manual_seed(0)
+    network = Network().train()
+    losses = network(*batch())
+    sum(losses.values()).backward()
+    one = torch.stack([losses[name].detach() for name in sorted(losses)])
+    torch.testing.assert_close(two["losses"], one, rtol=1e-5, atol=1e-6)
+    for name, parameter in network.named_parameters():
+        scale = parameter.grad.abs().max().item()
+        torch.testing.assert_close(
+            two["grads"][name], parameter.grad, rtol=1e-4, atol=1e-4 * scale + 1e-8
+        )

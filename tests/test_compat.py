@@ -1,0 +1,98 @@
+import os
+import pickle
+import sys
+
+import numpy as np
+import pytest
+import torch
+from mmengine.logging import HistoryBuffer
+from mmengine.runner.checkpoint import CheckpointLoader
+
+from mmmaskformer import compat
+
+
+def test_missing_op_names_itself_and_the_remedy():
+    ext = sys.modules.get("mmcv._ext")
+    if ext is None or getattr(ext, "__file__", None):
+        pytest.skip("full mmcv is installed")
+    import mmcv.ops
+
+    with pytest.raises(RuntimeError, match="'nms'.*pip install 'mmcv"):
+        mmcv.ops.nms(torch.zeros(1, 4), torch.zeros(1), 0.5)
+
+
+def test_full_mmcv_is_left_alone(monkeypatch):
+    monkeypatch.delitem(sys.modules, "mmcv._ext", raising=False)
+    monkeypatch.setattr(compat.importlib.util, "find_spec", lambda name: object())
+    compat.provide_mmcv_ext()
+    assert "mmcv._ext" not in sys.modules
+
+
+@pytest.mark.parametrize("version", [None, "1.7.0"])
+def test_unfit_dependency_is_one_error_with_the_command(monkeypatch, version):
+    real = compat._installed_version
+    monkeypatch.setattr(
+        compat,
+        "_installed_version",
+        lambda n: version if n in ("mmdet", "mmcv", "mmcv-lite") else real(n),
+    )
+    with pytest.raises(ImportError, match=r"pip install 'mmdet>=3.3,<3.4' 'mmcv-lite>="):
+        compat.check_dependencies()
+
+
+def test_checkpoint_of_mmengine_loads(tmp_path):
+    history = HistoryBuffer([1.0, 2.0], [1, 1])
+    saved = {
+        "meta": {"iter": 3, "seed": np.int64(5), "cfg": "x = 1"},
+        "state_dict": {"w": torch.arange(3.0), "half": torch.ones(2, dtype=torch.bfloat16)},
+        "optimizer": {"state": {0: {"step": torch.tensor(3.0)}}, "param_groups": [{"lr": 1e-3}]},
+        "message_hub": {"log_scalars": {"train/loss": history}, "value": np.float64(0.5)},
+    }
+    path = str(tmp_path / "iter_3.pth")
+    torch.save(saved, path)
+    for legacy in (False, True):
+        if legacy:
+            torch.save(saved, path, _use_new_zipfile_serialization=False)
+        loaded = CheckpointLoader.load_checkpoint(path, map_location="cpu")
+        assert torch.equal(loaded["state_dict"]["w"], torch.arange(3.0))
+        assert loaded["state_dict"]["half"].dtype == torch.bfloat16
+        assert loaded["message_hub"]["log_scalars"]["train/loss"].mean() == 1.5
+        assert loaded["meta"]["seed"] == 5
+
+
+class Harmful:
+    def __init__(self, call):
+        self.call = call
+
+    def __reduce__(self):
+        return self.call
+
+
+@pytest.mark.parametrize(
+    "call, name",
+    [
+        ((os.system, ("touch harmed",)), r"(posix|nt)\.system"),
+        ((eval, ("1 + 1",)), r"_*builtins?_*\.eval"),
+        ((getattr, (torch.Tensor, "share_memory_")), "getattr"),
+        ((getattr, (HistoryBuffer, "__init__")), "getattr"),
+        ((__import__, ("os",)), r"_*builtins?_*\.__import__"),
+        ((pickle.loads, (b"",)), r"_?pickle\.loads"),
+    ],
+)
+@pytest.mark.parametrize("legacy", [False, True])
+def test_checkpoint_that_would_run_code_is_refused(tmp_path, monkeypatch, call, name, legacy):
+    monkeypatch.chdir(tmp_path)
+    torch.save({"state_dict": Harmful(call)}, "bad.pth", _use_new_zipfile_serialization=not legacy)
+    with pytest.raises(RuntimeError, match=rf"bad\.pth is refused: it asks for .*{name}"):
+        CheckpointLoader.load_checkpoint("bad.pth")
+    assert not (tmp_path / "harmed").exists()
+
+
+def test_truncated_and_missing_checkpoints_name_themselves(tmp_path):
+    path = tmp_path / "cut.pth"
+    torch.save({"w": torch.randn(1000)}, path)
+    path.write_bytes(path.read_bytes()[:2000])
+    with pytest.raises(RuntimeError, match=r"cut\.pth can not be read"):
+        compat.load_checkpoint_file(str(path))
+    with pytest.raises(FileNotFoundError, match=r"none\.pth"):
+        compat.load_checkpoint_file(str(tmp_path / "none.pth"))

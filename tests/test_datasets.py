@@ -1,0 +1,188 @@
+import json
+
+import cv2
+import numpy as np
+import pytest
+from mmengine.registry import init_default_scope
+from mmseg.datasets import BaseSegDataset
+
+from mmmaskformer.datasets import CamVidDataset, ShapesDataset, shapes
+from mmmaskformer.datasets.loading import LoadAnnotations, LoadImageFromFile
+
+
+@pytest.fixture(scope="module")
+def shapes_root(tmp_path_factory):
+    root = tmp_path_factory.mktemp("data") / "shapes"
+    patch = pytest.MonkeyPatch()
+    patch.setattr(shapes, "SPLITS", {"train": 6, "val": 3})
+    shapes.make_shapes(root)
+    yield root
+    patch.undo()
+
+
+def test_shapes_are_deterministic():
+    for index in range(3):
+        a, b = (shapes.draw_scene(np.random.default_rng((0, index))) for _ in range(2))
+        for x, y in zip(a[:3], b[:3]):
+            assert np.array_equal(x, y)
+        assert a[3] == b[3]
+
+
+def test_shapes_hold_things_that_overlap_stuff_and_ignored_borders():
+    scenes = [shapes.draw_scene(np.random.default_rng((0, i)))[1] for i in range(40)]
+    counts = np.bincount(np.concatenate([s.ravel() for s in scenes]), minlength=256)
+    assert (counts[: len(shapes.CLASSES)] > 0).all()
+    assert 0 < counts[255] < 0.1 * counts.sum()
+    assert counts[len(shapes.CLASSES) : 255].sum() == 0
+    assert 5 < sum(s[0, 0] == 255 for s in scenes) < 25
+
+
+def test_panoptic_ground_truth_agrees_with_semantic(shapes_root):
+    panoptic = json.loads((shapes_root / "panoptic_val.json").read_text())
+    assert [c["isthing"] for c in panoptic["categories"]] == [1] * 5 + [0] * 5
+    for annotation in panoptic["annotations"]:
+        name = annotation["file_name"]
+        labels = cv2.imread(str(shapes_root / "annotations/val" / name), cv2.IMREAD_UNCHANGED)
+        color = cv2.imread(str(shapes_root / "panoptic_val" / name))[..., ::-1].astype(int)
+        ids = color[..., 0] + 256 * color[..., 1] + 65536 * color[..., 2]
+        assert set(np.unique(ids)) - {0} == {s["id"] for s in annotation["segments_info"]}
+        assert np.array_equal(ids == 0, labels == 255)
+        for segment in annotation["segments_info"]:
+            mask = ids == segment["id"]
+            assert mask.sum() == segment["area"]
+            assert (labels[mask] == segment["category_id"] - 1).all()
+
+
+def test_shapes_dataset_reads_what_was_made(shapes_root):
+    dataset = ShapesDataset(
+        data_root=str(shapes_root),
+        data_prefix=dict(img_path="images/val", seg_map_path="annotations/val"),
+        pipeline=[],
+    )
+    assert len(dataset) == 3
+    assert dataset.metainfo["classes"] == shapes.CLASSES
+    assert len(dataset.metainfo["palette"]) == 10
+
+
+def test_foreign_folder_is_not_overwritten(tmp_path):
+    (tmp_path / "mine.txt").write_text("keep")
+    with pytest.raises(FileExistsError, match="not the shapes dataset"):
+        shapes.make_shapes(tmp_path)
+    assert (tmp_path / "mine.txt").read_text() == "keep"
+
+
+def test_killed_generation_leaves_nothing_under_the_name(tmp_path, monkeypatch):
+    monkeypatch.setattr(shapes, "_write_split", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):
+        shapes.make_shapes(tmp_path / "shapes")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("split, count", [("train", 367), ("val", 101), ("test", 233)])
+def test_camvid(shared, split, count):
+    dataset = CamVidDataset(
+        data_root=str(shared / "data/camvid"),
+        data_prefix=dict(img_path=f"images/{split}", seg_map_path=f"annotations/{split}"),
+        pipeline=[LoadImageFromFile(), LoadAnnotations()],
+    )
+    assert len(dataset) == count
+    sample = dataset[7]
+    assert sample["img"].shape == (360, 480, 3)
+    assert set(np.unique(sample["gt_seg_map"])) <= {*range(11), 255}
+    assert len(dataset.metainfo["classes"]) == len(dataset.metainfo["palette"]) == 11
+
+
+def read(tmp_path, image=None, labels=None, **results):
+    results = {
+        "img_path": str(tmp_path / "i.png"),
+        "seg_map_path": str(tmp_path / "l.png"),
+        "seg_fields": [],
+        **results,
+    }
+    if image is not None:
+        cv2.imwrite(results["img_path"], image)
+        results = LoadImageFromFile()(results)
+    if labels is not None:
+        cv2.imwrite(results["seg_map_path"], labels)
+        results = LoadAnnotations()(results)
+    return results
+
+
+@pytest.mark.parametrize("channels", [None, 3, 4])
+def test_grey_colour_and_alpha_images_have_three_channels(tmp_path, channels):
+    shape = (5, 1) if channels is None else (5, 1, channels)
+    image = np.random.default_rng(0).integers(0, 255, shape, dtype=np.uint8)
+    loaded = read(tmp_path, image)["img"]
+    assert loaded.shape == (5, 1, 3)
+    expected = image[..., None].repeat(3, 2) if channels is None else image[..., :3]
+    assert np.array_equal(loaded, expected)
+
+
+def test_labels_of_sixteen_bits_keep_their_values(tmp_path):
+    labels = np.array([[0, 846, 65535]], np.uint16)
+    assert np.array_equal(read(tmp_path, labels=labels)["gt_seg_map"], labels)
+
+
+def test_reduce_zero_label(tmp_path):
+    labels = np.array([[0, 1, 150, 255]], np.uint8)
+    reduced = read(tmp_path, labels=labels, reduce_zero_label=True)["gt_seg_map"]
+    assert reduced.tolist() == [[255, 0, 149, 255]]
+
+
+def test_label_map_does_not_chain(tmp_path):
+    labels = np.array([[0, 1, 2]], np.uint8)
+    mapped = read(tmp_path, labels=labels, label_map={0: 1, 1: 2, 2: 255})["gt_seg_map"]
+    assert mapped.tolist() == [[1, 2, 255]]
+
+
+def test_bad_files_name_themselves(tmp_path):
+    image = np.random.default_rng(0).integers(0, 255, (40, 40, 3), dtype=np.uint8)
+    path = tmp_path / "cut.jpg"
+    cv2.imwrite(str(path), image)
+    path.write_bytes(path.read_bytes()[:800])
+    with pytest.raises(ValueError, match=r"image .*cut\.jpg can not be read"):
+        LoadImageFromFile()({"img_path": str(path)})
+    path.write_bytes(b"")
+    with pytest.raises(ValueError, match=r"label map .*cut\.jpg can not be read"):
+        LoadAnnotations()({"seg_map_path": str(path), "seg_fields": []})
+    with pytest.raises(ValueError, match=r"l\.png must have one channel"):
+        read(tmp_path, labels=image)
+    with pytest.raises(ValueError, match=r"l\.png is 40x39 .* its image .*i\.png is 40x40"):
+        read(tmp_path, image, labels=image[:, :39, 0])
+    with pytest.raises(FileNotFoundError):
+        LoadImageFromFile()({"img_path": str(tmp_path / "none.jpg")})
+
+
+def test_odd_images_train_through_the_whole_pipeline(tmp_path):
+    """Grey, alpha, one pixel wide, nothing labelled: the CamVid pipeline packs them all."""
+    from mmengine.config import Config
+
+    from tests.conftest import ROOT
+
+    init_default_scope("mmseg")
+    for folder in ("images", "labels"):
+        (tmp_path / folder).mkdir()
+    rng = np.random.default_rng(0)
+    shapes_ = {"grey": (50, 70), "alpha": (50, 70, 4), "thin": (90, 1, 3), "void": (30, 30, 3)}
+    for name, shape in shapes_.items():
+        cv2.imwrite(
+            str(tmp_path / "images" / f"{name}.png"), rng.integers(0, 255, shape, dtype=np.uint8)
+        )
+        labels = np.full(shape[:2], 255 if name == "void" else 3, np.uint8)
+        cv2.imwrite(str(tmp_path / "labels" / f"{name}.png"), labels)
+    cfg = Config.fromfile(ROOT / "configs/maskformer_r18_camvid.py")
+    for pipeline, size in ((cfg.train_pipeline, (240, 320)), (cfg.test_pipeline, None)):
+        dataset = BaseSegDataset(
+            img_suffix=".png",
+            data_root=str(tmp_path),
+            data_prefix=dict(img_path="images", seg_map_path="labels"),
+            metainfo=dict(classes=("a",) * 4),
+            pipeline=pipeline,
+        )
+        assert len(dataset) == 4
+        for sample in dataset:
+            labels = sample["data_samples"].gt_sem_seg.data
+            assert sample["inputs"].shape[0] == 3
+            assert labels.shape[-2:] == sample["inputs"].shape[-2:]
+            assert size is None or sample["inputs"].shape[-2:] == size
+            assert set(labels.unique().tolist()) <= {3, 255}

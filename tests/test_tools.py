@@ -1,0 +1,187 @@
+"""The command lines, run as a user runs them, on a handful of small images."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import mmseg
+import numpy as np
+import pytest
+import torch
+
+from mmmaskformer.datasets import shapes
+from tests.conftest import ROOT
+
+CONFIG = "configs/maskformer_r18_shapes.py"
+
+
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory):
+    """A folder with a tiny `shapes` dataset; options that make a run small."""
+    folder = tmp_path_factory.mktemp("tools")
+    patch = pytest.MonkeyPatch()
+    patch.setattr(shapes, "SPLITS", {"train": 8, "val": 4})
+    shapes.make_shapes(folder / "shapes")
+    patch.undo()
+    return folder
+
+
+def options(workspace, iterations=2):
+    data = workspace / "shapes"
+    return [
+        "--cfg-options",
+        *(f"{part}_dataloader.dataset.data_root={data}" for part in ("train", "val", "test")),
+        "train_dataloader.batch_size=2",
+        f"train_cfg.max_iters={iterations}",
+        f"train_cfg.val_interval={iterations}",
+        "default_hooks.logger.interval=1",
+        "default_hooks.checkpoint.interval=1",
+    ]
+
+
+def run(*command, ok=True, **environment):
+    result = subprocess.run(
+        [str(c) for c in command],
+        cwd=ROOT,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        env={**os.environ, "OMP_NUM_THREADS": "1", **environment},
+    )
+    assert (result.returncode == 0) == ok, result.stdout[-3000:]
+    return result.stdout
+
+
+def python(*command, **kwargs):
+    return run(sys.executable, "-W", "ignore", *command, **kwargs)
+
+
+@pytest.fixture(scope="module")
+def trained(workspace):
+    work_dir = workspace / "train"
+    output = python("tools/train.py", CONFIG, "--work-dir", work_dir, *options(workspace))
+    assert "Iter(train) [2/2]" in output
+    assert "mIoU" in output
+    return work_dir / "iter_2.pth"
+
+
+def test_resume_goes_on_from_the_last_iteration(workspace, trained):
+    work_dir = shutil.copytree(trained.parent, workspace / "resumed")
+    (work_dir / "last_checkpoint").write_text(str(work_dir / trained.name))
+    output = python(
+        "tools/train.py", CONFIG, "--work-dir", work_dir, "--resume", *options(workspace, 3)
+    )
+    assert "resumed epoch: 0, iter: 2" in output
+    assert "Iter(train) [3/3]" in output
+    assert "Iter(train) [1/3]" not in output
+
+
+@pytest.mark.parametrize("flag", [None, "--aug-test", "--tta"])
+def test_test_writes_label_maps_and_pictures(workspace, trained, flag):
+    out = workspace / f"out{flag}"
+    flags = [flag] if flag else []
+    output = python(
+        "tools/test.py", CONFIG, trained, "--work-dir", out, *flags, "--out", out / "maps",
+        "--show-dir", out / "shown", *options(workspace),
+    )  # fmt: skip
+    assert re.search(r"mIoU: \d", output)
+    maps = sorted((out / "maps").glob("*.png"))
+    assert [m.stem for m in maps] == [f"{i:05d}" for i in range(4)]
+    assert cv2.imread(str(maps[0]), cv2.IMREAD_UNCHANGED).shape == (128, 128)
+    assert len(list((out / "shown").rglob("*.png"))) == 4
+
+
+def test_two_cpu_processes_train_and_test(workspace, trained):
+    work_dir = workspace / "dist"
+    output = run(
+        "bash", "tools/dist_train.sh", CONFIG, 2, "--work-dir", work_dir, *options(workspace),
+        PORT="29631", PATH=f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+    )  # fmt: skip
+    assert "Iter(train) [2/2]" in output
+    assert "Distributed training: True" in output
+    assert "GPU number: 2" in output
+    output = run(
+        "bash", "tools/dist_test.sh", CONFIG, work_dir / "iter_2.pth", 2,
+        "--work-dir", work_dir / "test", *options(workspace),
+        PORT="29632", PATH=f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+    )  # fmt: skip
+    alone = python(
+        "tools/test.py", CONFIG, work_dir / "iter_2.pth", "--work-dir", work_dir / "alone",
+        *options(workspace),
+    )  # fmt: skip
+    scores = [re.findall(r"mIoU: ([\d.]+)", text)[-1] for text in (output, alone)]
+    assert scores[0] == scores[1]
+
+
+def test_mmsegs_own_train_script_takes_our_config(workspace):
+    script = Path(mmseg.__file__).parent / ".mim/tools/train.py"
+    output = python(script, CONFIG, "--work-dir", workspace / "mmseg", *options(workspace))
+    assert "Iter(train) [2/2]" in output
+
+
+def test_zoo_model_trains_and_tests_on_cpu(workspace):
+    """SyncBN of the zoo's config becomes BN; its checkpoint loads; TTA is mmseg's."""
+    config, work_dir = "configs/upernet_r18_shapes.py", workspace / "upernet"
+    python("tools/train.py", config, "--work-dir", work_dir, *options(workspace))
+    output = python(
+        "tools/test.py", config, work_dir / "iter_2.pth", "--aug-test", "--work-dir", work_dir,
+        *options(workspace),
+    )  # fmt: skip
+    assert re.search(r"mIoU: \d", output)
+
+
+def test_quickstart_draws_and_reuses(workspace):
+    folder = workspace / "quick"
+    command = [
+        "tools/quickstart.py", CONFIG, "--work-dir", folder, "--images", "2",
+    ]  # fmt: skip
+    # The dataset's place is an option of the config, so a config of our own says it.
+    config = workspace / "maskformer_tiny.py"
+    root = str(workspace / "shapes")
+    config.write_text(
+        f"_base_ = [{str(ROOT / CONFIG)!r}]\n"
+        + "".join(
+            f"{part}_dataloader = dict(dataset=dict(data_root={root!r}))\n"
+            for part in ("train", "val", "test")
+        )
+        + "train_cfg = dict(max_iters=2, val_interval=2)\n"
+        + "default_hooks = dict(logger=dict(interval=1))\n"
+    )
+    command[1] = config
+    assert "maskformer_tiny" in python(*command)
+    picture = cv2.imread(str(folder / "predictions.png"))
+    assert min(picture.shape[:2]) > 300
+    assert np.unique(picture.reshape(-1, 3), axis=0).shape[0] > 50
+    results = json.loads((folder / "maskformer_tiny/results.json").read_text())
+    assert set(results) == {"mIoU", "aAcc", "step", "memory", "parameters"}
+    assert "trained already" in python(*command)
+
+
+@pytest.mark.parametrize(
+    "command, message",
+    [
+        (["tools/train.py", "configs/none.py"], r"config configs/none\.py does not exist"),
+        (
+            ["tools/train.py", CONFIG, "--cfg-options", "train_dataloder.batch_size=1"],
+            "no key 'train_dataloder'; did you mean 'train_dataloader'",
+        ),
+        (
+            ["tools/train.py", CONFIG, "--cfg-options", "model.decode_head.num_querys=1"],
+            "num_querys",
+        ),
+        pytest.param(
+            ["tools/train.py", CONFIG, "--amp"],
+            "--amp needs a GPU",
+            marks=pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU"),
+        ),
+        (["tools/test.py", CONFIG, "none.pth"], r"checkpoint none\.pth does not exist"),
+    ],
+)
+def test_mistakes_name_themselves(command, message, tmp_path):
+    output = python(*command, "--work-dir", tmp_path, ok=False)
+    assert re.search(message, output.splitlines()[-1])

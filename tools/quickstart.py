@@ -1,0 +1,203 @@
+"""Train and test some configs one after another; one table and one picture of all of them.
+
+Without arguments: MaskFormer and UperNet on the generated `shapes` dataset. What is already
+trained is not trained again; a killed run goes on from its last checkpoint.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+from mmengine.config import Config
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+import mmmaskformer  # noqa: F401  (mends the stack before mmseg is imported)
+from mmmaskformer.visualization import label_panels
+
+ROOT = Path(__file__).resolve().parents[1]
+CONSOLE = Console()
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    shapes = [ROOT / "configs" / f"{name}_r18_shapes.py" for name in ("maskformer", "upernet")]
+    parser.add_argument("configs", nargs="*", type=Path, default=shapes)
+    parser.add_argument("--work-dir", type=Path, default=Path("work_dirs/quickstart"))
+    parser.add_argument("--images", type=int, default=6, help="rows of the picture")
+    parser.add_argument("--retrain", action="store_true", help="do not reuse results")
+    parser.add_argument(
+        "--train-args",
+        nargs=argparse.REMAINDER,
+        default=[],
+        help="everything after this goes to tools/train.py",
+    )
+    return parser.parse_args()
+
+
+def steps_done(folder: Path) -> list[dict]:
+    """Training log entries of all runs in a work-dir."""
+    entries = []
+    for log in sorted(folder.glob("*/vis_data/scalars.json")):
+        # The last line may be half-written while the run goes on.
+        lines = [line for line in log.read_text().split("\n")[:-1] if '"loss"' in line]
+        entries += [json.loads(line) for line in lines]
+    return entries
+
+
+def run(command: list, log: Path, watch) -> float:
+    """Run a command with its output in `log`, calling `watch` now and then.
+
+    Returns the peak resident memory of the process in MB; a failure ends the program with the
+    last lines of the log.
+    """
+    with open(log, "w") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-W", "ignore", *map(str, command)],
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            cwd=ROOT,
+        )
+        while True:
+            pid, status, usage = os.wait4(process.pid, os.WNOHANG)
+            watch()
+            if pid:
+                break
+            time.sleep(0.5)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        tail = "\n".join(log.read_text().splitlines()[-15:])
+        sys.exit(f"{tail}\n\nerror: {command[0]} failed; the whole output is in {log}")
+    return usage.ru_maxrss / 1024
+
+
+def train_and_test(config: Path, folder: Path, train_args: list) -> dict:
+    cfg = Config.fromfile(config)
+    total = cfg.train_cfg.max_iters
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[note]}"))
+    with Progress(*columns, TimeElapsedColumn(), console=CONSOLE) as progress:
+        task = progress.add_task(f"train {config.stem}", total=total, note="starting")
+
+        def watch() -> None:
+            entries = steps_done(folder)
+            if entries:
+                last = entries[-1]
+                note = f"step {last['step']}/{total}, loss {last['loss']:.2f}"
+                progress.update(task, completed=last["step"], note=note)
+
+        command = ["tools/train.py", config, "--work-dir", folder, "--resume", *train_args]
+        memory = run(command, folder / "train.log", watch)
+        checkpoint = (folder / "last_checkpoint").read_text().strip()
+        task = progress.add_task(f"test {config.stem}", total=None, note="")
+        command = [
+            "tools/test.py",
+            config,
+            checkpoint,
+            "--work-dir",
+            folder / "test",
+            "--out",
+            folder / "predictions",
+        ]
+        run(command, folder / "test.log", lambda: None)
+        progress.update(task, total=1, completed=1)
+    metrics = json.loads(max((folder / "test").glob("*/*.json"), key=os.path.getmtime).read_text())
+    return {
+        "mIoU": metrics["mIoU"],
+        "aAcc": metrics["aAcc"],
+        "step": statistics.median(entry["time"] for entry in steps_done(folder)),
+        "memory": memory,
+        "parameters": count_parameters(cfg) / 1e6,
+    }
+
+
+def count_parameters(cfg: Config) -> int:
+    from mmseg.registry import MODELS
+    from mmseg.utils import register_all_modules
+
+    register_all_modules()
+    return sum(p.numel() for p in MODELS.build(cfg.model).parameters())
+
+
+def prepare_folder(config: Path, folder: Path, retrain: bool) -> None:
+    """Keep what an earlier run of the very same config left, remove anything else."""
+    text = Config.fromfile(config).pretty_text
+    marker = folder / "config.txt"
+    if folder.exists() and (retrain or not marker.is_file() or marker.read_text() != text):
+        shutil.rmtree(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    marker.write_text(text)
+
+
+def read_labels(path: Path) -> np.ndarray:
+    return cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+
+
+def draw(configs: list[Path], folders: list[Path], count: int, path: Path) -> None:
+    """Some test images, ground truth and every model's prediction, as one picture."""
+    from mmseg.registry import DATASETS
+    from mmseg.utils import register_all_modules
+
+    register_all_modules()
+    dataset = DATASETS.build(Config.fromfile(configs[0]).test_dataloader.dataset)
+    chosen = [dataset.get_data_info(i) for i in np.linspace(0, len(dataset) - 1, count, dtype=int)]
+    maps = {"ground truth": [read_labels(Path(info["seg_map_path"])) for info in chosen]}
+    for config, folder in zip(configs, folders):
+        names = [Path(info["img_path"]).stem + ".png" for info in chosen]
+        maps[config.stem] = [read_labels(folder / "predictions" / name) for name in names]
+    images = [cv2.imread(info["img_path"])[..., ::-1] for info in chosen]
+    label_panels(path, images, maps, dataset.metainfo["classes"], dataset.metainfo["palette"])
+
+
+def show(configs: list[Path], results: list[dict], path: Path) -> None:
+    columns = {
+        "mIoU": "{mIoU:.1f}",
+        "pixel accuracy": "{aAcc:.1f}",
+        "s / step": "{step:.2f}",
+        "peak memory, MB": "{memory:.0f}",
+        "parameters, M": "{parameters:.1f}",
+    }
+    table = Table("model", *columns)
+    lines = [" | ".join(("model", *columns)), "|".join(["---"] * (1 + len(columns)))]
+    for config, result in zip(configs, results):
+        row = (config.stem, *(form.format(**result) for form in columns.values()))
+        table.add_row(*row)
+        lines.append(" | ".join(row))
+    CONSOLE.print(table)
+    path.write_text("".join(f"| {line} |\n" for line in lines))
+
+
+def main() -> None:
+    args = parse_args()
+    configs = [config.resolve() for config in args.configs]
+    folders = [args.work_dir.resolve() / config.stem for config in configs]
+    results = []
+    for config, folder in zip(configs, folders):
+        prepare_folder(config, folder, args.retrain)
+        saved = folder / "results.json"
+        if saved.is_file():
+            CONSOLE.print(f"{config.stem} is trained already (--retrain trains it again)")
+            result = json.loads(saved.read_text())
+        else:
+            result = train_and_test(config, folder, args.train_args)
+            saved.with_suffix(".tmp").write_text(json.dumps(result))
+            saved.with_suffix(".tmp").replace(saved)
+        results.append(result)
+    picture = args.work_dir / "predictions.png"
+    draw(configs, folders, args.images, picture)
+    show(configs, results, args.work_dir / "results.md")
+    CONSOLE.print(f"pictures: {picture}\ntable: {args.work_dir / 'results.md'}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,35 @@
+# Sourced by quickstart.sh and run_tests.sh: makes or reuses .venv in the repository's root.
+# PYTHON chooses the interpreter (3.9 to 3.12), TORCH the build of torch to install.
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+PYTHON=${PYTHON:-python3}
+
+fail() {
+    echo "error: $*" >&2
+    exit 1
+}
+
+command -v "$PYTHON" >/dev/null || fail "'$PYTHON' not found; set PYTHON to a Python 3.9 to 3.12"
+"$PYTHON" -c 'import sys; sys.exit(not (3, 9) <= sys.version_info[:2] <= (3, 12))' ||
+    fail "Python 3.9 to 3.12 is needed, '$PYTHON' is $("$PYTHON" -V 2>&1); set PYTHON to another"
+
+if ! .venv/bin/python -c '' 2>/dev/null; then
+    echo "[setup] making the virtual environment .venv with $("$PYTHON" -V)"
+    rm -rf .venv
+    "$PYTHON" -m venv .venv || fail "could not make .venv; on Debian, install python3-venv"
+fi
+STAMP=.venv/installed
+WANTED=$(cat setup.py mmmaskformer/dependencies.py mmmaskformer/version.py tools/setup_env.sh | cksum)
+if [ "$(cat "$STAMP" 2>/dev/null)" != "$WANTED" ]; then
+    if ! .venv/bin/python -c 'import torch' 2>/dev/null; then
+        echo "[setup] installing torch"
+        .venv/bin/python -m pip install "${TORCH:-torch==2.13.0}" ||
+            .venv/bin/python -m pip install 'torch>=2.1,<2.14' ||
+            fail "torch could not be installed; see pip's message above"
+    fi
+    echo "[setup] installing mmmaskformer and what it needs"
+    .venv/bin/python -m pip install -e '.[lite,dev]' ||
+        fail "mmmaskformer could not be installed; see pip's message above"
+    echo "$WANTED" >"$STAMP"
+else
+    echo "[setup] .venv is up to date"
+fi
