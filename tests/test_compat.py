@@ -69,7 +69,7 @@ class Harmful:
 
 
 @pytest.mark.parametrize(
-    "call, name",
+    ("call", "name"),
     [
         ((os.system, ("touch harmed",)), r"(posix|nt)\.system"),
         ((eval, ("1 + 1",)), r"_*builtins?_*\.eval"),

@@ -163,7 +163,7 @@ def test_quickstart_draws_and_reuses(workspace):
 
 
 @pytest.mark.parametrize(
-    "command, message",
+    ("command", "message"),
     [
         (["tools/train.py", "configs/none.py"], r"config configs/none\.py does not exist"),
         (

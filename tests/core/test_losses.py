@@ -65,7 +65,9 @@ class Squared(torch.nn.Module):
         return (logits.sigmoid() - target).square().mean(1)
 
 
-@pytest.mark.parametrize("grid, size", [((12, 9), (48, 36)), ((7, 10), (29, 37)), ((5, 6), (5, 6))])
+@pytest.mark.parametrize(
+    ("grid", "size"), [((12, 9), (48, 36)), ((7, 10), (29, 37)), ((5, 6), (5, 6))]
+)
 @pytest.mark.parametrize("chunk", [1, 5000, 1 << 20])
 def test_chunked_loss_equals_plain_autograd(grid, size, chunk, monkeypatch):
     monkeypatch.setitem(losses.CHUNK_ELEMENTS, "cpu", chunk)

@@ -50,7 +50,7 @@ def test_costs_equal_loops_over_pairs(chunk, monkeypatch):
             torch.testing.assert_close(costs[layer], expected, rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize("queries, segments", [(5, 3), (3, 5), (4, 4)])
+@pytest.mark.parametrize(("queries", "segments"), [(5, 3), (3, 5), (4, 4)])
 def test_matching_is_the_cheapest(queries, segments):
     output, targets = problem(queries, segments)
     assigner = core.HungarianAssigner()
@@ -78,7 +78,8 @@ def test_ground_truth_is_reduced_by_floor_index():
 
 
 @pytest.mark.parametrize(
-    "where, cost", [("class_logits", "ClassificationCost"), ("mask_embed", "FocalCost, DiceCost")]
+    ("where", "cost"),
+    [("class_logits", "ClassificationCost"), ("mask_embed", "FocalCost, DiceCost")],
 )
 def test_non_finite_cost_names_image_layer_and_cost(where, cost):
     output, targets = problem()

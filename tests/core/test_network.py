@@ -170,7 +170,7 @@ def test_order_of_images_does_not_matter():
 
 
 @pytest.mark.parametrize(
-    "build, message",
+    ("build", "message"),
     [
         (lambda: core.FPNPixelDecoder([8]), "at least two levels"),
         (lambda: core.TransformerDecoder(8, num_layers=0), "num_layers"),

@@ -242,7 +242,7 @@ def test_autocast_gives_finite_losses_close_to_float32(dtype):
 
 
 @pytest.mark.parametrize(
-    "overrides, key",
+    ("overrides", "key"),
     [
         (dict(num_querys=50), "num_querys"),
         (dict(loss_mask=dict(alfa=0.25)), "alfa"),
