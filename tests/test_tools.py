@@ -18,6 +18,7 @@ from mmmaskformer.datasets import shapes
 from tests.conftest import ROOT
 
 CONFIG = "configs/maskformer_r18_shapes.py"
+README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 @pytest.fixture(scope="module")
@@ -160,6 +161,30 @@ def test_quickstart_draws_and_reuses(workspace):
     results = json.loads((folder / "maskformer_tiny/results.json").read_text())
     assert set(results) == {"mIoU", "aAcc", "step", "memory", "parameters"}
     assert "trained already" in python(*command)
+
+
+def test_own_data_as_the_readme_says(tmp_path):
+    (code,) = re.findall(r"```python\n(# configs/maskformer_r50_mine.*?)```", README, re.DOTALL)
+    rng = np.random.default_rng(0)
+    for split in ("train", "val"):
+        for kind, suffix, shape in (("img", "jpg", (96, 128, 3)), ("ann", "png", (96, 128))):
+            folder = tmp_path / "data" / kind / split
+            folder.mkdir(parents=True)
+            for name in "ab":
+                array = rng.integers(0, 3, shape, dtype=np.uint8)
+                cv2.imwrite(str(folder / f"{name}.{suffix}"), array)
+    config = tmp_path / "mine.py"
+    code = code.replace(
+        "./maskformer_r50_ade20k.py", str(ROOT / "configs/maskformer_r50_ade20k.py")
+    )
+    config.write_text(code.replace("data/mine", str(tmp_path / "data")))
+    output = python(
+        "tools/train.py", config, "--work-dir", tmp_path, "--cfg-options", "train_cfg.max_iters=1",
+        "train_cfg.val_interval=1", "model.backbone.init_cfg=None", "model.backbone.depth=18",
+        "model.decode_head.in_channels=[64,128,256,512]", "default_hooks.logger.interval=1",
+    )  # fmt: skip
+    assert "Iter(train) [1/1]" in output
+    assert re.search(r"\|\s+grass\s+\|", output)
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,5 @@
 # Resizing with pillow, as the original does; OpenCV's bilinear differs when it shrinks.
-data_root = "data/ade/ADEChallengeData2016"
+_base_ = ["./semantic.py"]
 crop_size = (512, 512)
 train_pipeline = [
     dict(type="mmmaskformer.LoadImageFromFile"),
@@ -41,30 +41,19 @@ tta_pipeline = [
         ],
     ),
 ]
+dataset = dict(type="ADE20KDataset", data_root="data/ade/ADEChallengeData2016")
 train_dataloader = dict(
-    batch_size=2,
-    num_workers=4,
-    persistent_workers=True,
-    sampler=dict(type="InfiniteSampler", shuffle=True),
     dataset=dict(
-        type="ADE20KDataset",
-        data_root=data_root,
         data_prefix=dict(img_path="images/training", seg_map_path="annotations/training"),
         pipeline=train_pipeline,
-    ),
+        **dataset,
+    )
 )
 val_dataloader = dict(
-    batch_size=1,
-    num_workers=4,
-    persistent_workers=True,
-    sampler=dict(type="DefaultSampler", shuffle=False),
     dataset=dict(
-        type="ADE20KDataset",
-        data_root=data_root,
         data_prefix=dict(img_path="images/validation", seg_map_path="annotations/validation"),
         pipeline=test_pipeline,
-    ),
+        **dataset,
+    )
 )
 test_dataloader = val_dataloader
-val_evaluator = dict(type="IoUMetric", iou_metrics=["mIoU"])
-test_evaluator = val_evaluator

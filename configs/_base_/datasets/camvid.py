@@ -1,4 +1,4 @@
-data_root = "data/camvid"
+_base_ = ["./semantic.py"]
 crop_size = (240, 320)
 train_pipeline = [
     dict(type="mmmaskformer.LoadImageFromFile"),
@@ -8,11 +8,6 @@ train_pipeline = [
     dict(type="RandomFlip", prob=0.5),
     dict(type="PhotoMetricDistortion"),
     dict(type="Pad", size=crop_size[::-1], pad_val=dict(img=(128, 128, 128), seg=255)),
-    dict(type="PackSegInputs"),
-]
-test_pipeline = [
-    dict(type="mmmaskformer.LoadImageFromFile"),
-    dict(type="mmmaskformer.LoadAnnotations"),
     dict(type="PackSegInputs"),
 ]
 tta_pipeline = [
@@ -30,41 +25,29 @@ tta_pipeline = [
         ],
     ),
 ]
+dataset = dict(type="mmmaskformer.CamVidDataset", data_root="data/camvid")
 train_dataloader = dict(
     batch_size=4,
     num_workers=2,
-    persistent_workers=True,
-    sampler=dict(type="InfiniteSampler", shuffle=True),
     dataset=dict(
-        type="mmmaskformer.CamVidDataset",
-        data_root=data_root,
         data_prefix=dict(img_path="images/train", seg_map_path="annotations/train"),
         pipeline=train_pipeline,
+        **dataset,
     ),
 )
 val_dataloader = dict(
-    batch_size=1,
     num_workers=2,
-    persistent_workers=True,
-    sampler=dict(type="DefaultSampler", shuffle=False),
     dataset=dict(
-        type="mmmaskformer.CamVidDataset",
-        data_root=data_root,
         data_prefix=dict(img_path="images/val", seg_map_path="annotations/val"),
-        pipeline=test_pipeline,
+        pipeline=_base_.test_pipeline,
+        **dataset,
     ),
 )
 test_dataloader = dict(
-    batch_size=1,
     num_workers=2,
-    persistent_workers=True,
-    sampler=dict(type="DefaultSampler", shuffle=False),
     dataset=dict(
-        type="mmmaskformer.CamVidDataset",
-        data_root=data_root,
         data_prefix=dict(img_path="images/test", seg_map_path="annotations/test"),
-        pipeline=test_pipeline,
+        pipeline=_base_.test_pipeline,
+        **dataset,
     ),
 )
-val_evaluator = dict(type="IoUMetric", iou_metrics=["mIoU"])
-test_evaluator = val_evaluator

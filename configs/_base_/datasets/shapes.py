@@ -1,13 +1,8 @@
-data_root = "data/shapes"
+_base_ = ["./semantic.py"]
 train_pipeline = [
     dict(type="mmmaskformer.LoadImageFromFile"),
     dict(type="mmmaskformer.LoadAnnotations"),
     dict(type="RandomFlip", prob=0.5),
-    dict(type="PackSegInputs"),
-]
-test_pipeline = [
-    dict(type="mmmaskformer.LoadImageFromFile"),
-    dict(type="mmmaskformer.LoadAnnotations"),
     dict(type="PackSegInputs"),
 ]
 tta_pipeline = [
@@ -22,28 +17,25 @@ tta_pipeline = [
         ],
     ),
 ]
+dataset = dict(type="mmmaskformer.ShapesDataset", data_root="data/shapes")
 train_dataloader = dict(
     batch_size=8,
     num_workers=0,
-    sampler=dict(type="InfiniteSampler", shuffle=True),
+    persistent_workers=False,
     dataset=dict(
-        type="mmmaskformer.ShapesDataset",
-        data_root=data_root,
         data_prefix=dict(img_path="images/train", seg_map_path="annotations/train"),
         pipeline=train_pipeline,
+        **dataset,
     ),
 )
 val_dataloader = dict(
     batch_size=8,
     num_workers=0,
-    sampler=dict(type="DefaultSampler", shuffle=False),
+    persistent_workers=False,
     dataset=dict(
-        type="mmmaskformer.ShapesDataset",
-        data_root=data_root,
         data_prefix=dict(img_path="images/val", seg_map_path="annotations/val"),
-        pipeline=test_pipeline,
+        pipeline=_base_.test_pipeline,
+        **dataset,
     ),
 )
 test_dataloader = val_dataloader
-val_evaluator = dict(type="IoUMetric", iou_metrics=["mIoU"])
-test_evaluator = val_evaluator
