@@ -122,7 +122,10 @@ class SemanticFusion:
         if not views:
             raise ValueError("fusion needs at least one view")
         height, width = size
-        step = max(1, BAND_ELEMENTS // (views[0].class_prob.shape[1] * width))
+        # A row of the result and the rows of the network's input that it comes from.
+        pixels = width + max(-(-v.content_size[0] // height) * v.content_size[1] for v in views)
+        channels = sum(views[0].class_prob.shape)
+        step = max(1, BAND_ELEMENTS // (channels * pixels))
         for start in range(0, height, step):
             rows = slice(start, min(start + step, height))
             total = self._band(views[0], size, rows)

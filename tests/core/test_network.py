@@ -65,12 +65,72 @@ def test_decoder_without_self_attention_treats_queries_alone():
     torch.testing.assert_close(together[:, :, 2:3], alone)
 
 
+def test_dropout_is_where_detr_has_it():
+    """With everything dropped, only the residual path and the norms are left."""
+    layer = core.TransformerDecoder(8, num_layers=1, num_heads=2, dropout=1.0).layers[0].train()
+    for module in layer.modules():
+        if isinstance(module, nn.Linear):
+            nn.init.normal_(module.bias)
+    x, memory = torch.randn(1, 3, 8), torch.randn(1, 6, 8)
+    expected = layer.ffn_norm(layer.cross_attn_norm(layer.self_attn_norm(x)))
+    torch.testing.assert_close(layer(x, x, memory, memory), expected)
+
+
+def test_decoder_adds_positions_to_memory_and_starts_from_zero():
+    decoder = core.TransformerDecoder(8, num_layers=2, num_heads=2).eval()
+    nn.init.normal_(decoder.norm.weight)
+    queries, memory, pos = (torch.randn(1, n, 8) for n in (3, 6, 6))
+    x, expected = torch.zeros(1, 3, 8), []
+    for layer in decoder.layers:
+        x = layer(x, queries, memory, memory + pos)
+        expected.append(decoder.norm(x))
+    torch.testing.assert_close(decoder(queries, memory, pos), torch.stack(expected))
+
+
+def test_decoder_matrices_are_xavier_uniform():
+    decoder = core.TransformerDecoder(64, num_layers=2, num_heads=4, feedforward_channels=512)
+    matrices = {n: p for n, p in decoder.named_parameters() if p.ndim > 1}
+    assert len(matrices) == 2 * 6
+    for name, matrix in matrices.items():
+        bound = math.sqrt(6 / sum(matrix.shape))
+        assert matrix.abs().max().item() == pytest.approx(bound, rel=0.02), name
+        assert matrix.std().item() == pytest.approx(bound / math.sqrt(3), rel=0.03), name
+
+
 def small_predictor(**kwargs):
     return core.MaskFormerPredictor(
         core.FPNPixelDecoder([8, 16, 24], channels=16, mask_channels=12, norm_groups=4),
         core.TransformerDecoder(16, num_layers=3, num_heads=2, feedforward_channels=32),
         **{"num_classes": 5, "num_queries": 7, "mask_channels": 12, **kwargs},
     )
+
+
+def test_memory_projection():
+    """A 1x1 convolution where the numbers of channels differ, or where asked for."""
+    predictor = small_predictor().eval()
+    assert predictor.memory_proj.weight.shape == (16, 24, 1, 1)
+    assert predictor.memory_proj.weight.abs().max().item() <= math.sqrt(3 / 24)
+    assert not predictor.memory_proj.bias.any()
+    fitting = core.FPNPixelDecoder([8, 16], channels=16, mask_channels=12, norm_groups=4)
+    kwargs = dict(num_classes=5, mask_channels=12)
+    decoder = core.TransformerDecoder(16, num_heads=2)
+    plain = core.MaskFormerPredictor(fitting, decoder, **kwargs)
+    assert isinstance(plain.memory_proj, nn.Identity)
+    forced = core.MaskFormerPredictor(fitting, decoder, project_memory=True, **kwargs)
+    assert isinstance(forced.memory_proj, nn.Conv2d)
+
+    features = pyramid()
+    output = predictor(features)
+    pixel_embed, memory = predictor.pixel_decoder(features)
+    memory = predictor.memory_proj(memory)
+    decoded = predictor.transformer_decoder(
+        predictor.query_embed.weight.expand(2, -1, -1),
+        memory.flatten(2).transpose(1, 2),
+        SinePositionalEncoding(16)(memory).flatten(2).transpose(1, 2),
+    )[-1:]
+    torch.testing.assert_close(output.class_logits, predictor.class_embed(decoded))
+    torch.testing.assert_close(output.mask_embed, predictor.mask_embed(decoded))
+    torch.testing.assert_close(output.pixel_embed, pixel_embed)
 
 
 def pyramid(batch=2):

@@ -170,23 +170,39 @@ def test_tta_is_the_mean_of_raw_scores():
     """Stock mmseg takes a softmax of the sums of probabilities first."""
     model = build().eval()
     tta = MODELS.build(dict(type="mmmaskformer.MaskFormerTTA", module=model)).eval()
-    views = [make_data((64, 80)), make_data((96, 120))]
+    views = [make_data((64, 80), (70, 90)), make_data((96, 120), (84, 108))]
     views[1]["inputs"] = [image.flip(-1) for image in views[1]["inputs"]]
-    views[1]["data_samples"][0].set_metainfo({"flip": True, "flip_direction": "horizontal"})
     for view in views:
-        view["data_samples"][0].set_metainfo({"ori_shape": (100, 125)})
-    expected = []
-    for view in views:
-        batch = model.data_preprocessor(copy.deepcopy(view), False)
-        with torch.no_grad():
-            (one,) = model.views(batch["inputs"], batch["data_samples"])
-        expected.append(model.decode_head.fusion.scores([one], (100, 125)))
-    data = {key: [view[key] for view in views] for key in views[0]}
-    with torch.no_grad():
-        (result,) = tta.test_step(data)
-    torch.testing.assert_close(result.seg_logits.data, sum(expected) / 2)
-    assert not torch.equal(expected[0], expected[1])
-    assert "gt_sem_seg" in result
+        for sample in view["data_samples"]:
+            sample.set_metainfo({"ori_shape": (100, 125)})
+    plain = [[r.seg_logits.data for r in model.test_step(copy.deepcopy(v))] for v in views]
+    for sample in views[1]["data_samples"]:
+        sample.set_metainfo({"flip": True, "flip_direction": "horizontal"})
+    results = tta.test_step({key: [view[key] for view in views] for key in views[0]})
+    for index, result in enumerate(results):
+        expected = (plain[0][index] + plain[1][index].flip(-1)) / 2
+        torch.testing.assert_close(result.seg_logits.data, expected, rtol=1e-4, atol=1e-5)
+        assert torch.equal(result.pred_sem_seg.data[0], result.seg_logits.data.argmax(0))
+        assert "gt_sem_seg" in result
+        assert result.metainfo["img_path"] == f"image{index}.jpg"
+
+
+def test_padding_on_the_left_is_refused():
+    model = build().eval()
+    batch = model.data_preprocessor(make_data((64, 64)), False)
+    batch["data_samples"][0].set_metainfo({"img_padding_size": (3, 0, 0, 0)})
+    with pytest.raises(ValueError, match="padded right and bottom"):
+        model.predict(**batch)
+
+
+def test_levels_and_ignored_label_come_from_the_config():
+    head = build(in_index=[1, 2, 3], in_channels=[128, 256, 512], ignore_index=4).decode_head
+    features = [torch.randn(1, c, 32 // s, 32 // s) for c, s in ((64, 1), (128, 2), (256, 4))]
+    features.append(torch.randn(1, 512, 4, 4))
+    assert head.factors(features).pixel_embed.shape[-2:] == (16, 16)
+    sample = SegDataSample()
+    sample.gt_sem_seg = PixelData(data=torch.full((1, 64, 64), 4))
+    assert head.loss(features, [sample], {})["loss_mask"] == 0
 
 
 def test_vertical_flips_are_refused():

@@ -1,0 +1,80 @@
+"""The criterion against loops over layers, images and pairs."""
+
+import pytest
+import torch
+from scipy.optimize import linear_sum_assignment
+from torch.nn import functional as F
+
+from mmmaskformer import core
+from tests.core.test_matcher import cost_by_loops
+
+
+def problem():
+    output = core.FactoredOutput(
+        torch.randn(3, 3, 6, 9), torch.randn(3, 3, 6, 4), torch.randn(3, 4, 6, 7)
+    )
+    targets = [
+        core.SegmentTargets(
+            torch.randint(0, 8, (segments,)), torch.randint(-1, max(segments, 1), (24, 28)).int()
+        )
+        for segments in (2, 0, 8)
+    ]
+    return output, targets
+
+
+def losses_by_loops(output, targets):
+    """Paper, Section 3.3; every image of the batch has its own number of segments."""
+    count = max(sum(t.num_segments for t in targets), 1)
+    expected = {}
+    for layer in range(3):
+        classes = torch.full((3, 6), 8)
+        mask_loss = dice_loss = 0.0
+        for image, target in enumerate(targets):
+            if not target.num_segments:
+                continue
+            rows, columns = linear_sum_assignment(cost_by_loops(output, target, layer, image))
+            full = F.interpolate(output.mask_logits(layer)[image][None], (24, 28), mode="bilinear")[
+                0
+            ].flatten(1)
+            masks = target.masks().flatten(1).float()
+            for query, segment in zip(rows, columns):
+                classes[image, query] = target.labels[segment]
+                pair = full[query : query + 1], masks[segment : segment + 1]
+                mask_loss += core.FocalLoss()(*pair).sum()
+                dice_loss += core.DiceLoss()(*pair).sum()
+        weight = torch.ones(9)
+        weight[8] = 0.1
+        nll = -output.class_logits[layer].log_softmax(-1).gather(2, classes[..., None])[..., 0]
+        prefix = "" if layer == 2 else f"d{layer}."
+        expected[prefix + "loss_cls"] = (nll * weight[classes]).sum() / weight[classes].sum()
+        expected[prefix + "loss_mask"] = 20 * mask_loss / count
+        expected[prefix + "loss_dice"] = dice_loss / count
+    return expected
+
+
+def test_losses_equal_loops():
+    output, targets = problem()
+    losses, expected = core.MaskFormerCriterion()(output, targets), losses_by_loops(output, targets)
+    assert set(losses) == set(expected)
+    for name, value in expected.items():
+        torch.testing.assert_close(losses[name], value, rtol=1e-5, atol=1e-6, msg=name)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_autocast_does_not_reach_into_the_criterion(dtype):
+    output, targets = problem()
+    expected = core.MaskFormerCriterion()(output, targets)
+    with torch.autocast("cpu", dtype):
+        losses = core.MaskFormerCriterion()(output, targets)
+    for name, value in expected.items():
+        torch.testing.assert_close(losses[name], value, rtol=1e-6, atol=1e-7)
+
+
+def test_weights_of_the_losses():
+    output, targets = problem()
+    plain = core.MaskFormerCriterion()(output, targets)
+    heavy = core.MaskFormerCriterion(
+        loss_cls=core.ClassLoss(3.0), loss_mask=core.FocalLoss(40.0), loss_dice=core.DiceLoss(5.0)
+    )(output, targets)
+    for name, factor in (("loss_cls", 3), ("d0.loss_mask", 2), ("d1.loss_dice", 5)):
+        torch.testing.assert_close(heavy[name], factor * plain[name])
