@@ -18,6 +18,7 @@ import pickle
 import re
 import sys
 import types
+import zipfile
 
 from .dependencies import ANY_OF, MMCV, REQUIRED
 
@@ -102,8 +103,14 @@ _ADMITTED = re.compile(
 )
 
 
-class _Unpickler(pickle.Unpickler):
-    """Admits what checkpoints of torch and mmengine hold; refuses everything else by name."""
+class _Unpickler(pickle._Unpickler):
+    """Admits what checkpoints of torch and mmengine hold; refuses everything else by name.
+
+    The Python implementation, because two more doors have to be shut: state that is set on a
+    class or a function, and torch's old records of module sources.
+    """
+
+    dispatch = dict(pickle._Unpickler.dispatch)
 
     def find_class(self, module: str, name: str):
         if name == "getattr" and module in ("builtins", "__builtin__"):
@@ -111,6 +118,25 @@ class _Unpickler(pickle.Unpickler):
         if not _ADMITTED.fullmatch(f"{module} {name}"):
             raise pickle.UnpicklingError(f"it asks for '{module}.{name}'")
         return super().find_class(module, name)
+
+    def load_build(self) -> None:
+        target = self.stack[-2]
+        if isinstance(target, type) or callable(target):
+            raise pickle.UnpicklingError(f"it asks to change {target!r}")
+        super().load_build()
+
+    def load_binpersid(self) -> None:
+        record = self.stack[-1]
+        if not isinstance(record, tuple) or record[0] not in ("storage", b"storage"):
+            raise pickle.UnpicklingError(f"it asks for the persistent record {record!r}")
+        super().load_binpersid()
+
+    def load_persid(self) -> None:
+        raise pickle.UnpicklingError("it asks for a persistent record in text form")
+
+    dispatch[pickle.BUILD[0]] = load_build
+    dispatch[pickle.BINPERSID[0]] = load_binpersid
+    dispatch[pickle.PERSID[0]] = load_persid
 
 
 def _history_buffer_method(owner, name):
@@ -133,6 +159,10 @@ def load_checkpoint_file(filename: str, map_location=None):
     path = os.path.expanduser(filename)
     if not os.path.isfile(path):
         raise FileNotFoundError(f"checkpoint {filename} can not be found")
+    if _is_torchscript(path):
+        raise RuntimeError(
+            f"checkpoint {filename} is refused: it is a TorchScript archive, which holds code"
+        )
     pickle_module = types.ModuleType("mmmaskformer_pickle")
     pickle_module.Unpickler = _Unpickler
     pickle_module.load = lambda file, **kwargs: _Unpickler(file, **kwargs).load()
@@ -153,9 +183,17 @@ def load_checkpoint_file(filename: str, map_location=None):
         ) from error
 
 
+def _is_torchscript(path: str) -> bool:
+    """Whether `torch.load` would hand the file to `torch.jit.load`."""
+    if not zipfile.is_zipfile(path):
+        return False
+    with zipfile.ZipFile(path) as archive:
+        return any(name.endswith("constants.pkl") for name in archive.namelist())
+
+
 def use_safe_checkpoint_loading() -> None:
     """Make mmengine read local and downloaded checkpoints with `load_checkpoint_file`."""
-    from mmengine.dist import master_only
+    from mmengine.dist import barrier, get_local_rank
     from mmengine.runner import checkpoint
 
     def load_from_local(filename, map_location=None):
@@ -167,15 +205,10 @@ def use_safe_checkpoint_loading() -> None:
         folder = model_dir or os.path.join(torch.hub.get_dir(), "checkpoints")
         path = os.path.join(folder, os.path.basename(filename.split("?")[0]))
 
-        @master_only
-        def download():
+        if get_local_rank() == 0 and not os.path.isfile(path):  # once per machine
             os.makedirs(folder, exist_ok=True)
-            if not os.path.isfile(path):
-                torch.hub.download_url_to_file(filename, path, progress=progress)
-
-        download()
-        if torch.distributed.is_available() and torch.distributed.is_initialized():
-            torch.distributed.barrier()
+            torch.hub.download_url_to_file(filename, path, progress=progress)
+        barrier()
         return load_checkpoint_file(path, map_location)
 
     loaders = {"": load_from_local, ("http://", "https://"): load_from_http}

@@ -15,6 +15,12 @@ from mmengine.runner import Runner
 
 from .compat import prepare_cpu_distributed
 
+READ_KEYS = {*inspect.signature(Runner.__init__).parameters} | {
+    *("auto_scale_lr", "tta_model", "tta_pipeline", "find_unused_parameters"),
+    *("model_wrapper_cfg", "sync_bn", "compile", "activation_checkpointing"),
+}
+"""Top-level keys of a config that the runner or the tools read."""
+
 
 def add_common_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of mmseg's tools that training and testing share."""
@@ -43,15 +49,17 @@ def load_config(args: argparse.Namespace) -> Config:
     os.environ.setdefault("LOCAL_RANK", str(args.local_rank))
     cfg = Config.fromfile(args.config)
     options = args.cfg_options or {}
-    known = (
-        set(cfg) | set(inspect.signature(Runner.__init__).parameters) | {"find_unused_parameters"}
-    )
     for key in options:
         top = key.split(".")[0]
-        if top not in known:
-            close = difflib.get_close_matches(top, known, 1)
+        if top in cfg and top not in READ_KEYS:
+            raise ValueError(
+                f"--cfg-options {key}: {top!r} is a variable of the config file; change the "
+                "settings made from it, for instance train_dataloader.dataset.data_root"
+            )
+        if top not in READ_KEYS:
+            close = difflib.get_close_matches(top, READ_KEYS, 1)
             hint = f"; did you mean {close[0]!r}?" if close else ""
-            raise ValueError(f"--cfg-options {key}: {args.config} has no key {top!r}{hint}")
+            raise ValueError(f"--cfg-options {key}: nothing reads {top!r}{hint}")
     cfg.merge_from_dict(options)
     cfg.launcher = args.launcher
     if args.work_dir is not None:

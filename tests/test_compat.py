@@ -1,3 +1,4 @@
+import io
 import os
 import pickle
 import sys
@@ -86,6 +87,36 @@ def test_checkpoint_that_would_run_code_is_refused(tmp_path, monkeypatch, call, 
     with pytest.raises(RuntimeError, match=rf"bad\.pth is refused: it asks for .*{name}"):
         CheckpointLoader.load_checkpoint("bad.pth")
     assert not (tmp_path / "harmed").exists()
+
+
+class Scripted(torch.nn.Module):
+    def forward(self, x):
+        return x + 1
+
+
+def test_torchscript_archive_is_refused(tmp_path):
+    """`torch.load` would run the code in it, whatever the unpickler."""
+    path = str(tmp_path / "script.pth")
+    torch.jit.script(Scripted()).save(path)
+    with pytest.raises(RuntimeError, match=r"script\.pth is refused: it is a TorchScript archive"):
+        compat.load_checkpoint_file(path)
+
+
+@pytest.mark.parametrize(
+    ("opcodes", "message"),
+    [
+        # State set on an admitted class would change torch for the whole process.
+        (b"ctorch.storage\nTypedStorage\nN}(X\x05\x00\x00\x00numpyNu\x86b.", "asks to change"),
+        # Records of module sources make torch write patch files.
+        (b"(X\x06\x00\x00\x00moduleNNNtQ.", "persistent record"),
+        (b"Pmodule\n.", "persistent record in text form"),
+    ],
+)
+def test_doors_beside_imports_are_shut(opcodes, message):
+    numpy_method = torch.storage.TypedStorage.__dict__.get("numpy")
+    with pytest.raises(pickle.UnpicklingError, match=message):
+        compat._Unpickler(io.BytesIO(b"\x80\x02" + opcodes)).load()
+    assert torch.storage.TypedStorage.__dict__.get("numpy") is numpy_method
 
 
 def test_truncated_and_missing_checkpoints_name_themselves(tmp_path):

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from mmengine.registry import init_default_scope
 from mmseg.datasets import BaseSegDataset
+from PIL import Image
 
 from mmmaskformer.datasets import CamVidDataset, ShapesDataset, shapes
 from mmmaskformer.datasets.loading import LoadAnnotations, LoadImageFromFile
@@ -127,6 +128,24 @@ def test_reduce_zero_label(tmp_path):
     labels = np.array([[0, 1, 150, 255]], np.uint8)
     reduced = read(tmp_path, labels=labels, reduce_zero_label=True)["gt_seg_map"]
     assert reduced.tolist() == [[255, 0, 149, 255]]
+
+
+def test_wide_ignore_index_survives_narrow_labels(tmp_path):
+    cv2.imwrite(str(tmp_path / "l.png"), np.array([[0, 1, 200, 255]], np.uint8))
+    results = {"seg_map_path": str(tmp_path / "l.png"), "seg_fields": []}
+    loaded = LoadAnnotations(ignore_index=65535)({**results, "reduce_zero_label": True})
+    assert loaded["gt_seg_map"].tolist() == [[65535, 0, 199, 254]]
+    loaded = LoadAnnotations()({**results, "label_map": {0: 846}})
+    assert loaded["gt_seg_map"].tolist() == [[846, 1, 200, 255]]
+
+
+@pytest.mark.parametrize("labels", [[[0.5, 1.0]], [[70000, 1]], [[-1, 1]]])
+def test_labels_that_are_no_class_indices_are_refused(tmp_path, labels):
+    dtype = np.float32 if isinstance(labels[0][0], float) else np.int32
+    path = tmp_path / "l.tif"
+    Image.fromarray(np.array(labels, dtype)).save(path)
+    with pytest.raises(ValueError, match=r"l\.tif must hold integers in \[0, 65535\]"):
+        LoadAnnotations()({"seg_map_path": str(path), "seg_fields": []})
 
 
 def test_label_map_does_not_chain(tmp_path):

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import shutil
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -19,6 +20,12 @@ from tests.conftest import ROOT
 
 CONFIG = "configs/maskformer_r18_shapes.py"
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return str(probe.getsockname()[1])
 
 
 @pytest.fixture(scope="module")
@@ -101,7 +108,7 @@ def test_two_cpu_processes_train_and_test(workspace, trained):
     work_dir = workspace / "dist"
     output = run(
         "bash", "tools/dist_train.sh", CONFIG, 2, "--work-dir", work_dir, *options(workspace),
-        PORT="29631", PATH=f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        PORT=free_port(), PATH=f"{Path(sys.executable).parent}:{os.environ['PATH']}",
     )  # fmt: skip
     assert "Iter(train) [2/2]" in output
     assert "Distributed training: True" in output
@@ -109,7 +116,7 @@ def test_two_cpu_processes_train_and_test(workspace, trained):
     output = run(
         "bash", "tools/dist_test.sh", CONFIG, work_dir / "iter_2.pth", 2,
         "--work-dir", work_dir / "test", *options(workspace),
-        PORT="29632", PATH=f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        PORT=free_port(), PATH=f"{Path(sys.executable).parent}:{os.environ['PATH']}",
     )  # fmt: skip
     alone = python(
         "tools/test.py", CONFIG, work_dir / "iter_2.pth", "--work-dir", work_dir / "alone",
@@ -161,6 +168,10 @@ def test_quickstart_draws_and_reuses(workspace):
     results = json.loads((folder / "maskformer_tiny/results.json").read_text())
     assert set(results) == {"mIoU", "aAcc", "step", "memory", "parameters"}
     assert "trained already" in python(*command)
+    (folder / "maskformer_tiny/config.txt").unlink()  # as if tools/train.py had made it
+    assert "holds another run" in python(*command)
+    (old,) = folder.glob("maskformer_tiny.*")
+    assert (old / "iter_2.pth").is_file()
 
 
 def test_own_data_as_the_readme_says(tmp_path):
@@ -193,7 +204,15 @@ def test_own_data_as_the_readme_says(tmp_path):
         (["tools/train.py", "configs/none.py"], r"config configs/none\.py does not exist"),
         (
             ["tools/train.py", CONFIG, "--cfg-options", "train_dataloder.batch_size=1"],
-            "no key 'train_dataloder'; did you mean 'train_dataloader'",
+            "nothing reads 'train_dataloder'; did you mean 'train_dataloader'",
+        ),
+        (
+            ["tools/train.py", CONFIG, "--cfg-options", "crop_size=4"],
+            "nothing reads 'crop_size'",
+        ),
+        (
+            ["tools/train.py", CONFIG, "--cfg-options", "train_pipeline=4"],
+            "'train_pipeline' is a variable of the config file",
         ),
         (
             ["tools/train.py", CONFIG, "--cfg-options", "model.decode_head.num_querys=1"],

@@ -22,7 +22,8 @@ VOID_THERE, VOID_HERE = 11, 255
 def write(path: Path, array: np.ndarray, *parameters: int) -> None:
     """Write an image under its final name only when it is complete."""
     part = path.with_name(f".part_{path.name}")
-    cv2.imwrite(str(part), array, parameters)
+    if not cv2.imwrite(str(part), array, parameters):
+        sys.exit(f"error: could not write {part}; is the disk full?")
     part.replace(path)
 
 

@@ -7,9 +7,10 @@ trained is not trained again; a killed run goes on from its last checkpoint.
 from __future__ import annotations
 
 import argparse
+import atexit
 import json
 import os
-import shutil
+import signal
 import statistics
 import subprocess
 import sys
@@ -69,12 +70,15 @@ def run(command: list, log: Path, watch) -> float:
             stderr=subprocess.STDOUT,
             cwd=ROOT,
         )
+        # Ctrl-C reaches the child by itself; other ends of this program must take it along.
+        atexit.register(process.kill)
         while True:
             pid, status, usage = os.wait4(process.pid, os.WNOHANG)
             watch()
             if pid:
                 break
             time.sleep(0.5)
+    atexit.unregister(process.kill)
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
         tail = "\n".join(log.read_text().splitlines()[-15:])
@@ -130,11 +134,13 @@ def count_parameters(cfg: Config) -> int:
 
 
 def prepare_folder(config: Path, folder: Path, retrain: bool) -> None:
-    """Keep what an earlier run of the very same config left, remove anything else."""
+    """Keep what an earlier run of the very same config left; move anything else aside."""
     text = Config.fromfile(config).pretty_text
     marker = folder / "config.txt"
     if folder.exists() and (retrain or not marker.is_file() or marker.read_text() != text):
-        shutil.rmtree(folder)
+        old = folder.with_name(f"{folder.name}.{time.strftime('%Y%m%d_%H%M%S')}")
+        CONSOLE.print(f"{folder} holds another run; it is now {old.name}")
+        folder.rename(old)
     folder.mkdir(parents=True, exist_ok=True)
     marker.write_text(text)
 
@@ -179,6 +185,7 @@ def show(configs: list[Path], results: list[dict], path: Path) -> None:
 
 def main() -> None:
     args = parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     configs = [config.resolve() for config in args.configs]
     folders = [args.work_dir.resolve() / config.stem for config in configs]
     results = []

@@ -12,7 +12,7 @@ command -v "$PYTHON" >/dev/null || fail "'$PYTHON' not found; set PYTHON to a Py
 "$PYTHON" -c 'import sys; sys.exit(not (3, 9) <= sys.version_info[:2] <= (3, 12))' ||
     fail "Python 3.9 to 3.12 is needed, '$PYTHON' is $("$PYTHON" -V 2>&1); set PYTHON to another"
 
-if ! .venv/bin/python -c '' 2>/dev/null; then
+if ! .venv/bin/python -m pip --version >/dev/null 2>&1; then
     echo "[setup] making the virtual environment .venv with $("$PYTHON" -V)"
     rm -rf .venv
     "$PYTHON" -m venv .venv || fail "could not make .venv; on Debian, install python3-venv"

@@ -28,7 +28,7 @@ def parse_args() -> argparse.Namespace:
 
 
 def show_predictions(cfg: Config, args: argparse.Namespace) -> None:
-    hook = cfg.default_hooks.visualization
+    hook = cfg.default_hooks.setdefault("visualization", dict(type="SegVisualizationHook"))
     hook.update(draw=True, interval=1, show=args.show, wait_time=args.wait_time)
     if args.show_dir:
         cfg.visualizer.save_dir = args.show_dir
@@ -61,6 +61,7 @@ def main() -> None:
         write_label_maps(cfg, args.out)
     if cfg.model.type == "mmmaskformer.MaskFormer":
         # Metrics and pictures need labels only.
+        cfg.model.setdefault("test_cfg", {})
         cfg.model.test_cfg.setdefault("labels_only", True)
     if args.tta:
         use_tta(cfg)

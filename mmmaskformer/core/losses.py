@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-CHUNK_ELEMENTS = {"cpu": 1 << 19, "cuda": 1 << 26}
+CHUNK_ELEMENTS = {"cpu": 1 << 19, "cuda": 1 << 24}
 """Elements of a full-size chunk by device type: CPU chunks stay in cache, CUDA chunks keep the
 device busy; about ten temporaries of this size are alive at once."""
 

@@ -51,7 +51,7 @@ class ClassificationCost:
 
 
 class FocalCost:
-    """Focal loss of the mask, mean over the mask grid."""
+    """Focal loss of the mask, mean over the mask grid; `alpha` and `gamma` as in `FocalLoss`."""
 
     def __init__(self, weight: float = 20.0, *, alpha: float = 0.25, gamma: float = 2.0) -> None:
         self.weight = weight
@@ -61,8 +61,11 @@ class FocalCost:
     def __call__(self, candidates: Candidates) -> Tensor:
         logits, prob = candidates.logits, candidates.prob
         softplus = F.softplus(logits)
-        negative = (prob**self.gamma).mul_(softplus).mul_(1 - self.alpha)
-        positive = (1 - prob).pow_(self.gamma).mul_(softplus.sub_(logits)).mul_(self.alpha)
+        negative = (prob**self.gamma).mul_(softplus)
+        positive = (1 - prob).pow_(self.gamma).mul_(softplus.sub_(logits))
+        if self.alpha >= 0:
+            negative *= 1 - self.alpha
+            positive *= self.alpha
         total_negative = negative.sum(1, keepdim=True)
         cost = positive.sub_(negative) @ candidates.one_hot + total_negative
         return cost / logits.shape[1]
@@ -112,6 +115,8 @@ class HungarianAssigner:
     """
 
     def __init__(self, match_costs: Sequence | None = None) -> None:
+        if match_costs is not None and not match_costs:
+            raise ValueError("match_costs must not be empty")
         self.match_costs = (
             list(match_costs)
             if match_costs is not None
@@ -129,10 +134,17 @@ class HungarianAssigner:
             raise ValueError(f"{len(targets)} targets for {output.batch_size} images")
         layers, _, queries = output.class_logits.shape[:3]
         costs = [self.costs(output, image, target) for image, target in enumerate(targets)]
-        host = torch.cat([cost.flatten() for cost in costs]).cpu().split([c.numel() for c in costs])
+        finite = output.class_logits.isfinite().flatten(2).all(2).T.float()
+        flat = [finite.flatten(), *(cost.flatten() for cost in costs)]
+        finite, *host = torch.cat(flat).cpu().split([part.numel() for part in flat])
         rows, per_image = [], []
         for image, target in enumerate(targets):
             cost = host[image].view(layers, queries, target.num_segments)
+            for layer in torch.nonzero(finite.view(-1, layers)[image] == 0).flatten().tolist():
+                raise NonFiniteCostError(
+                    f"{target.name}: non-finite class logits in decoder layer {layer} "
+                    "(ClassificationCost)"
+                )
             if not torch.isfinite(cost).all():
                 self._explain_non_finite(output, image, target, cost)
             for layer in range(layers):

@@ -50,6 +50,11 @@ class MaskFormerPredictor(nn.Module):
         project_memory: bool | None = None,
     ) -> None:
         super().__init__()
+        if num_queries < 1 or num_classes < 2:
+            raise ValueError(
+                "num_queries must be at least 1 and num_classes at least 2, got "
+                f"{num_queries} and {num_classes}"
+            )
         channels = transformer_decoder.channels
         if project_memory is None:
             project_memory = pixel_decoder.memory_channels != channels

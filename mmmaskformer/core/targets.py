@@ -31,12 +31,13 @@ def segments_from_semantic(
     if labels.ndim != 3:
         raise ValueError(f"labels must be (B, H, W), got {tuple(labels.shape)}")
     names = names or [f"image {i} of the batch" for i in range(len(labels))]
+    labels = labels.long()  # uint8 can not hold the codes of 255 classes
     in_range = (labels >= 0) & (labels < num_classes)
     # Code C is "ignored", C + 1 "bad".
     codes = torch.where(in_range, labels, num_classes + 1)
     if ignore_index is not None:
         codes = torch.where(labels == ignore_index, num_classes, codes)
-    codes = codes.long().flatten(1)
+    codes = codes.flatten(1)
     occurs = torch.zeros(len(labels), num_classes + 2, dtype=torch.bool, device=labels.device)
     occurs = occurs.scatter_(1, codes, True).cpu()
     for image in torch.nonzero(occurs[:, num_classes + 1]).flatten().tolist():

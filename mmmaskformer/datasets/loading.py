@@ -61,12 +61,15 @@ class LoadAnnotations(MMCVLoadAnnotations):
                 f"label map {path} is {labels.shape[0]}x{labels.shape[1]} (height x width), but "
                 f"its image {results.get('img_path')} is {shape[0]}x{shape[1]}"
             )
+        label_map = results.get("label_map") or {}
+        largest = max(labels.max(initial=0), self.ignore_index, *label_map.values(), 0)
+        labels = labels.astype(np.uint8 if largest <= 255 else np.uint16)
         if results.get("reduce_zero_label"):
-            labels = self._reduce_zero_label(labels)
-        if results.get("label_map"):
-            original = labels.copy()
-            for old, new in results["label_map"].items():
-                labels[original == old] = new
+            ignored = (labels == 0) | (labels == self.ignore_index)
+            labels = np.where(ignored, self.ignore_index, labels - 1).astype(labels.dtype)
+        original = labels.copy()
+        for old, new in label_map.items():
+            labels[original == old] = new
         results["gt_seg_map"] = labels
         results["seg_fields"].append("gt_seg_map")
 
@@ -91,8 +94,9 @@ class LoadAnnotations(MMCVLoadAnnotations):
             raise ValueError(
                 f"label map {path} must have one channel of class indices, got shape {labels.shape}"
             )
-        return labels.astype(np.uint8 if labels.max(initial=0) <= 255 else np.uint16)
-
-    def _reduce_zero_label(self, labels: np.ndarray) -> np.ndarray:
-        ignored = (labels == 0) | (labels == self.ignore_index)
-        return np.where(ignored, self.ignore_index, labels - 1).astype(labels.dtype)
+        if labels.dtype.kind not in "bui" or labels.min(initial=0) < 0 or labels.max() > 65535:
+            raise ValueError(
+                f"label map {path} must hold integers in [0, 65535], got {labels.dtype} from "
+                f"{labels.min()} to {labels.max()}"
+            )
+        return labels

@@ -64,7 +64,7 @@ def make_shapes(root: str | Path) -> None:
         os.chmod(work, 0o755)
         if marker.is_file():
             return  # another process was faster
-        if list(root.glob("version_*")):
+        if any(old != marker for old in root.glob("version_*")):
             shutil.rmtree(root)
         try:
             os.rename(work, root)
@@ -86,7 +86,8 @@ def _write_split(root: Path, split: str, count: int) -> None:
         name = f"{index:05d}.png"
         colors = np.stack([ids // 65536, ids // 256 % 256, ids % 256], -1).astype(np.uint8)
         for folder, array in zip(folders, (image[..., ::-1], labels, colors)):
-            cv2.imwrite(str(folder / name), array)
+            if not cv2.imwrite(str(folder / name), array):
+                raise OSError(f"could not write {folder / name}; is the disk full?")
         images.append({"id": index, "file_name": name, "height": SIZE, "width": SIZE})
         annotations.append({"image_id": index, "file_name": name, "segments_info": segments})
     categories = [

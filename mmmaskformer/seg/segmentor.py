@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from mmengine.config import ConfigDict
 from mmengine.structures import PixelData
 from mmseg.models import EncoderDecoder
 from mmseg.structures import SegDataSample
@@ -10,7 +11,8 @@ from torch import Tensor
 from ..core.fusion import View
 from ..registry import MODELS
 
-TEST_CFG_KEYS = {"mode", "crop_size", "stride", "labels_only"}
+TEST_CFG_KEYS = {"whole": {"mode", "labels_only"}}
+TEST_CFG_KEYS["slide"] = TEST_CFG_KEYS["whole"] | {"crop_size", "stride"}
 
 
 @MODELS.register_module()
@@ -18,47 +20,19 @@ class MaskFormer(EncoderDecoder):
     """`EncoderDecoder` for a `MaskFormerHead`.
 
     It adds test batches of images of different sizes, and `test_cfg=dict(labels_only=True)`:
-    the samples get `pred_sem_seg` but no `seg_logits`, and memory does not depend on the number
-    of classes.
+    the samples get `pred_sem_seg` but no `seg_logits`, and (unless sliding) memory does not
+    depend on the number of classes.
     """
 
     def __init__(self, *args, test_cfg: dict | None = None, **kwargs) -> None:
-        test_cfg = {"mode": "whole", **(test_cfg or {})}
-        unknown = set(test_cfg) - TEST_CFG_KEYS
-        if unknown:
-            raise ValueError(
-                f"test_cfg has unknown keys {sorted(unknown)}; known are {sorted(TEST_CFG_KEYS)}"
-            )
-        from mmengine.config import ConfigDict
-
-        super().__init__(*args, test_cfg=ConfigDict(test_cfg), **kwargs)
+        test_cfg = ConfigDict({"mode": "whole", **(test_cfg or {})})
+        check_test_cfg(test_cfg)
+        super().__init__(*args, test_cfg=test_cfg, **kwargs)
 
     def encode_decode(self, inputs: Tensor, batch_img_metas: list[dict]) -> Tensor:
         """Score maps (B, C, H, W) of a batch (or of one sliding window) at its own size."""
         output = self.decode_head.factors(self.extract_feat(inputs))
         return self.decode_head.scores(output, inputs.shape[-2:])
-
-    def views(self, inputs: Tensor, data_samples: list[SegDataSample]) -> list[View]:
-        """One factored view per image of a preprocessed batch."""
-        output = self.decode_head.factors(self.extract_feat(inputs))
-        height, width = inputs.shape[-2:]
-        views = []
-        for index, sample in enumerate(data_samples):
-            meta = sample.metainfo
-            left, right, top, bottom = meta.get(
-                "img_padding_size", meta.get("padding_size", (0, 0, 0, 0))
-            )
-            if left or top:
-                raise ValueError(f"images must be padded right and bottom, got {meta}")
-            if meta.get("flip") and meta.get("flip_direction") != "horizontal":
-                raise ValueError(
-                    f"only horizontal flips can be undone, got {meta.get('flip_direction')!r}"
-                )
-            content = (height - bottom, width - right)
-            views.append(
-                View.of(output, index, (height, width), content, bool(meta.get("flip", False)))
-            )
-        return views
 
     def predict(
         self, inputs: Tensor, data_samples: list[SegDataSample] | None = None
@@ -66,22 +40,67 @@ class MaskFormer(EncoderDecoder):
         """Samples with `pred_sem_seg` (1, H, W) and, unless `labels_only`, `seg_logits`
         (C, H, W): sums over queries, not probabilities; both at `ori_shape`."""
         if self.test_cfg.mode == "slide":
-            return super().predict(inputs, data_samples)
+            results = super().predict(inputs, data_samples)
+            if self.test_cfg.get("labels_only"):
+                for sample in results:
+                    del sample.seg_logits
+            return results
         if data_samples is None:
             shape = tuple(inputs.shape[-2:])
             data_samples = [SegDataSample(metainfo={"ori_shape": shape}) for _ in inputs]
-        for sample, view in zip(data_samples, self.views(inputs, data_samples)):
-            self.fuse(sample, [view])
+        for sample, view in zip(data_samples, make_views(self, inputs, data_samples)):
+            fuse_views(self, sample, [view])
         return data_samples
 
-    def fuse(self, sample: SegDataSample, views: list[View]) -> None:
-        """Write the result of one image, seen in one or several views, into its sample."""
-        size = sample.metainfo["ori_shape"][:2]
-        fusion = self.decode_head.fusion
-        if self.test_cfg.get("labels_only", False):
-            labels = fusion.labels(views, size)
-        else:
-            scores = fusion.scores(views, size)
-            labels = scores.argmax(0)
-            sample.set_data({"seg_logits": PixelData(data=scores)})
-        sample.set_data({"pred_sem_seg": PixelData(data=labels[None])})
+
+def check_test_cfg(test_cfg: dict) -> None:
+    """Raise ValueError for an unknown mode, an unknown key, or a window without its size."""
+    mode = test_cfg["mode"]
+    if mode not in TEST_CFG_KEYS:
+        raise ValueError(f"test_cfg.mode must be 'whole' or 'slide', got {mode!r}")
+    known = TEST_CFG_KEYS[mode]
+    if set(test_cfg) - known:
+        raise ValueError(
+            f"test_cfg has unknown keys {sorted(set(test_cfg) - known)} for mode {mode!r}; known "
+            f"are {sorted(known)}"
+        )
+    missing = {"crop_size", "stride"} & known - set(test_cfg)
+    if missing:
+        raise ValueError(f"test_cfg needs {sorted(missing)} for mode 'slide'")
+
+
+def make_views(
+    segmentor: EncoderDecoder, inputs: Tensor, data_samples: list[SegDataSample]
+) -> list[View]:
+    """One factored view per image of a preprocessed batch (B, 3, H, W)."""
+    output = segmentor.decode_head.factors(segmentor.extract_feat(inputs))
+    height, width = inputs.shape[-2:]
+    views = []
+    for index, sample in enumerate(data_samples):
+        meta = sample.metainfo
+        left, right, top, bottom = meta.get(
+            "img_padding_size", meta.get("padding_size", (0, 0, 0, 0))
+        )
+        if left or top:
+            raise ValueError(f"images must be padded right and bottom, got {meta}")
+        flip = bool(meta.get("flip"))
+        if flip and meta.get("flip_direction") != "horizontal":
+            raise ValueError(
+                f"only horizontal flips can be undone, got {meta.get('flip_direction')!r}"
+            )
+        content = (height - bottom, width - right)
+        views.append(View.of(output, index, (height, width), content, flip))
+    return views
+
+
+def fuse_views(segmentor: EncoderDecoder, sample: SegDataSample, views: list[View]) -> None:
+    """Write the result of one image, seen in one or several views, into its sample."""
+    size = sample.metainfo["ori_shape"][:2]
+    fusion = segmentor.decode_head.fusion
+    if (segmentor.test_cfg or {}).get("labels_only", False):
+        labels = fusion.labels(views, size)
+    else:
+        scores = fusion.scores(views, size)
+        labels = scores.argmax(0)
+        sample.set_data({"seg_logits": PixelData(data=scores)})
+    sample.set_data({"pred_sem_seg": PixelData(data=labels[None])})

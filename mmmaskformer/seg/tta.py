@@ -6,26 +6,30 @@ from mmseg.models import SegTTAModel
 from mmseg.structures import SegDataSample
 
 from ..registry import MODELS
-from .segmentor import MaskFormer
+from .maskformer_head import MaskFormerHead
+from .segmentor import fuse_views, make_views
 
 
 @MODELS.register_module()
 class MaskFormerTTA(SegTTAModel):
-    """Every view keeps its factors only; scores are summed band by band at the original size.
+    """Every view keeps its stride-4 mask logits and class probabilities only; scores are summed
+    band by band at the original size.
 
-    Models other than `MaskFormer` are merged as mmseg merges them.
+    Models with another head than `MaskFormerHead` are merged as mmseg merges them.
     """
 
     def test_step(self, data: dict | list) -> list[SegDataSample]:
         """`data` holds one batch per view, as mmseg's `TestTimeAug` and collate make it."""
         module = self.module
-        if not isinstance(module, MaskFormer):
+        if not isinstance(module.decode_head, MaskFormerHead):
             return super().test_step(data)
+        if module.test_cfg.get("mode", "whole") != "whole":
+            raise ValueError("test-time augmentation needs test_cfg.mode 'whole'")
         merged, views = None, []
         for inputs, samples in zip(data["inputs"], data["data_samples"]):
             batch = module.data_preprocessor({"inputs": inputs, "data_samples": samples}, False)
             merged = merged or batch["data_samples"]
-            views.append(module.views(batch["inputs"], batch["data_samples"]))
+            views.append(make_views(module, batch["inputs"], batch["data_samples"]))
         for index, sample in enumerate(merged):
-            module.fuse(sample, [view[index] for view in views])
+            fuse_views(module, sample, [view[index] for view in views])
         return merged

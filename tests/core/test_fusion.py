@@ -47,6 +47,14 @@ def test_scores_are_sums_over_queries_not_probabilities():
     )
 
 
+def test_flip_of_a_padded_view_turns_the_image_not_the_padding():
+    view = make_view((9, 11), (33, 40), flip=True)
+    expected = scores_at_once([view], (33, 40))
+    torch.testing.assert_close(SemanticFusion().scores([view], (33, 40)), expected)
+    straight = View(view.class_prob, view.mask_logits, view.input_size, view.content_size)
+    torch.testing.assert_close(SemanticFusion().scores([straight], (33, 40)).flip(-1), expected)
+
+
 def test_no_view():
     with pytest.raises(ValueError, match="at least one view"):
         SemanticFusion().labels([], (4, 4))

@@ -96,6 +96,23 @@ def test_half_precision_factors_give_finite_costs():
     assert core.HungarianAssigner().costs(half, 0, targets[0]).isfinite().all()
 
 
+@pytest.mark.parametrize("alpha", [0.25, -1.0])
+def test_focal_cost_is_the_focal_loss(alpha):
+    output, targets = problem()
+    assigner = core.HungarianAssigner([core.FocalCost(1.0, alpha=alpha, gamma=1.5)])
+    cost = assigner.costs(output, 0, targets[0])[1]
+    logits = output.mask_logits(1)[0].flatten(1)
+    one_hot = matcher.one_hot_segments(targets[0], (6, 7))
+    for segment in range(3):
+        expected = core.FocalLoss(alpha=alpha, gamma=1.5)(logits, one_hot[:, segment].expand(5, -1))
+        torch.testing.assert_close(cost[:, segment], expected, rtol=1e-5, atol=1e-6)
+
+
+def test_no_costs_are_refused():
+    with pytest.raises(ValueError, match="match_costs"):
+        core.HungarianAssigner([])
+
+
 def test_wrong_number_of_targets():
     output, targets = problem()
     with pytest.raises(ValueError, match="1 targets for 2 images"):

@@ -235,6 +235,8 @@ def test_order_of_images_does_not_matter():
         (lambda: core.FPNPixelDecoder([8]), "at least two levels"),
         (lambda: core.TransformerDecoder(8, num_layers=0), "num_layers"),
         (lambda: SinePositionalEncoding(6), "multiple of 4"),
+        (lambda: small_predictor(num_queries=0), "num_queries"),
+        (lambda: small_predictor(num_classes=1), "num_classes"),
         (lambda: small_predictor()(pyramid()[:2]), "expected 3 feature levels, got 2"),
     ],
 )

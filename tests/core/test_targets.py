@@ -29,6 +29,12 @@ def test_wide_ignore_index_and_single_pixels():
     assert (target.segment_map == 0).nonzero().tolist() == [[3, 1]]
 
 
+def test_labels_of_eight_bits_with_many_classes():
+    labels = torch.tensor([[[254, 255, 3]]], dtype=torch.uint8)
+    (target,) = segments_from_semantic(labels, 300)
+    assert target.labels.tolist() == [3, 254]
+
+
 @pytest.mark.parametrize("bad", [-1, 150, 254])
 def test_label_out_of_range_names_file_value_and_range(bad):
     labels = torch.zeros(2, 4, 4, dtype=torch.int64)

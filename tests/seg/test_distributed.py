@@ -1,6 +1,7 @@
 """Two gloo processes against one, and against the original's two-process numbers."""
 
 import os
+import socket
 
 import pytest
 import torch
@@ -11,6 +12,12 @@ from mmmaskformer import core
 from tests.core.test_criterion_reference import check_case
 
 
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
 def start(rank, port, function, *args):
     torch.set_num_threads(1)
     os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
@@ -19,7 +26,8 @@ def start(rank, port, function, *args):
     distributed.destroy_process_group()
 
 
-def run_two(port, function, *args):
+def run_two(function, *args):
+    port = free_port()
     multiprocessing.start_processes(start, (port, function, *args), nprocs=2, start_method="spawn")
 
 
@@ -32,7 +40,7 @@ def check_rank(rank, path, name):
 def test_original_numbers_of_two_processes(shared, index):
     path = str(shared / "reference/criterion_small.pt")
     name = list(torch.load(path, weights_only=True)["two_processes"])[index]
-    run_two(29610 + index, check_rank, path, name)
+    run_two(check_rank, path, name)
 
 
 class Network(torch.nn.Module):
@@ -80,7 +88,7 @@ def train_rank(rank, path):
 
 def test_two_processes_equal_one(tmp_path):
     path = str(tmp_path / "two.pt")
-    run_two(29620, train_rank, path)
+    run_two(train_rank, path)
     two = torch.load(path, weights_only=True)
     torch.manual_seed(0)
     network = Network().train()

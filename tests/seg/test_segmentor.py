@@ -157,6 +157,11 @@ def test_sliding_window_averages_the_windows(segmentor):
         expected[..., left : left + 64] += model.decode_head.scores(output, (64, 64))[0]
         count[:, left : left + 64] += 1
     torch.testing.assert_close(result.seg_logits.data, expected / count, rtol=1e-4, atol=1e-5)
+    if segmentor == "mmmaskformer.MaskFormer":
+        model.test_cfg["labels_only"] = True
+        (labels,) = model.test_step(make_data((64, 96)))
+        assert "seg_logits" not in labels
+        assert torch.equal(labels.pred_sem_seg.data, result.pred_sem_seg.data)
 
 
 def test_prediction_without_samples():
@@ -166,9 +171,18 @@ def test_prediction_without_samples():
     assert result.pred_sem_seg.data.shape == (1, 64, 96)
 
 
-def test_tta_is_the_mean_of_raw_scores():
-    """Stock mmseg takes a softmax of the sums of probabilities first."""
+def test_tta_of_sliding_windows_is_refused():
     model = build().eval()
+    model.test_cfg = ConfigDict(mode="slide", crop_size=(64, 64), stride=(64, 32))
+    tta = MODELS.build(dict(type="mmmaskformer.MaskFormerTTA", module=model))
+    with pytest.raises(ValueError, match="mode 'whole'"):
+        tta.test_step({key: [value] for key, value in make_data((64, 64)).items()})
+
+
+@pytest.mark.parametrize("segmentor", ["mmseg.EncoderDecoder", "mmmaskformer.MaskFormer"])
+def test_tta_is_the_mean_of_raw_scores(segmentor):
+    """Stock mmseg takes a softmax of the sums of probabilities first."""
+    model = build(segmentor).eval()
     tta = MODELS.build(dict(type="mmmaskformer.MaskFormerTTA", module=model)).eval()
     views = [make_data((64, 80), (70, 90)), make_data((96, 120), (84, 108))]
     views[1]["inputs"] = [image.flip(-1) for image in views[1]["inputs"]]
@@ -221,6 +235,15 @@ def test_label_out_of_range_names_the_file():
         losses_of(build(), data)
 
 
+def test_divergence_is_seen_without_a_single_segment():
+    model = build().train()
+    with torch.no_grad():
+        model.decode_head.predictor.class_embed.weight[:] = float("nan")
+    data = make_data((64, 64), labels=[torch.full((64, 64), 255)])
+    with pytest.raises(FloatingPointError, match=r"image0\.jpg: non-finite class logits"):
+        losses_of(model, data)
+
+
 @pytest.mark.parametrize("value", [255, 3])
 def test_ignored_image_and_single_pixel_train(value):
     labels = [torch.full((64, 64), 255), torch.full((64, 64), 255)]
@@ -237,7 +260,7 @@ def test_divergence_names_image_layer_cost_and_learning_rate():
     MessageHub.get_current_instance().update_scalar("train/lr", 0.125)
     with torch.no_grad():
         model.decode_head.predictor.class_embed.weight[:] = float("nan")
-    expected = r"image0\.jpg: .* decoder layer 0 \(ClassificationCost\); learning rate 0\.125"
+    expected = r"image0\.jpg: .* layer 0 \(ClassificationCost\); learning rate 0\.125"
     with pytest.raises(FloatingPointError, match=expected):
         losses_of(model, make_data((64, 64)))
 
@@ -271,10 +294,18 @@ def test_config_typo_names_the_key(overrides, key):
         build(**overrides)
 
 
-def test_unknown_test_cfg_key():
-    cfg = dict(type="mmmaskformer.MaskFormer", test_cfg=dict(mode="whole", label_only=True))
-    with pytest.raises(ValueError, match="label_only"):
-        MODELS.build(dict(cfg, backbone=dict(), decode_head=dict()))
+@pytest.mark.parametrize(
+    ("test_cfg", "message"),
+    [
+        (dict(label_only=True), "label_only"),
+        (dict(mode="slid"), "'slid'"),
+        (dict(mode="slide", crop_size=(8, 8)), "stride"),
+    ],
+)
+def test_wrong_test_cfg(test_cfg, message):
+    cfg = dict(type="mmmaskformer.MaskFormer", backbone=dict(), decode_head=dict())
+    with pytest.raises(ValueError, match=message):
+        MODELS.build(dict(cfg, test_cfg=test_cfg))
 
 
 def test_align_corners_is_refused():
@@ -288,8 +319,15 @@ def test_parts_are_swappable_from_config():
         loss_cls=dict(no_object_weight=0.4),
         loss_mask=dict(type="mmmaskformer.FocalLoss", loss_weight=5.0, gamma=1.0),
         assigner=dict(match_costs=[dict(type="ClassificationCost", weight=2.0)]),
+        loss_dice=dict(smooth=2.0),
         deep_supervision=False,
+        project_memory=True,
+        fusion=dict(type="mmmaskformer.SemanticFusion"),
     ).decode_head
+    assert head.criterion.loss_dice.smooth == 2.0
+    assert not head.predictor.deep_supervision
+    assert isinstance(head.predictor.memory_proj, torch.nn.Conv2d)
+    assert head.predictor.pixel_decoder.mask_features.in_channels == 32
     assert head.criterion.loss_cls.no_object_weight == 0.4
     assert (head.criterion.loss_mask.loss_weight, head.criterion.loss_mask.gamma) == (5.0, 1.0)
     assert [cost.weight for cost in head.criterion.assigner.match_costs] == [2.0]
