@@ -22,7 +22,7 @@ import numpy as np
 from mmengine.config import Config
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Table
+from rich.table import Column, Table
 
 import mmmaskformer  # noqa: F401  (mends the stack before mmseg is imported)
 from mmmaskformer.visualization import label_panels
@@ -168,12 +168,12 @@ def draw(configs: list[Path], folders: list[Path], count: int, path: Path) -> No
 def show(configs: list[Path], results: list[dict], path: Path) -> None:
     columns = {
         "mIoU": "{mIoU:.1f}",
-        "pixel accuracy": "{aAcc:.1f}",
+        "aAcc": "{aAcc:.1f}",
         "s / step": "{step:.2f}",
-        "peak memory, MB": "{memory:.0f}",
-        "parameters, M": "{parameters:.1f}",
+        "peak MB": "{memory:.0f}",
+        "params, M": "{parameters:.1f}",
     }
-    table = Table("model", *columns)
+    table = Table(Column("model", no_wrap=True), *columns)
     lines = [" | ".join(("model", *columns)), "|".join(["---"] * (1 + len(columns)))]
     for config, result in zip(configs, results):
         row = (config.stem, *(form.format(**result) for form in columns.values()))
