@@ -24,7 +24,7 @@ class NonFiniteCostError(FloatingPointError):
 
 @dataclass(frozen=True)
 class Candidates:
-    """Some queries (R rows: any layers, one image) and what a cost may need of them.
+    """Some queries (R rows of one layer and image) and what a cost may need of them.
 
     Attributes:
         class_prob: (R, C + 1).
@@ -164,22 +164,23 @@ class HungarianAssigner:
         match_costs = match_costs or self.match_costs
         device, grid = output.pixel_embed.device, output.pixel_embed.shape[-2:]
         layers, _, queries = output.class_logits.shape[:3]
-        cost = torch.zeros((layers * queries, target.num_segments), device=device)
+        cost = torch.zeros((layers, queries, target.num_segments), device=device)
         if not target.num_segments:
-            return cost.view(layers, queries, 0)
+            return cost
         with torch.autocast(device.type, enabled=False):
             one_hot = one_hot_segments(target, grid)
-            class_prob = output.class_logits[:, image].float().softmax(-1).flatten(0, 1)
-            embed = output.mask_embed[:, image].float().flatten(0, 1)
+            class_prob = output.class_logits[:, image].float().softmax(-1)
             pixels = output.pixel_embed[image].float().flatten(1)
-            for rows in chunks(len(embed), pixels.shape[1], device):
-                logits = embed[rows] @ pixels
-                candidates = Candidates(
-                    class_prob[rows], logits, logits.sigmoid(), target.labels, one_hot
-                )
-                for match_cost in match_costs:
-                    cost[rows] += match_cost.weight * match_cost(candidates)
-        return cost.view(layers, queries, -1)
+            for layer in range(layers):
+                logits = output.mask_embed[layer, image].float() @ pixels
+                for rows in chunks(queries, pixels.shape[1], device):
+                    part = logits[rows]
+                    candidates = Candidates(
+                        class_prob[layer, rows], part, part.sigmoid(), target.labels, one_hot
+                    )
+                    for match_cost in match_costs:
+                        cost[layer, rows] += match_cost.weight * match_cost(candidates)
+        return cost
 
     def _explain_non_finite(self, output, image, target, cost) -> None:
         layer = int(torch.nonzero(~torch.isfinite(cost))[0, 0])
@@ -200,4 +201,5 @@ def one_hot_segments(target: SegmentTargets, grid: Sequence[int]) -> Tensor:
         target.segment_map[None, None].float(), size=tuple(grid), mode="nearest"
     )
     index = torch.arange(target.num_segments, device=reduced.device)
-    return (reduced.view(-1, 1) == index).float()
+    # (G, h * w) in memory: products with it are twice as fast that way.
+    return (index[:, None] == reduced.view(1, -1)).float().T
