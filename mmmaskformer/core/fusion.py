@@ -93,12 +93,10 @@ def _source_rows(
 
 def source_span(height: int, out_height: int, rows: slice) -> slice:
     """The source rows that `rows` of a bilinear resize read."""
-    ends = [slice(rows.start, rows.start + 1), slice(rows.stop - 1, rows.stop)]
     if height == out_height:
         return rows
-    top, _, _ = _source_rows(height, out_height, ends[0], torch.device("cpu"))
-    _, bottom, _ = _source_rows(height, out_height, ends[1], torch.device("cpu"))
-    return slice(int(top), int(bottom) + 1)
+    top, bottom, _ = _source_rows(height, out_height, rows, torch.device("cpu"))
+    return slice(int(top[0]), int(bottom[-1]) + 1)
 
 
 class SemanticFusion:
@@ -111,14 +109,14 @@ class SemanticFusion:
 
     def scores(self, views: Sequence[View], size: Sequence[int]) -> Tensor:
         """Score maps (C, H, W) float32 at `size` = (H, W)."""
-        return torch.cat([band for _, band in self.bands(views, size)], dim=1)
+        return torch.cat(list(self.bands(views, size)), dim=1)
 
     def labels(self, views: Sequence[View], size: Sequence[int]) -> Tensor:
-        """Class of each pixel, (H, W) int64; memory does not depend on C or the views."""
-        return torch.cat([band.argmax(0) for _, band in self.bands(views, size)])
+        """Class of each pixel, (H, W) int64; score maps exist one band at a time."""
+        return torch.cat([band.argmax(0) for band in self.bands(views, size)])
 
-    def bands(self, views: Sequence[View], size: Sequence[int]) -> Iterator[tuple[slice, Tensor]]:
-        """Bands of rows and their scores (C, rows, W), top to bottom."""
+    def bands(self, views: Sequence[View], size: Sequence[int]) -> Iterator[Tensor]:
+        """Scores (C, rows, W) of one band of rows after another, top to bottom."""
         if not views:
             raise ValueError("fusion needs at least one view")
         height, width = size
@@ -131,7 +129,7 @@ class SemanticFusion:
             total = self._band(views[0], size, rows)
             for view in views[1:]:
                 total += self._band(view, size, rows)
-            yield rows, total / len(views) if len(views) > 1 else total
+            yield total / len(views)
 
     def _band(self, view: View, size: Sequence[int], rows: slice) -> Tensor:
         input_height = view.input_size[0]

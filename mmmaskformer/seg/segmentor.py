@@ -20,8 +20,8 @@ class MaskFormer(EncoderDecoder):
     """`EncoderDecoder` for a `MaskFormerHead`.
 
     It adds test batches of images of different sizes, and `test_cfg=dict(labels_only=True)`:
-    the samples get `pred_sem_seg` but no `seg_logits`, and (unless sliding) memory does not
-    depend on the number of classes.
+    the samples get `pred_sem_seg` but no `seg_logits`, and (unless sliding) score maps exist
+    in bands of rows only.
     """
 
     def __init__(self, *args, test_cfg: dict | None = None, **kwargs) -> None:
