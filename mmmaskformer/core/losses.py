@@ -80,8 +80,7 @@ class FocalLoss(nn.Module):
         cross_entropy = F.softplus(logits * sign)
         error = (target - prob).abs_()
         focus = error.square() if self.gamma == 2 else error**self.gamma
-        if self.alpha >= 0:
-            focus *= self.alpha_weight(target)
+        focus *= self.alpha_weight(target)
         value = (focus * cross_entropy).mean(1)
         slope = torch.addcmul(error, cross_entropy, 1 - error, value=self.gamma)
         return value, slope.mul_(focus).mul_(sign).div_(logits.shape[1])
