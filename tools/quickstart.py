@@ -38,12 +38,6 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--work-dir", type=Path, default=Path("work_dirs/quickstart"))
     parser.add_argument("--images", type=int, default=6, help="rows of the picture")
     parser.add_argument("--retrain", action="store_true", help="do not reuse results")
-    parser.add_argument(
-        "--train-args",
-        nargs=argparse.REMAINDER,
-        default=[],
-        help="everything after this goes to tools/train.py",
-    )
     return parser.parse_args()
 
 
@@ -86,7 +80,7 @@ def run(command: list, log: Path, watch) -> float:
     return usage.ru_maxrss / 1024
 
 
-def train_and_test(config: Path, folder: Path, train_args: list) -> dict:
+def train_and_test(config: Path, folder: Path) -> dict:
     cfg = Config.fromfile(config)
     total = cfg.train_cfg.max_iters
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[note]}"))
@@ -100,7 +94,7 @@ def train_and_test(config: Path, folder: Path, train_args: list) -> dict:
                 note = f"step {last['step']}/{total}, loss {last['loss']:.2f}"
                 progress.update(task, completed=last["step"], note=note)
 
-        command = ["tools/train.py", config, "--work-dir", folder, "--resume", *train_args]
+        command = ["tools/train.py", config, "--work-dir", folder, "--resume"]
         memory = run(command, folder / "train.log", watch)
         checkpoint = (folder / "last_checkpoint").read_text().strip()
         task = progress.add_task(f"test {config.stem}", total=None, note="")
@@ -196,7 +190,7 @@ def main() -> None:
             CONSOLE.print(f"{config.stem} is trained already (--retrain trains it again)")
             result = json.loads(saved.read_text())
         else:
-            result = train_and_test(config, folder, args.train_args)
+            result = train_and_test(config, folder)
             saved.with_suffix(".tmp").write_text(json.dumps(result))
             saved.with_suffix(".tmp").replace(saved)
         results.append(result)
