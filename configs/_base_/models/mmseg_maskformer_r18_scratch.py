@@ -1,4 +1,5 @@
-# mmseg's own MaskFormer at the size of maskformer_r18_scratch.py, to compare with.
+# mmseg's own MaskFormer with the backbone and size of ours, to compare with.
+_base_ = ["./maskformer_r18_scratch.py"]
 num_classes = 11
 attention = dict(embed_dims=256, num_heads=8, attn_drop=0.1, proj_drop=0.1, batch_first=True)
 layer = dict(
@@ -15,19 +16,9 @@ layer = dict(
 )
 model = dict(
     type="EncoderDecoder",
-    data_preprocessor=dict(
-        type="SegDataPreProcessor",
-        mean=[123.675, 116.28, 103.53],
-        std=[58.395, 57.12, 57.375],
-        bgr_to_rgb=True,
-        pad_val=0,
-        seg_pad_val=255,
-        size_divisor=32,
-    ),
-    backbone=dict(
-        type="ResNet", depth=18, norm_cfg=dict(type="BN", requires_grad=True), style="pytorch"
-    ),
+    data_preprocessor=dict(type="SegDataPreProcessor", test_cfg=None),
     decode_head=dict(
+        _delete_=True,
         type="MaskFormerHead",
         in_channels=[64, 128, 256, 512],
         feat_channels=256,
