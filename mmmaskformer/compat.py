@@ -83,11 +83,18 @@ def provide_mmcv_ext() -> None:
     sys.modules["mmcv._ext"] = placeholder
 
 
-_ADMITTED = re.compile(
-    r"collections (OrderedDict|defaultdict|deque)"
+_NUMPY = (
+    r"collections OrderedDict"
+    r"|_codecs encode"
+    r"|numpy (ndarray|dtype|bool_?|str_|bytes_|u?int\d+|float\d+|complex\d+)"
+    r"|numpy\.(core|_core)\.multiarray (scalar|_reconstruct)"
+    r"|numpy\.(core|_core)\.numeric _frombuffer"
+    r"|numpy\.dtypes [A-Za-z0-9]+DType"
+)
+_ADMITTED = (
+    _NUMPY + r"|collections (defaultdict|deque)"
     r"|(builtins|__builtin__) (set|frozenset|slice|complex|int|float|bool|str|bytes|bytearray"
     r"|list|dict|tuple|range|object)"
-    r"|_codecs encode"
     r"|copyreg _reconstructor|copy_reg _reconstructor"
     r"|torch ([A-Z][A-Za-z0-9]*Storage|Size|device|Tensor|Generator"
     r"|u?int\d+|float\d+\w*|bfloat16|complex\d+|bool|qu?int\d+)"
@@ -95,10 +102,6 @@ _ADMITTED = re.compile(
     r"|torch\.nn\.parameter Parameter"
     r"|torch\.storage (TypedStorage|UntypedStorage)"
     r"|torch\.serialization _get_layout"
-    r"|numpy (ndarray|dtype|bool_?|str_|bytes_|u?int\d+|float\d+|complex\d+)"
-    r"|numpy\.(core|_core)\.multiarray (scalar|_reconstruct)"
-    r"|numpy\.(core|_core)\.numeric _frombuffer"
-    r"|numpy\.dtypes [A-Za-z0-9]+DType"
     r"|mmengine\.logging\.history_buffer HistoryBuffer(\.(min|max|mean|current))?"
 )
 
@@ -111,11 +114,12 @@ class _Unpickler(pickle._Unpickler):
     """
 
     dispatch = dict(pickle._Unpickler.dispatch)
+    admitted = _ADMITTED
 
     def find_class(self, module: str, name: str):
         if name == "getattr" and module in ("builtins", "__builtin__"):
             return _history_buffer_method
-        if not _ADMITTED.fullmatch(f"{module} {name}"):
+        if not re.fullmatch(self.admitted, f"{module} {name}"):
             raise pickle.UnpicklingError(f"it asks for '{module}.{name}'")
         return super().find_class(module, name)
 
@@ -139,12 +143,47 @@ class _Unpickler(pickle._Unpickler):
     dispatch[pickle.PERSID[0]] = load_persid
 
 
+class _ArrayUnpickler(_Unpickler):
+    """Admits numpy arrays and plain containers only."""
+
+    admitted = _NUMPY
+
+    def find_class(self, module: str, name: str):
+        if not re.fullmatch(self.admitted, f"{module} {name}"):
+            raise pickle.UnpicklingError(f"it asks for '{module}.{name}'")
+        return super().find_class(module, name)
+
+
 def _history_buffer_method(owner, name):
     from mmengine.logging.history_buffer import HistoryBuffer
 
     if owner is HistoryBuffer and name in ("min", "max", "mean", "current"):
         return getattr(owner, name)
     raise pickle.UnpicklingError(f"it asks for 'getattr({owner!r}, {name!r})'")
+
+
+def load_pickle_file(filename: str | os.PathLike):
+    """A pickle of numpy arrays and plain containers, as Detectron2 writes its `.pkl` files.
+
+    Raises:
+        RuntimeError: the file is damaged, or holds anything else, which could run code.
+    """
+    with open(filename, "rb") as file:
+        try:
+            # Files from Python 2 hold their bytes as text.
+            return _ArrayUnpickler(file, encoding="latin1").load()
+        except pickle.UnpicklingError as error:
+            if "it asks" not in str(error):
+                raise RuntimeError(f"{filename} is damaged or incomplete: {error}") from error
+            raise RuntimeError(
+                f"{filename} is refused: {error}, which is neither a numpy array nor a plain "
+                "container and could run code"
+            ) from error
+        except Exception as error:
+            raise RuntimeError(
+                f"{filename} can not be read ({type(error).__name__}: {error}); it is damaged, "
+                "incomplete, or no pickle"
+            ) from error
 
 
 def load_checkpoint_file(filename: str, map_location=None):

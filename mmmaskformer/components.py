@@ -2,14 +2,16 @@
 
 from . import core
 from .registry import MODELS, TASK_UTILS
-from .seg import data_preprocessor, maskformer_head, segmentor, tta  # noqa: F401
+from .seg import data_preprocessor, maskformer_head, per_pixel_head, segmentor, tta  # noqa: F401
 
 for _part in (
     core.FPNPixelDecoder,
+    core.TransformerEncoderPixelDecoder,
     core.TransformerDecoder,
     core.ClassLoss,
     core.FocalLoss,
     core.DiceLoss,
+    core.PerPixelCriterion,
 ):
     MODELS.register_module(module=_part)
 
@@ -19,5 +21,6 @@ for _part in (
     core.FocalCost,
     core.DiceCost,
     core.SemanticFusion,
+    core.PerPixelFusion,
 ):
     TASK_UTILS.register_module(module=_part)

@@ -1,7 +1,7 @@
 """MaskFormer without a framework: torch and scipy only. See `structures` for the letters."""
 
 from .criterion import MaskFormerCriterion
-from .fusion import SemanticFusion
+from .fusion import PerPixelFusion, SemanticFusion
 from .losses import ClassLoss, DiceLoss, FocalLoss, chunked_mask_loss
 from .matcher import (
     ClassificationCost,
@@ -10,7 +10,8 @@ from .matcher import (
     HungarianAssigner,
     NonFiniteCostError,
 )
-from .pixel_decoder import FPNPixelDecoder
+from .per_pixel import PerPixelBaseline, PerPixelBaselinePlus, PerPixelCriterion
+from .pixel_decoder import FPNPixelDecoder, TransformerEncoderPixelDecoder
 from .predictor import MaskFormerPredictor
 from .structures import NO_SEGMENT, FactoredOutput, SegmentTargets
 from .targets import segments_from_semantic
@@ -30,9 +31,14 @@ __all__ = [
     "MaskFormerCriterion",
     "MaskFormerPredictor",
     "NonFiniteCostError",
+    "PerPixelBaseline",
+    "PerPixelBaselinePlus",
+    "PerPixelCriterion",
+    "PerPixelFusion",
     "SegmentTargets",
     "SemanticFusion",
     "TransformerDecoder",
+    "TransformerEncoderPixelDecoder",
     "chunked_mask_loss",
     "segments_from_semantic",
 ]

@@ -24,7 +24,8 @@ class View:
     """One network input of an image, and what the network made of it, still factored.
 
     Attributes:
-        class_prob: (Q, C), softmax over C + 1 classes with "no object" dropped.
+        class_prob: (Q, C), softmax over C + 1 classes with "no object" dropped; (C, 0) for
+            the per-pixel baselines, whose mask logits are class logits.
         mask_logits: (Q, h, w).
         input_size: H, W of the network's input, padding included.
         content_size: H, W of the image in it, at the top left.
@@ -52,6 +53,16 @@ class View:
         size = tuple(int(s) for s in input_size)
         content = tuple(int(s) for s in (content_size or input_size))
         return cls(class_prob, mask_logits, size, content, flip)
+
+    @classmethod
+    def of_pixel_logits(
+        cls, logits: Tensor, content_size: Sequence[int], flip: bool = False
+    ) -> View:
+        """The view of per-pixel class logits (C, h, w), which are upsampled by exactly 4."""
+        classes, height, width = logits.shape
+        content = tuple(int(s) for s in content_size)
+        empty = logits.new_empty(classes, 0)
+        return cls(empty, logits.float(), (4 * height, 4 * width), content, flip)
 
 
 def resize_rows(
@@ -99,13 +110,9 @@ def source_span(height: int, out_height: int, rows: slice) -> slice:
     return slice(int(top[0]), int(bottom[-1]) + 1)
 
 
-class SemanticFusion:
-    """Semantic inference: per pixel, class probability times mask probability, summed over
-    queries. The results are scores, not probabilities.
-
-    Mask logits are upsampled to the network's input size, the scores formed there, cut to the
-    image and resized to the output size; several views are averaged at the output size.
-    """
+class BandedFusion:
+    """Score maps at the output size, band by band, averaged over views; what a view's scores
+    are is the subclass's business."""
 
     def scores(self, views: Sequence[View], size: Sequence[int]) -> Tensor:
         """Score maps (C, H, W) float32 at `size` = (H, W)."""
@@ -126,22 +133,62 @@ class SemanticFusion:
         step = max(1, BAND_ELEMENTS // (channels * pixels))
         for start in range(0, height, step):
             rows = slice(start, min(start + step, height))
-            total = self._band(views[0], size, rows)
+            total = self.band(views[0], size, rows)
             for view in views[1:]:
-                total += self._band(view, size, rows)
+                total = total + self.band(view, size, rows)
             yield total / len(views)
 
-    def _band(self, view: View, size: Sequence[int], rows: slice) -> Tensor:
-        input_height = view.input_size[0]
-        content_height, content_width = view.content_size
-        content = source_span(content_height, size[0], rows)
+    def band(self, view: View, size: Sequence[int], rows: slice) -> Tensor:
+        """Scores (C, len(rows), W) of one view."""
+        raise NotImplementedError
+
+    def content_logits(self, view: View, rows: slice) -> Tensor:
+        """Mask logits (Q, len(rows), content width) at the network's input size, padding cut."""
         grid_height = view.mask_logits.shape[1]
-        grid = source_span(grid_height, input_height, content)
-        logits = resize_rows(
-            view.mask_logits[:, grid], grid.start, grid_height, view.input_size, content
-        )
-        prob = logits[..., :content_width].sigmoid()
-        scores = torch.einsum("qc,qhw->chw", view.class_prob, prob)
-        if view.flip:
-            scores = scores.flip(-1)
-        return resize_rows(scores, content.start, content_height, size, rows)
+        grid = source_span(grid_height, view.input_size[0], rows)
+        slab = view.mask_logits[:, grid]
+        logits = resize_rows(slab, grid.start, grid_height, view.input_size, rows)
+        logits = logits[..., : view.content_size[1]]
+        return logits.flip(-1) if view.flip else logits
+
+
+class SemanticFusion(BandedFusion):
+    """Semantic inference: per pixel, class probability times mask probability, summed over
+    queries. The results are scores, not probabilities.
+
+    Mask logits are upsampled to the network's input size, the scores formed there, cut to the
+    image and resized to the output size.
+
+    Args:
+        resize_logits: cut and resize the mask logits instead, and form the scores at the output
+            size: what the original does with its panoptic models.
+    """
+
+    def __init__(self, *, resize_logits: bool = False) -> None:
+        self.resize_logits = resize_logits
+
+    def band(self, view: View, size: Sequence[int], rows: slice) -> Tensor:
+        """See `BandedFusion.band`."""
+        height = view.content_size[0]
+        content = source_span(height, size[0], rows)
+        maps = self.content_logits(view, content)
+        if self.resize_logits:
+            logits = resize_rows(maps, content.start, height, size, rows)
+            return self.product(view, logits)
+        return resize_rows(self.product(view, maps), content.start, height, size, rows)
+
+    def product(self, view: View, logits: Tensor) -> Tensor:
+        """Mask logits (Q, rows, W) to scores (C, rows, W)."""
+        return torch.einsum("qc,qhw->chw", view.class_prob, logits.sigmoid())
+
+
+class PerPixelFusion(BandedFusion):
+    """Inference of the per-pixel baselines: class logits, cut to the image and resized; no
+    softmax. A view's `mask_logits` are its class logits (C, h, w)."""
+
+    def band(self, view: View, size: Sequence[int], rows: slice) -> Tensor:
+        """See `BandedFusion.band`."""
+        height = view.content_size[0]
+        content = source_span(height, size[0], rows)
+        maps = self.content_logits(view, content)
+        return resize_rows(maps, content.start, height, size, rows)

@@ -7,6 +7,9 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from .position import SinePositionalEncoding
+from .transformer import TransformerEncoderLayer, init_matrices
+
 
 def init_conv(conv: nn.Conv2d) -> None:
     """The "Xavier" fill of Caffe2: uniform by fan-in, zero bias."""
@@ -75,13 +78,71 @@ class FPNPixelDecoder(nn.Module):
             pixel embedding (B, D, h, w) on the finest grid, and the features that the
             transformer decoder attends to (here the coarsest input level).
         """
+        self.check_levels(features)
+        return self.top_down(features, features[-1]), features[-1]
+
+    def check_levels(self, features: Sequence[Tensor]) -> None:
+        """Raise ValueError unless there are as many levels as the decoder was built for."""
         if len(features) != len(self.in_channels):
             raise ValueError(
                 f"expected {len(self.in_channels)} feature levels, got {len(features)}"
             )
-        x = self.output_convs[-1](features[-1])
+
+    def top_down(self, features: Sequence[Tensor], coarsest: Tensor) -> Tensor:
+        """Pixel embedding from the backbone's levels, with `coarsest` in place of the last."""
+        x = self.output_convs[-1](coarsest)
         for level in reversed(range(len(self.lateral_convs))):
             lateral = self.lateral_convs[level](features[level])
             x = lateral + F.interpolate(x, size=lateral.shape[-2:], mode="nearest")
             x = self.output_convs[level](x)
-        return self.mask_features(x), features[-1]
+        return self.mask_features(x)
+
+
+class TransformerEncoderPixelDecoder(FPNPixelDecoder):
+    """`FPNPixelDecoder` behind a transformer encoder on the coarsest level ("+ 6 Enc").
+
+    The coarsest level is projected to `channels` and encoded; its output convolution and the
+    transformer decoder both work on the encoder's output. No norm follows the last layer.
+    """
+
+    def __init__(
+        self,
+        in_channels: Sequence[int],
+        *,
+        channels: int = 256,
+        mask_channels: int = 256,
+        norm_groups: int = 32,
+        num_layers: int = 6,
+        num_heads: int = 8,
+        feedforward_channels: int = 2048,
+        dropout: float = 0.1,
+    ) -> None:
+        super().__init__(
+            [*in_channels[:-1], channels],
+            channels=channels,
+            mask_channels=mask_channels,
+            norm_groups=norm_groups,
+        )
+        if num_layers < 1:
+            raise ValueError(f"num_layers must be at least 1, got {num_layers}")
+        self.input_proj = nn.Conv2d(in_channels[-1], channels, 1)
+        init_conv(self.input_proj)
+        self.position = SinePositionalEncoding(channels)
+        self.encoder_layers = nn.ModuleList(
+            TransformerEncoderLayer(
+                channels, num_heads, feedforward_channels=feedforward_channels, dropout=dropout
+            )
+            for _ in range(num_layers)
+        )
+        init_matrices(self.encoder_layers)
+
+    def forward(self, features: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+        """See `FPNPixelDecoder.forward`; the memory is the encoder's output (B, channels, h, w)."""
+        self.check_levels(features)
+        x = self.input_proj(features[-1])
+        position = self.position(x).to(x.dtype).flatten(2).transpose(1, 2)
+        tokens = x.flatten(2).transpose(1, 2)
+        for layer in self.encoder_layers:
+            tokens = layer(tokens, position)
+        memory = tokens.transpose(1, 2).reshape(x.shape)
+        return self.top_down(features, memory), memory

@@ -25,8 +25,8 @@ class MLP(nn.Module):
         return self.layers[-1](x)
 
 
-class MaskFormerPredictor(nn.Module):
-    """Pixel decoder, transformer decoder and the two heads on its outputs.
+class QueryPredictor(nn.Module):
+    """Pixel decoder, transformer decoder and one mask embedding per query.
 
     Args:
         pixel_decoder: maps backbone features to (pixel embedding, memory) and has an attribute
@@ -43,18 +43,14 @@ class MaskFormerPredictor(nn.Module):
         pixel_decoder: nn.Module,
         transformer_decoder: nn.Module,
         *,
-        num_classes: int,
-        num_queries: int = 100,
+        num_queries: int,
         mask_channels: int = 256,
         deep_supervision: bool = True,
         project_memory: bool | None = None,
     ) -> None:
         super().__init__()
-        if num_queries < 1 or num_classes < 2:
-            raise ValueError(
-                "num_queries must be at least 1 and num_classes at least 2, got "
-                f"{num_queries} and {num_classes}"
-            )
+        if num_queries < 1:
+            raise ValueError(f"num_queries must be at least 1, got {num_queries}")
         channels = transformer_decoder.channels
         if project_memory is None:
             project_memory = pixel_decoder.memory_channels != channels
@@ -67,11 +63,11 @@ class MaskFormerPredictor(nn.Module):
         if project_memory:
             self.memory_proj = nn.Conv2d(pixel_decoder.memory_channels, channels, 1)
             init_conv(self.memory_proj)
-        self.class_embed = nn.Linear(channels, num_classes + 1)
         self.mask_embed = MLP([channels, channels, channels, mask_channels])
 
-    def forward(self, features: Sequence[Tensor], all_layers: bool | None = None) -> FactoredOutput:
-        """Backbone features (fine to coarse) to factored output.
+    def decode(self, features: Sequence[Tensor], all_layers: bool | None) -> tuple[Tensor, Tensor]:
+        """Backbone features to decoder outputs (L, B, Q, channels) and pixel embedding
+        (B, D, h, w).
 
         Args:
             all_layers: whether to return every decoder layer or the last one only (L = 1);
@@ -88,6 +84,36 @@ class MaskFormerPredictor(nn.Module):
             memory.flatten(2).transpose(1, 2),
             position.flatten(2).transpose(1, 2),
         )
-        if not all_layers:
-            decoded = decoded[-1:]
+        return decoded if all_layers else decoded[-1:], pixel_embed
+
+
+class MaskFormerPredictor(QueryPredictor):
+    """`QueryPredictor` with a classifier of the queries: C classes and "no object"."""
+
+    def __init__(
+        self,
+        pixel_decoder: nn.Module,
+        transformer_decoder: nn.Module,
+        *,
+        num_classes: int,
+        num_queries: int = 100,
+        mask_channels: int = 256,
+        deep_supervision: bool = True,
+        project_memory: bool | None = None,
+    ) -> None:
+        super().__init__(
+            pixel_decoder,
+            transformer_decoder,
+            num_queries=num_queries,
+            mask_channels=mask_channels,
+            deep_supervision=deep_supervision,
+            project_memory=project_memory,
+        )
+        if num_classes < 2:
+            raise ValueError(f"num_classes must be at least 2, got {num_classes}")
+        self.class_embed = nn.Linear(transformer_decoder.channels, num_classes + 1)
+
+    def forward(self, features: Sequence[Tensor], all_layers: bool | None = None) -> FactoredOutput:
+        """Backbone features (fine to coarse) to factored output; `all_layers` as in `decode`."""
+        decoded, pixel_embed = self.decode(features, all_layers)
         return FactoredOutput(self.class_embed(decoded), self.mask_embed(decoded), pixel_embed)

@@ -28,32 +28,58 @@ def segments_from_semantic(
     Raises:
         ValueError: a label outside the range; names the image, the values and the range.
     """
+    names = names or image_names(len(labels))
+    codes, occurs = label_codes(labels, num_classes, ignore_index, names)
+    lookup = torch.full((len(labels), num_classes + 2), NO_SEGMENT, dtype=torch.int32)
+    present = [torch.nonzero(row[:num_classes]).flatten() for row in occurs]
+    for image, classes in enumerate(present):
+        lookup[image, classes] = torch.arange(len(classes), dtype=torch.int32)
+    segment_maps = lookup.to(labels.device).gather(1, codes.flatten(1)).view_as(codes)
+    return [
+        SegmentTargets(classes.to(labels.device), segment_map, name)
+        for classes, segment_map, name in zip(present, segment_maps, names)
+    ]
+
+
+def image_names(count: int) -> list[str]:
+    """What errors call the images of a batch that has no file names."""
+    return [f"image {i} of the batch" for i in range(count)]
+
+
+def label_codes(
+    labels: Tensor,
+    num_classes: int,
+    ignore_index: int | None,
+    names: Sequence[str] | None = None,
+) -> tuple[Tensor, Tensor]:
+    """Label maps with C in place of `ignore_index`, and which labels occur.
+
+    Args:
+        labels: (B, H, W) integers in [0, C) or `ignore_index`.
+        names: what errors call each image.
+
+    Returns:
+        codes (B, H, W) int64 in [0, C], and a table (B, C + 2) bool on the host.
+
+    Raises:
+        ValueError: a label outside the range; names the image, the values and the range.
+    """
     if labels.ndim != 3:
         raise ValueError(f"labels must be (B, H, W), got {tuple(labels.shape)}")
-    names = names or [f"image {i} of the batch" for i in range(len(labels))]
     labels = labels.long()  # uint8 can not hold the codes of 255 classes
     in_range = (labels >= 0) & (labels < num_classes)
     # Code C is "ignored", C + 1 "bad".
     codes = torch.where(in_range, labels, num_classes + 1)
     if ignore_index is not None:
         codes = torch.where(labels == ignore_index, num_classes, codes)
-    codes = codes.flatten(1)
     occurs = torch.zeros(len(labels), num_classes + 2, dtype=torch.bool, device=labels.device)
-    occurs = occurs.scatter_(1, codes, True).cpu()
+    occurs = occurs.scatter_(1, codes.flatten(1), True).cpu()
+    names = names or image_names(len(labels))
     for image in torch.nonzero(occurs[:, num_classes + 1]).flatten().tolist():
-        bad = labels[image][(codes[image] == num_classes + 1).view_as(labels[image])]
+        bad = labels[image][codes[image] == num_classes + 1]
         raise ValueError(
             f"{names[image]}: label values {bad.unique().tolist()} are outside the allowed range "
             f"[0, {num_classes - 1}] (ignored: {ignore_index}); check num_classes, "
             "reduce_zero_label and ignore_index"
         )
-
-    lookup = torch.full((len(labels), num_classes + 2), NO_SEGMENT, dtype=torch.int32)
-    present = [torch.nonzero(row[:num_classes]).flatten() for row in occurs]
-    for image, classes in enumerate(present):
-        lookup[image, classes] = torch.arange(len(classes), dtype=torch.int32)
-    segment_maps = lookup.to(labels.device).gather(1, codes).view_as(labels)
-    return [
-        SegmentTargets(classes.to(labels.device), segment_map, name)
-        for classes, segment_map, name in zip(present, segment_maps, names)
-    ]
+    return codes, occurs

@@ -1,10 +1,43 @@
-"""Transformer decoder in DETR's post-norm form."""
+"""Transformer encoder and decoder in DETR's post-norm form."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+
+def init_matrices(module: nn.Module) -> None:
+    """Xavier-uniform for every weight matrix, as DETR; vectors keep their defaults."""
+    for parameter in module.parameters():
+        if parameter.ndim > 1:
+            nn.init.xavier_uniform_(parameter)
+
+
+class TransformerEncoderLayer(nn.Module):
+    """Self-attention of the image features and feed-forward; post-norm.
+
+    Positions enter queries and keys of every layer, never values.
+    """
+
+    def __init__(
+        self, channels: int, num_heads: int, *, feedforward_channels: int, dropout: float
+    ) -> None:
+        super().__init__()
+        self.self_attn = nn.MultiheadAttention(channels, num_heads, dropout, batch_first=True)
+        self.self_attn_norm = nn.LayerNorm(channels)
+        self.linear1 = nn.Linear(channels, feedforward_channels)
+        self.linear2 = nn.Linear(feedforward_channels, channels)
+        self.ffn_norm = nn.LayerNorm(channels)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, x: Tensor, position: Tensor) -> Tensor:
+        """x (B, hw, D), position (1, hw, D)."""
+        query = x + position
+        attended, _ = self.self_attn(query, query, x, need_weights=False)
+        x = self.self_attn_norm(x + self.dropout(attended))
+        hidden = self.dropout(F.relu(self.linear1(x)))
+        return self.ffn_norm(x + self.dropout(self.linear2(hidden)))
 
 
 class TransformerDecoderLayer(nn.Module):
@@ -85,9 +118,7 @@ class TransformerDecoder(nn.Module):
             for _ in range(num_layers)
         )
         self.norm = nn.LayerNorm(channels)
-        for parameter in self.parameters():
-            if parameter.ndim > 1:
-                nn.init.xavier_uniform_(parameter)
+        init_matrices(self)
 
     def forward(self, query_pos: Tensor, memory: Tensor, memory_pos: Tensor) -> Tensor:
         """Decode from zero targets.

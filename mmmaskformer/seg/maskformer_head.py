@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import torch
 from mmengine.logging import MessageHub
-from mmengine.model import BaseModule
 from torch import Tensor
 
 from .. import core
 from ..core.fusion import View
 from ..registry import MODELS, TASK_UTILS
+from .head import BandedHead, build_fusion, build_part, ground_truth
 
 
 @MODELS.register_module()
-class MaskFormerHead(BaseModule):
+class MaskFormerHead(BandedHead):
     """MaskFormer's pixel decoder, transformer decoder, loss and semantic inference.
 
     It works in mmseg's plain `EncoderDecoder` (train, test, slide, tensor mode). Every part is
@@ -56,13 +55,15 @@ class MaskFormerHead(BaseModule):
         align_corners: bool = False,
         init_cfg: dict | None = None,
     ) -> None:
-        super().__init__(init_cfg)
-        if align_corners:
-            raise ValueError("align_corners must be False: MaskFormer resizes half-pixel centred")
-        self.in_index = tuple(in_index) if in_index is not None else tuple(range(len(in_channels)))
-        self.num_classes = self.out_channels = num_classes
-        self.align_corners = align_corners
-        self.ignore_index = ignore_index
+        super().__init__(
+            in_channels,
+            num_classes,
+            fusion=build_fusion(fusion, "SemanticFusion"),
+            in_index=in_index,
+            ignore_index=ignore_index,
+            align_corners=align_corners,
+            init_cfg=init_cfg,
+        )
         self.predictor = core.MaskFormerPredictor(
             build_part(
                 pixel_decoder,
@@ -84,11 +85,10 @@ class MaskFormerHead(BaseModule):
             loss_mask=build_part(loss_mask, "FocalLoss"),
             loss_dice=build_part(loss_dice, "DiceLoss"),
         )
-        self.fusion = build_part(fusion, "SemanticFusion", registry=TASK_UTILS)
 
     def factors(self, features: Sequence[Tensor]) -> core.FactoredOutput:
         """Backbone features to factored output; all layers while training, else the last."""
-        return self.predictor([features[i] for i in self.in_index])
+        return self.predictor(self.select(features))
 
     def forward(self, features: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
         """Tensor mode: class logits (B, Q, C + 1) and mask logits (B, Q, h, w)."""
@@ -102,43 +102,26 @@ class MaskFormerHead(BaseModule):
             ValueError: a label outside the range; names the file, the values and the range.
             NonFiniteCostError: training diverged; names image, layer, cost, learning rate.
         """
-        labels = torch.stack([sample.gt_sem_seg.data.squeeze(0) for sample in data_samples])
-        names = [
-            sample.metainfo.get("img_path", f"image {i} of the batch")
-            for i, sample in enumerate(data_samples)
-        ]
+        labels, names = ground_truth(data_samples)
         targets = core.segments_from_semantic(labels, self.num_classes, self.ignore_index, names)
         try:
             return self.criterion(self.factors(features), targets)
         except core.NonFiniteCostError as error:
             raise core.NonFiniteCostError(f"{error}; {current_learning_rate()}") from error
 
-    def predict(
-        self, features: Sequence[Tensor], batch_img_metas: list[dict], test_cfg: dict
-    ) -> Tensor:
-        """Score maps (B, C, H, W) at the size of the network's input, padding included."""
+    def views(
+        self,
+        features: Sequence[Tensor],
+        input_size: Sequence[int],
+        contents: Sequence[Sequence[int]],
+        flips: Sequence[bool],
+    ) -> list[View]:
+        """See `BandedHead.views`."""
         output = self.factors(features)
-        return self.scores(output, input_size(batch_img_metas[0], test_cfg, output))
-
-    def scores(self, output: core.FactoredOutput, size: Sequence[int]) -> Tensor:
-        """Score maps (B, C, H, W) at the input's size (H, W)."""
-        return torch.stack(
-            [
-                self.fusion.scores([View.of(output, image, size)], size)
-                for image in range(output.batch_size)
-            ]
-        )
-
-
-def build_part(cfg: dict | None, default: str, *, registry=MODELS, **defaults):
-    """Build a registered part; types without a scope are looked up in ours first.
-
-    The config's own values win over `defaults`; the config is not written to.
-    """
-    cfg = {"type": default, **defaults, **(cfg or {})}
-    if isinstance(cfg["type"], str) and "." not in cfg["type"] and cfg["type"] in registry:
-        cfg["type"] = registry.get(cfg["type"])
-    return registry.build(cfg)
+        return [
+            View.of(output, image, input_size, content, flip)
+            for image, (content, flip) in enumerate(zip(contents, flips))
+        ]
 
 
 def build_assigner(cfg: dict | None) -> core.HungarianAssigner:
@@ -150,22 +133,6 @@ def build_assigner(cfg: dict | None) -> core.HungarianAssigner:
             for cost in cfg["match_costs"]
         ]
     return build_part(cfg, "HungarianAssigner", registry=TASK_UTILS)
-
-
-def input_size(meta: dict, test_cfg: dict | None, output: core.FactoredOutput) -> tuple[int, int]:
-    """Size of the network's input, which mmseg does not hand to a head: the window when
-    sliding, else the padded shape, else the image's; checked against the stride-4 grid."""
-    sliding = (test_cfg or {}).get("mode") == "slide"
-    keys = ("img_shape",) if sliding else ("pad_shape", "img_shape")
-    grid = tuple(output.pixel_embed.shape[-2:])
-    shapes = [tuple(int(s) for s in meta[key][:2]) for key in keys if meta.get(key) is not None]
-    for height, width in shapes:
-        if (-(-height // 4), -(-width // 4)) == grid:
-            return height, width
-    raise ValueError(
-        f"none of {shapes} ({', '.join(keys)} of {meta.get('img_path', 'the sample')}) fits the "
-        f"mask grid {grid} at stride 4"
-    )
 
 
 def current_learning_rate() -> str:

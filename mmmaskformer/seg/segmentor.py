@@ -17,7 +17,7 @@ TEST_CFG_KEYS["slide"] = TEST_CFG_KEYS["whole"] | {"crop_size", "stride"}
 
 @MODELS.register_module()
 class MaskFormer(EncoderDecoder):
-    """`EncoderDecoder` for a `MaskFormerHead`.
+    """`EncoderDecoder` for the heads of this package: MaskFormer's and the per-pixel baselines'.
 
     It adds test batches of images of different sizes, and `test_cfg=dict(labels_only=True)`:
     the samples get `pred_sem_seg` but no `seg_logits`, and (unless sliding) score maps exist
@@ -31,8 +31,7 @@ class MaskFormer(EncoderDecoder):
 
     def encode_decode(self, inputs: Tensor, batch_img_metas: list[dict]) -> Tensor:
         """Score maps (B, C, H, W) of a batch (or of one sliding window) at its own size."""
-        output = self.decode_head.factors(self.extract_feat(inputs))
-        return self.decode_head.scores(output, inputs.shape[-2:])
+        return self.decode_head.scores(self.extract_feat(inputs), inputs.shape[-2:])
 
     def predict(
         self, inputs: Tensor, data_samples: list[SegDataSample] | None = None
@@ -72,11 +71,10 @@ def check_test_cfg(test_cfg: dict) -> None:
 def make_views(
     segmentor: EncoderDecoder, inputs: Tensor, data_samples: list[SegDataSample]
 ) -> list[View]:
-    """One factored view per image of a preprocessed batch (B, 3, H, W)."""
-    output = segmentor.decode_head.factors(segmentor.extract_feat(inputs))
+    """One view per image of a preprocessed batch (B, 3, H, W)."""
     height, width = inputs.shape[-2:]
-    views = []
-    for index, sample in enumerate(data_samples):
+    contents, flips = [], []
+    for sample in data_samples:
         meta = sample.metainfo
         left, right, top, bottom = meta.get(
             "img_padding_size", meta.get("padding_size", (0, 0, 0, 0))
@@ -88,9 +86,10 @@ def make_views(
             raise ValueError(
                 f"only horizontal flips can be undone, got {meta.get('flip_direction')!r}"
             )
-        content = (height - bottom, width - right)
-        views.append(View.of(output, index, (height, width), content, flip))
-    return views
+        contents.append((height - bottom, width - right))
+        flips.append(flip)
+    features = segmentor.extract_feat(inputs)
+    return segmentor.decode_head.views(features, (height, width), contents, flips)
 
 
 def fuse_views(segmentor: EncoderDecoder, sample: SegDataSample, views: list[View]) -> None:

@@ -6,7 +6,7 @@ from mmseg.models import SegTTAModel
 from mmseg.structures import SegDataSample
 
 from ..registry import MODELS
-from .maskformer_head import MaskFormerHead
+from .head import BandedHead
 from .segmentor import fuse_views, make_views
 
 
@@ -15,13 +15,13 @@ class MaskFormerTTA(SegTTAModel):
     """Every view keeps its stride-4 mask logits and class probabilities only; scores are summed
     band by band at the original size.
 
-    Models with another head than `MaskFormerHead` are merged as mmseg merges them.
+    Models with a head of another package are merged as mmseg merges them.
     """
 
     def test_step(self, data: dict | list) -> list[SegDataSample]:
         """`data` holds one batch per view, as mmseg's `TestTimeAug` and collate make it."""
         module = self.module
-        if not isinstance(module.decode_head, MaskFormerHead):
+        if not isinstance(module.decode_head, BandedHead):
             return super().test_step(data)
         if module.test_cfg.get("mode", "whole") != "whole":
             raise ValueError("test-time augmentation needs test_cfg.mode 'whole'")

@@ -153,8 +153,8 @@ def test_sliding_window_averages_the_windows(segmentor):
     expected, count = torch.zeros(CLASSES, 64, 96), torch.zeros(64, 96)
     for left in (0, 32):
         with torch.no_grad():
-            output = model.decode_head.factors(model.extract_feat(image[..., left : left + 64]))
-        expected[..., left : left + 64] += model.decode_head.scores(output, (64, 64))[0]
+            features = model.extract_feat(image[..., left : left + 64])
+            expected[..., left : left + 64] += model.decode_head.scores(features, (64, 64))[0]
         count[:, left : left + 64] += 1
     torch.testing.assert_close(result.seg_logits.data, expected / count, rtol=1e-4, atol=1e-5)
     if segmentor == "mmmaskformer.MaskFormer":

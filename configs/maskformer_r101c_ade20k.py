@@ -1,0 +1,6 @@
+_base_ = [
+    "./_base_/models/maskformer_r101c.py",
+    "./_base_/datasets/ade20k.py",
+    "./_base_/schedules/resnet_160k.py",
+    "./_base_/runtime.py",
+]

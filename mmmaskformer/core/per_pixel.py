@@ -1,0 +1,100 @@
+"""The paper's per-pixel classification baselines (paper, Section 4.1 and Table 1)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from .predictor import QueryPredictor
+from .targets import label_codes
+
+
+class PerPixelBaseline(nn.Module):
+    """PerPixelBaseline: the pixel embedding and a linear classifier of pixels.
+
+    Args:
+        pixel_decoder: maps backbone features to (pixel embedding, memory).
+        mask_channels: channels of the pixel embedding.
+    """
+
+    def __init__(
+        self, pixel_decoder: nn.Module, *, num_classes: int, mask_channels: int = 256
+    ) -> None:
+        super().__init__()
+        self.pixel_decoder = pixel_decoder
+        self.classifier = nn.Conv2d(mask_channels, num_classes, 1)
+        nn.init.kaiming_normal_(self.classifier.weight, mode="fan_out", nonlinearity="relu")
+        nn.init.zeros_(self.classifier.bias)
+
+    def forward(self, features: Sequence[Tensor]) -> Tensor:
+        """Backbone features (fine to coarse) to class logits (1, B, C, h, w)."""
+        return self.classifier(self.pixel_decoder(features)[0])[None]
+
+
+class PerPixelBaselinePlus(QueryPredictor):
+    """PerPixelBaseline+: MaskFormer's network with one query per class and no matching.
+
+    Query c always answers for class c: its mask logits are the class's pixel logits.
+    """
+
+    def forward(self, features: Sequence[Tensor], all_layers: bool | None = None) -> Tensor:
+        """Backbone features to class logits (L, B, C, h, w); `all_layers` as in `decode`."""
+        decoded, pixel_embed = self.decode(features, all_layers)
+        return torch.einsum("lbqd,bdhw->lbqhw", self.mask_embed(decoded), pixel_embed)
+
+
+class PerPixelCriterion(nn.Module):
+    """Cross-entropy at the labels' resolution, mean over pixels that are not ignored."""
+
+    def __init__(self, loss_weight: float = 1.0) -> None:
+        super().__init__()
+        self.loss_weight = loss_weight
+
+    def forward(
+        self,
+        logits: Tensor,
+        labels: Tensor,
+        ignore_index: int | None = 255,
+        names: Sequence[str] | None = None,
+    ) -> dict[str, Tensor]:
+        """Weighted `loss_ce` of the last layer, `d0.loss_ce`, ... of the layers before it.
+
+        The loss of a batch without a single valid pixel is 0.
+
+        Args:
+            logits: (L, B, C, h, w) at stride 4.
+            labels: (B, H, W) integers in [0, C) or `ignore_index`.
+            names: what errors call each image.
+
+        Raises:
+            ValueError: a label outside the range, or sizes that do not fit.
+        """
+        num_classes = logits.shape[2]
+        codes, _ = label_codes(labels, num_classes, ignore_index, names)
+        valid = (codes < num_classes).sum().clamp(min=1)
+        losses = {}
+        for layer, coarse in enumerate(logits):
+            full = upsample_logits(coarse.float(), labels.shape[-2:])
+            total = F.cross_entropy(full, codes, ignore_index=num_classes, reduction="sum")
+            prefix = "" if layer == len(logits) - 1 else f"d{layer}."
+            losses[f"{prefix}loss_ce"] = self.loss_weight * total / valid
+        return losses
+
+
+def upsample_logits(logits: Tensor, size: Sequence[int]) -> Tensor:
+    """Logits (B, C, h, w) upsampled by exactly 4, cut to the input's `size` = (H, W).
+
+    Raises:
+        ValueError: the grid is not that of an input of this size.
+    """
+    height, width = size
+    if (-(-height // 4), -(-width // 4)) != tuple(logits.shape[-2:]):
+        raise ValueError(
+            f"logits of {tuple(logits.shape[-2:])} do not belong to an input of {tuple(size)} "
+            "at stride 4"
+        )
+    full = F.interpolate(logits, scale_factor=4, mode="bilinear", align_corners=False)
+    return full[..., :height, :width]

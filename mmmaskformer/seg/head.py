@@ -1,0 +1,118 @@
+"""What all decode heads of this package share, and how their parts are built."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from mmengine.model import BaseModule
+from torch import Tensor
+
+from ..core.fusion import View
+from ..registry import MODELS, TASK_UTILS
+
+
+class BandedHead(BaseModule):
+    """A decode head whose inference is views and a fusion of them.
+
+    A subclass sets `predictor` (backbone features to outputs) and defines `views` and `loss`.
+
+    Args:
+        in_channels: channels of the backbone's levels, fine to coarse, the first at stride 4.
+        in_index: which of the backbone's outputs to use; None: all.
+        fusion: built inference strategy.
+    """
+
+    def __init__(
+        self,
+        in_channels: Sequence[int],
+        num_classes: int,
+        *,
+        fusion,
+        in_index: Sequence[int] | None = None,
+        ignore_index: int = 255,
+        align_corners: bool = False,
+        init_cfg: dict | None = None,
+    ) -> None:
+        super().__init__(init_cfg)
+        if align_corners:
+            raise ValueError("align_corners must be False: MaskFormer resizes half-pixel centred")
+        self.in_index = tuple(in_index) if in_index is not None else tuple(range(len(in_channels)))
+        self.num_classes = self.out_channels = num_classes
+        self.align_corners = align_corners
+        self.ignore_index = ignore_index
+        self.fusion = fusion
+
+    def select(self, features: Sequence[Tensor]) -> list[Tensor]:
+        """The backbone's outputs that this head uses."""
+        return [features[i] for i in self.in_index]
+
+    def views(
+        self,
+        features: Sequence[Tensor],
+        input_size: Sequence[int],
+        contents: Sequence[Sequence[int]],
+        flips: Sequence[bool],
+    ) -> list[View]:
+        """One view per image of a batch.
+
+        Args:
+            input_size: H, W of the network's input.
+            contents: H, W of each image in it, without padding.
+            flips: whether each image was mirrored.
+        """
+        raise NotImplementedError
+
+    def predict(
+        self, features: Sequence[Tensor], batch_img_metas: list[dict], test_cfg: dict
+    ) -> Tensor:
+        """Score maps (B, C, H, W) at the size of the network's input, padding included."""
+        grid = features[self.in_index[0]].shape[-2:]
+        return self.scores(features, input_size(batch_img_metas[0], test_cfg, grid))
+
+    def scores(self, features: Sequence[Tensor], size: Sequence[int]) -> Tensor:
+        """Score maps (B, C, H, W) at the input's size (H, W)."""
+        batch = len(features[self.in_index[0]])
+        views = self.views(features, size, [size] * batch, [False] * batch)
+        return torch.stack([self.fusion.scores([view], size) for view in views])
+
+
+def build_part(cfg: dict | None, default: str, *, registry=MODELS, **defaults):
+    """Build a registered part; types without a scope are looked up in ours first.
+
+    The config's own values win over `defaults`; the config is not written to.
+    """
+    cfg = {"type": default, **defaults, **(cfg or {})}
+    if isinstance(cfg["type"], str) and "." not in cfg["type"] and cfg["type"] in registry:
+        cfg["type"] = registry.get(cfg["type"])
+    return registry.build(cfg)
+
+
+def build_fusion(cfg: dict | None, default: str):
+    """Build an inference strategy."""
+    return build_part(cfg, default, registry=TASK_UTILS)
+
+
+def ground_truth(data_samples: list) -> tuple[Tensor, list[str]]:
+    """Label maps (B, H, W) of a training batch, and what errors call its images."""
+    labels = torch.stack([sample.gt_sem_seg.data.squeeze(0) for sample in data_samples])
+    names = [
+        sample.metainfo.get("img_path", f"image {i} of the batch")
+        for i, sample in enumerate(data_samples)
+    ]
+    return labels, names
+
+
+def input_size(meta: dict, test_cfg: dict | None, grid: Sequence[int]) -> tuple[int, int]:
+    """Size of the network's input, which mmseg does not hand to a head: the window when
+    sliding, else the padded shape, else the image's; checked against the stride-4 `grid`."""
+    sliding = (test_cfg or {}).get("mode") == "slide"
+    keys = ("img_shape",) if sliding else ("pad_shape", "img_shape")
+    shapes = [tuple(int(s) for s in meta[key][:2]) for key in keys if meta.get(key) is not None]
+    for height, width in shapes:
+        if (-(-height // 4), -(-width // 4)) == tuple(grid):
+            return height, width
+    raise ValueError(
+        f"none of {shapes} ({', '.join(keys)} of {meta.get('img_path', 'the sample')}) fits the "
+        f"mask grid {tuple(grid)} at stride 4"
+    )

@@ -1,0 +1,133 @@
+"""The paper's per-pixel baselines as decode heads for mmseg's segmentors."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from mmseg.models.losses import accuracy
+from torch import Tensor
+
+from .. import core
+from ..core.fusion import View
+from ..registry import MODELS
+from .head import BandedHead, build_fusion, build_part, ground_truth
+
+
+class PerPixelHead(BandedHead):
+    """Loss and inference of per-pixel class logits (L, B, C, h, w) from `predictor`.
+
+    Args:
+        loss_cls: config of the criterion; `loss_weight` is its weight.
+        fusion: config of the inference.
+    """
+
+    def __init__(
+        self,
+        in_channels: Sequence[int],
+        num_classes: int,
+        predictor: torch.nn.Module,
+        *,
+        loss_cls: dict | None = None,
+        fusion: dict | None = None,
+        **base,
+    ) -> None:
+        fusion = build_fusion(fusion, "PerPixelFusion")
+        super().__init__(in_channels, num_classes, fusion=fusion, **base)
+        self.predictor = predictor
+        self.criterion = build_part(loss_cls, "PerPixelCriterion")
+
+    def forward(self, features: Sequence[Tensor]) -> Tensor:
+        """Tensor mode: class logits (B, C, h, w) at stride 4."""
+        return self.predictor(self.select(features))[-1]
+
+    def loss(self, features: Sequence[Tensor], data_samples: list, train_cfg: dict) -> dict:
+        """Losses and pixel accuracy of a training batch.
+
+        Raises:
+            ValueError: a label outside the range; names the file, the values and the range.
+        """
+        labels, names = ground_truth(data_samples)
+        logits = self.predictor(self.select(features))
+        with torch.autocast(logits.device.type, enabled=False):
+            losses = self.criterion(logits, labels, self.ignore_index, names)
+        with torch.no_grad():
+            # At stride 4: the accuracy is for the log.
+            coarse = labels[:, ::4, ::4]
+            losses["acc_seg"] = accuracy(logits[-1], coarse, ignore_index=self.ignore_index)
+        return losses
+
+    def views(
+        self,
+        features: Sequence[Tensor],
+        input_size: Sequence[int],
+        contents: Sequence[Sequence[int]],
+        flips: Sequence[bool],
+    ) -> list[View]:
+        """See `BandedHead.views`."""
+        logits = self(features)
+        return [View.of_pixel_logits(*view) for view in zip(logits, contents, flips)]
+
+
+@MODELS.register_module()
+class PerPixelBaselineHead(PerPixelHead):
+    """PerPixelBaseline: pixel decoder and a linear classifier (paper, Section 4.1).
+
+    Args:
+        pixel_decoder: config; gets `in_channels`, `channels` and `mask_channels`.
+        base: further arguments of `PerPixelHead` and `BandedHead`.
+    """
+
+    def __init__(
+        self,
+        in_channels: Sequence[int],
+        num_classes: int,
+        *,
+        channels: int = 256,
+        mask_channels: int = 256,
+        pixel_decoder: dict | None = None,
+        **base,
+    ) -> None:
+        widths = dict(in_channels=in_channels, channels=channels, mask_channels=mask_channels)
+        predictor = core.PerPixelBaseline(
+            build_part(pixel_decoder, "FPNPixelDecoder", **widths),
+            num_classes=num_classes,
+            mask_channels=mask_channels,
+        )
+        super().__init__(in_channels, num_classes, predictor, **base)
+
+
+@MODELS.register_module()
+class PerPixelBaselinePlusHead(PerPixelHead):
+    """PerPixelBaseline+: MaskFormer's network, query c answering for class c, per-pixel loss on
+    every decoder layer (paper, Section 4.1).
+
+    Args:
+        pixel_decoder, transformer_decoder, deep_supervision, project_memory: as those of
+            `MaskFormerHead`.
+        base: further arguments of `PerPixelHead` and `BandedHead`.
+    """
+
+    def __init__(
+        self,
+        in_channels: Sequence[int],
+        num_classes: int,
+        *,
+        channels: int = 256,
+        mask_channels: int = 256,
+        pixel_decoder: dict | None = None,
+        transformer_decoder: dict | None = None,
+        deep_supervision: bool = True,
+        project_memory: bool | None = None,
+        **base,
+    ) -> None:
+        widths = dict(in_channels=in_channels, channels=channels, mask_channels=mask_channels)
+        predictor = core.PerPixelBaselinePlus(
+            build_part(pixel_decoder, "FPNPixelDecoder", **widths),
+            build_part(transformer_decoder, "TransformerDecoder", channels=channels),
+            num_queries=num_classes,
+            mask_channels=mask_channels,
+            deep_supervision=deep_supervision,
+            project_memory=project_memory,
+        )
+        super().__init__(in_channels, num_classes, predictor, **base)
