@@ -86,6 +86,7 @@ def provide_mmcv_ext() -> None:
 _NUMPY = (
     r"collections OrderedDict"
     r"|_codecs encode"
+    r"|(builtins|__builtin__) (bytes|bytearray)"
     r"|numpy (ndarray|dtype|bool_?|str_|bytes_|u?int\d+|float\d+|complex\d+)"
     r"|numpy\.(core|_core)\.multiarray (scalar|_reconstruct)"
     r"|numpy\.(core|_core)\.numeric _frombuffer"

@@ -18,8 +18,8 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from .compat import load_checkpoint_file, load_pickle_file
-from .core.architecture import Backbone, Head, describe, read_backbone, read_head
-from .core.checkpoint import CheckpointError, Conversion, convert, some
+from .core.architecture import Backbone, Head, compare, describe, read_backbone, read_head, some
+from .core.checkpoint import CheckpointError, Conversion, convert
 from .registry import MODELS
 
 
@@ -110,14 +110,12 @@ def convert_checked(weights: Mapping[str, Tensor]) -> Report:
     conversion = convert(weights)
     shapes = {name: tuple(tensor.shape) for name, tensor in conversion.state_dict.items()}
     head = read_head(shapes)
-    prefix = "backbone." if head is not None else ""
-    backbone = read_backbone(
-        {n[len(prefix) :]: s for n, s in shapes.items() if n.startswith(prefix)}
-    )
-    if backbone is None:
+    inside = {n[9:]: s for n, s in shapes.items() if n.startswith("backbone.")}
+    backbone = read_backbone(inside or shapes)
+    if backbone is None or bool(inside) != (head is not None):
         raise CheckpointError(
-            f"{conversion.source.name} without a complete backbone: of {len(shapes)} weights the "
-            f"first are {some(list(shapes))}"
+            f"{conversion.source.name} without a known backbone or without a head: of "
+            f"{len(shapes)} weights the first are {some(list(shapes))}"
         )
     expected = target_shapes(backbone, head)
     unfilled = {}
@@ -134,18 +132,6 @@ def convert_checked(weights: Mapping[str, Tensor]) -> Report:
         )
     classes = None if head is None else head.num_classes
     return Report(conversion, describe(shapes), unfilled, classes)
-
-
-def compare(shapes: Mapping[str, tuple], expected: Mapping[str, tuple]) -> list[str]:
-    """What is missing, left over or of another shape, one short text each."""
-    problems = [f"{name} is missing" for name in expected if name not in shapes]
-    problems += [f"{name} is left over" for name in shapes if name not in expected]
-    problems += [
-        f"{name} is {tuple(shapes[name])} instead of {tuple(expected[name])}"
-        for name in expected
-        if name in shapes and tuple(shapes[name]) != tuple(expected[name])
-    ]
-    return problems
 
 
 def target_shapes(backbone: Backbone, head: Head | None) -> dict[str, tuple]:

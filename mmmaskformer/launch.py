@@ -6,14 +6,17 @@ import argparse
 import difflib
 import inspect
 import os
+import re
 from pathlib import Path
 
 import torch
 from mmengine.config import Config, DictAction
+from mmengine.hooks import Hook
 from mmengine.model import revert_sync_batchnorm
 from mmengine.runner import Runner
 
 from .compat import prepare_cpu_distributed
+from .core.architecture import compare, describe, some
 
 READ_KEYS = {*inspect.signature(Runner.__init__).parameters} | {
     *("auto_scale_lr", "tta_model", "tta_pipeline", "find_unused_parameters"),
@@ -76,3 +79,23 @@ def build_runner(cfg: Config) -> Runner:
     if not torch.cuda.is_available():
         runner.model = revert_sync_batchnorm(runner.model)
     return runner
+
+
+class CheckWeights(Hook):
+    """Refuses a checkpoint that does not fill the model; mmengine logs a warning and goes on."""
+
+    def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        """Raise ValueError if a weight is missing or of another shape; left-overs are fine."""
+        model = runner.model
+        while hasattr(model, "module"):  # test-time augmentation, distributed
+            model = model.module
+        state_dict = checkpoint.get("state_dict", checkpoint)
+        found = {re.sub(r"^module\.", "", n): tuple(t.shape) for n, t in state_dict.items()}
+        wanted = {name: tuple(p.shape) for name, p in model.named_parameters()}
+        problems = compare({n: s for n, s in found.items() if n in wanted}, wanted)
+        if problems:
+            raise ValueError(
+                f"checkpoint {runner._load_from} does not fit the config {runner.cfg.filename}: it "
+                f"holds {describe(found)}; the config builds {describe(wanted)}: {some(problems)}. "
+                "Weights of other implementations: tools/convert_weights.py"
+            )

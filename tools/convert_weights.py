@@ -12,14 +12,13 @@ from mmengine.config import Config
 
 from mmmaskformer.convert import (
     Report,
-    compare,
     convert_checked,
     model_shapes,
     read_weights,
     write_checkpoint,
 )
-from mmmaskformer.core.architecture import describe
-from mmmaskformer.core.checkpoint import CheckpointError, some
+from mmmaskformer.core.architecture import compare, describe, some
+from mmmaskformer.core.checkpoint import CheckpointError
 
 
 def parse_args() -> argparse.Namespace:

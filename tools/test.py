@@ -5,7 +5,7 @@ from pathlib import Path
 
 from mmengine.config import Config
 
-from mmmaskformer.launch import add_common_arguments, build_runner, load_config
+from mmmaskformer.launch import CheckWeights, add_common_arguments, build_runner, load_config
 
 
 def parse_args() -> argparse.Namespace:
@@ -65,7 +65,9 @@ def main() -> None:
         cfg.model.test_cfg.setdefault("labels_only", True)
     if args.tta:
         use_tta(cfg)
-    build_runner(cfg).test()
+    runner = build_runner(cfg)
+    runner.register_hook(CheckWeights())
+    runner.test()
 
 
 if __name__ == "__main__":

@@ -87,6 +87,8 @@ def read_backbone(shapes: Shapes) -> Backbone | None:
     """The backbone that weights under mmseg's names (without prefix) belong to."""
     if "patch_embed.projection.weight" in shapes:
         blocks = _counts(shapes, r"stages\.(\d)\.blocks\.(\d+)\.norm1\.weight")
+        if len(blocks) != 4:
+            return None
         tables = [
             shapes[f"stages.{i}.blocks.0.attn.w_msa.relative_position_bias_table"]
             for i in range(len(blocks))
@@ -148,6 +150,24 @@ def describe(shapes: Shapes) -> str:
     bare = {n[9:]: s for n, s in shapes.items() if n.startswith("backbone.")} or shapes
     parts = [str(part) for part in (read_head(shapes), read_backbone(bare)) if part is not None]
     return "; ".join(parts) or f"{len(shapes)} weights that are no MaskFormer"
+
+
+def compare(shapes: Mapping[str, tuple], expected: Mapping[str, tuple]) -> list[str]:
+    """What is missing, left over or of another shape, one short text each."""
+    problems = [f"{name} is missing" for name in expected if name not in shapes]
+    problems += [f"{name} is left over" for name in shapes if name not in expected]
+    problems += [
+        f"{name} is {tuple(shapes[name])} instead of {tuple(expected[name])}"
+        for name in expected
+        if name in shapes and tuple(shapes[name]) != tuple(expected[name])
+    ]
+    return problems
+
+
+def some(names: list[str], count: int = 4) -> str:
+    """The first few names, for messages."""
+    more = f", ... ({len(names) - count} more)" if len(names) > count else ""
+    return ", ".join(names[:count]) + more
 
 
 def _counts(shapes: Shapes, pattern: str) -> tuple[int, ...]:

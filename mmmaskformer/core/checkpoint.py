@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from .architecture import some
 from .checkpoint_formats import FORMATS, Format
 
 
@@ -77,7 +78,7 @@ def recognise(names: list[str]) -> Format:
     """The format that the names belong to.
 
     Raises:
-        CheckpointError: none; lists what is known.
+        CheckpointError: they belong to none; lists the known ones.
     """
     for source in FORMATS:
         if any(re.match(source.mark, name) for name in names):
@@ -106,9 +107,3 @@ def merge_by_channel(tensor: Tensor) -> Tensor:
     """
     neighbours = tensor.unflatten(-1, (4, -1))[..., [0, 2, 1, 3], :]
     return neighbours.transpose(-1, -2).flatten(-2)
-
-
-def some(names: list[str], count: int = 4) -> str:
-    """The first few names, for messages."""
-    more = f", ... ({len(names) - count} more)" if len(names) > count else ""
-    return ", ".join(names[:count]) + more

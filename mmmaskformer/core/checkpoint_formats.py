@@ -72,18 +72,17 @@ def classifiers() -> list[Format]:
     """Image classifiers, whose backbones mmseg does not read as they are."""
     head = (r"(?:stem\.)?(?:fc|head)\..+|norm\.(?:weight|bias)", CLASSIFIER)
     mask = (r".+\.attn_mask", RECOMPUTED)
-    bare = r"(?:backbone\.)?"
     return [
         Format(
             "a Detectron2 ResNet with a stem of three convolutions",
-            bare + r"stem\.conv2\.weight",
-            detectron2_resnet(bare, "", deep_stem=True),
+            r"stem\.conv2\.weight",
+            detectron2_resnet("", "", deep_stem=True),
             [head],
         ),
         Format(
             "a Detectron2 ResNet",
-            bare + r"stem\.conv1\.weight",
-            detectron2_resnet(bare, "", deep_stem=False),
+            r"stem\.conv1\.weight",
+            detectron2_resnet("", "", deep_stem=False),
             [head],
         ),
         Format(
@@ -94,8 +93,8 @@ def classifiers() -> list[Format]:
         ),
         Format(
             "a Swin transformer of its authors",
-            bare + r"layers\.0\.blocks\.0\.attn\.qkv\.weight",
-            swin(bare, ""),
+            r"layers\.0\.blocks\.0\.attn\.qkv\.weight",
+            swin("", ""),
             [head, mask],
         ),
         Format(

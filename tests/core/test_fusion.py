@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from mmmaskformer.core import SemanticFusion, fusion
+from mmmaskformer.core import PerPixelFusion, SemanticFusion, fusion
 from mmmaskformer.core.fusion import View
 
 
@@ -38,6 +38,42 @@ def test_bands_equal_the_definition(size, band, monkeypatch):
         torch.testing.assert_close(scores, expected, rtol=1e-4, atol=1e-5)
         labels = SemanticFusion().labels(chosen, size)
         assert torch.equal(labels, scores.argmax(0))
+
+
+@pytest.mark.parametrize("size", [(50, 71), (33, 40), (20, 25), (100, 40)])
+@pytest.mark.parametrize("band", [1, 1 << 24])
+@pytest.mark.parametrize("flip", [False, True])
+def test_logits_resized_before_the_sigmoid(size, band, flip, monkeypatch):
+    """What the original does with panoptic models: upsample, cut, resize, then sigmoid."""
+    monkeypatch.setattr(fusion, "BAND_ELEMENTS", band)
+    view = make_view(flip=flip)
+    full = F.interpolate(view.mask_logits[None], view.input_size, mode="bilinear")
+    cut = full[..., : view.content_size[0], : view.content_size[1]]
+    resized = F.interpolate(cut.flip(-1) if flip else cut, size, mode="bilinear")[0]
+    expected = torch.einsum("qc,qhw->chw", view.class_prob, resized.sigmoid())
+    scores = SemanticFusion(resize_logits=True).scores([view], size)
+    torch.testing.assert_close(scores, expected, rtol=1e-4, atol=1e-5)
+    if size != view.content_size:
+        assert (scores - SemanticFusion().scores([view], size)).abs().max() > 1e-3
+
+
+@pytest.mark.parametrize("size", [(50, 71), (33, 42), (20, 25)])
+@pytest.mark.parametrize("band", [1, 1 << 24])
+def test_per_pixel_logits(size, band, monkeypatch):
+    """Upsampled by exactly 4, cut, resized, averaged; no softmax."""
+    monkeypatch.setattr(fusion, "BAND_ELEMENTS", band)
+    logits, flipped = torch.randn(5, 9, 11), torch.randn(5, 7, 8)
+    views = [
+        View.of_pixel_logits(logits, (33, 42)),
+        View.of_pixel_logits(flipped, (28, 30), flip=True),
+    ]
+    one = F.interpolate(logits[None], scale_factor=4, mode="bilinear")[..., :33, :42]
+    two = F.interpolate(flipped[None], scale_factor=4, mode="bilinear")[..., :28, :30].flip(-1)
+    maps = [F.interpolate(x, size, mode="bilinear")[0] for x in (one, two)]
+    for chosen, expected in ((views[:1], maps[0]), (views, (maps[0] + maps[1]) / 2)):
+        scores = PerPixelFusion().scores(chosen, size)
+        torch.testing.assert_close(scores, expected, rtol=1e-4, atol=1e-5)
+        assert torch.equal(PerPixelFusion().labels(chosen, size), scores.argmax(0))
 
 
 def test_scores_are_sums_over_queries_not_probabilities():

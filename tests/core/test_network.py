@@ -159,6 +159,70 @@ def test_pixel_decoder_equals_its_definition():
     assert memory is coarse
 
 
+def encoder_pixel_decoder(**kwargs):
+    return core.TransformerEncoderPixelDecoder(
+        [8, 24],
+        **{
+            "channels": 16,
+            "mask_channels": 12,
+            "norm_groups": 4,
+            "num_layers": 2,
+            "num_heads": 2,
+            "feedforward_channels": 32,
+            **kwargs,
+        },
+    )
+
+
+def test_encoder_equals_torch_with_positions_on_queries_and_keys():
+    decoder = encoder_pixel_decoder(num_layers=1).eval()
+    layer = decoder.encoder_layers[0]
+    theirs = nn.TransformerEncoderLayer(16, 2, 32, dropout=0.0, batch_first=True).eval()
+    pairs = {
+        "self_attn": "self_attn",
+        "linear1": "linear1",
+        "linear2": "linear2",
+        "self_attn_norm": "norm1",
+        "ffn_norm": "norm2",
+    }
+    for a, b in pairs.items():
+        getattr(theirs, b).load_state_dict(getattr(layer, a).state_dict())
+    x, pos = torch.randn(2, 12, 16), torch.randn(1, 12, 16)
+    torch.testing.assert_close(layer(x, torch.zeros_like(pos)), theirs(x), rtol=1e-4, atol=1e-5)
+    attended = layer.self_attn_norm(x + layer.self_attn(x + pos, x + pos, x)[0])
+    expected = layer.ffn_norm(attended + layer.linear2(layer.linear1(attended).relu()))
+    torch.testing.assert_close(layer(x, pos), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_encoded_level_feeds_the_pyramid_and_the_decoder():
+    decoder = encoder_pixel_decoder().eval()
+    fine, coarse = torch.randn(2, 8, 6, 8), torch.randn(2, 24, 3, 4)
+    pixel_embed, memory = decoder([fine, coarse])
+    x = F.conv2d(coarse, decoder.input_proj.weight, decoder.input_proj.bias)
+    position = SinePositionalEncoding(16)(x).flatten(2).transpose(1, 2)
+    tokens = x.flatten(2).transpose(1, 2)
+    for layer in decoder.encoder_layers:
+        tokens = layer(tokens, position)
+    encoded = tokens.transpose(1, 2).reshape(2, 16, 3, 4)
+    torch.testing.assert_close(memory, encoded)
+    pyramid_of_encoded = core.FPNPixelDecoder([8, 16], channels=16, mask_channels=12, norm_groups=4)
+    own = {n: t for n, t in decoder.state_dict().items() if not n.startswith(("input", "encoder"))}
+    pyramid_of_encoded.load_state_dict(own)
+    torch.testing.assert_close(pixel_embed, pyramid_of_encoded([fine, encoded])[0])
+    assert decoder.memory_channels == 16
+
+
+def test_encoder_matrices_are_xavier_uniform():
+    decoder = core.TransformerEncoderPixelDecoder([256, 2048], num_layers=1)
+    matrices = {n: p for n, p in decoder.encoder_layers.named_parameters() if p.ndim > 1}
+    assert len(matrices) == 4
+    for name, matrix in matrices.items():
+        bound = math.sqrt(6 / sum(matrix.shape))
+        assert matrix.abs().max().item() == pytest.approx(bound, rel=0.02), name
+    assert decoder.input_proj.weight.std().item() == pytest.approx(2048**-0.5, rel=0.02)
+    assert not decoder.input_proj.bias.any()
+
+
 def test_every_convolution_is_filled_by_fan_in():
     decoder = core.FPNPixelDecoder([256, 512, 1024, 2048])
     convs = [m for m in decoder.modules() if isinstance(m, nn.Conv2d)]
@@ -234,6 +298,8 @@ def test_order_of_images_does_not_matter():
     [
         (lambda: core.FPNPixelDecoder([8]), "at least two levels"),
         (lambda: core.TransformerDecoder(8, num_layers=0), "num_layers"),
+        (lambda: encoder_pixel_decoder(num_layers=0), "num_layers"),
+        (lambda: encoder_pixel_decoder()(pyramid()), "expected 2 feature levels, got 3"),
         (lambda: SinePositionalEncoding(6), "multiple of 4"),
         (lambda: small_predictor(num_queries=0), "num_queries"),
         (lambda: small_predictor(num_classes=1), "num_classes"),

@@ -13,6 +13,9 @@ from torch.nn import functional as F
 from mmmaskformer.registry import MODELS
 
 CLASSES = 6
+SMALL = dict(in_channels=[64, 128, 256, 512], num_classes=CLASSES, channels=32, mask_channels=32)
+DECODER = dict(num_layers=2, feedforward_channels=64, dropout=0.0)
+MASKFORMER = dict(type="mmmaskformer.MaskFormerHead", num_queries=8, transformer_decoder=DECODER)
 
 
 def build(segmentor="mmmaskformer.MaskFormer", **head):
@@ -27,22 +30,14 @@ def build(segmentor="mmmaskformer.MaskFormer", **head):
             test_cfg=dict(size_divisor=32),
         ),
         backbone=dict(type="mmseg.ResNet", depth=18, norm_cfg=dict(type="BN")),
-        decode_head={
-            "type": "mmmaskformer.MaskFormerHead",
-            "in_channels": [64, 128, 256, 512],
-            "num_classes": CLASSES,
-            "num_queries": 8,
-            "channels": 32,
-            "mask_channels": 32,
-            "transformer_decoder": dict(num_layers=2, feedforward_channels=64, dropout=0.0),
-            **head,
-        },
+        decode_head={**SMALL, **(head if "type" in head else {**MASKFORMER, **head})},
         test_cfg=dict(mode="whole"),
     )
     torch.manual_seed(0)
     model = MODELS.build(cfg)
-    with torch.no_grad():
-        model.decode_head.predictor.mask_embed.layers[-1].weight *= 20
+    if hasattr(model.decode_head.predictor, "mask_embed"):
+        with torch.no_grad():
+            model.decode_head.predictor.mask_embed.layers[-1].weight *= 20
     return model
 
 

@@ -1,0 +1,339 @@
+"""Files of other implementations through `tools/convert_weights.py`, good and bad ones."""
+
+import json
+import os
+import pickle
+import re
+import runpy
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.runner import load_checkpoint
+from mmseg.registry import MODELS
+from mmseg.utils import register_all_modules
+
+from mmmaskformer.convert import convert_checked, read_weights
+from mmmaskformer.core.checkpoint import CheckpointError
+from tests.conftest import ROOT
+
+register_all_modules()
+SMALL = "maskformer_r18_shapes"
+TOOL = ROOT / "tools/convert_weights.py"
+INVERSE = [
+    (r"^backbone\.(conv1)\.", r"backbone.stem.\1."),
+    (r"^backbone\.bn1\.", "backbone.stem.conv1.norm."),
+    (r"^backbone\.layer(\d)", lambda m: f"backbone.res{int(m[1]) + 1}"),
+    (r"(res.*)\.bn(\d)\.", r"\1.conv\2.norm."),
+    (r"downsample\.0", "shortcut"),
+    (r"downsample\.1", "shortcut.norm"),
+    (r"^decode_head\.predictor\.pixel_decoder\.", "sem_seg_head."),
+    (r"^decode_head\.", "sem_seg_head."),
+    (r"lateral_convs\.(\d)", lambda m: f"adapter_{int(m[1]) + 1}"),
+    (r"output_convs\.(\d)", lambda m: f"layer_{int(m[1]) + 1}"),
+    (r"((adapter|layer)_\d)\.conv", r"\1"),
+    (r"transformer_decoder", "transformer.decoder"),
+    (r"self_attn_norm", "norm1"),
+    (r"cross_attn_norm", "norm2"),
+    (r"ffn_norm", "norm3"),
+    (r"cross_attn", "multihead_attn"),
+    (r"memory_proj", "input_proj"),
+]
+"""From our names to the released files', written down independently of the converter."""
+
+
+def original_name(name):
+    for pattern, replacement in INVERSE:
+        name = re.sub(pattern, replacement, name)
+    return name
+
+
+def build(name):
+    cfg = Config.fromfile(ROOT / "configs" / f"{name}.py")
+    cfg.model.backbone.init_cfg = None
+    return MODELS.build(cfg.model)
+
+
+def original_weights(model):
+    """A model's weights as the original would have released them."""
+    arrays = {
+        original_name(name): tensor.numpy()
+        for name, tensor in model.state_dict().items()
+        if not name.endswith("num_batches_tracked")
+    }
+    classes = model.decode_head.num_classes
+    empty_weight = np.ones(classes + 1, np.float32)
+    return {"model": {**arrays, "criterion.empty_weight": empty_weight}, "__author__": "test"}
+
+
+@pytest.fixture(scope="module")
+def model():
+    torch.manual_seed(3)
+    return build(SMALL)
+
+
+@pytest.fixture
+def released(model, tmp_path):
+    """The file of a small model in the format of the released ones."""
+    path = tmp_path / "model_final_abc.pkl"
+    path.write_bytes(pickle.dumps(original_weights(model)))
+    return path
+
+
+@pytest.fixture
+def convert(monkeypatch, capsys):
+    """The tool in this process; the text it prints, or its one line of error."""
+
+    def run(*arguments, ok=True):
+        monkeypatch.setattr(sys, "argv", ["convert_weights.py", *map(str, arguments)])
+        if ok:
+            runpy.run_path(str(TOOL), run_name="__main__")
+            return capsys.readouterr().out
+        with pytest.raises(SystemExit) as exit_info:
+            runpy.run_path(str(TOOL), run_name="__main__")
+        message = exit_info.value.code
+        assert message.startswith("error: ")
+        assert "\n" not in message
+        return message
+
+    return run
+
+
+def test_a_released_file_becomes_the_same_model(model, convert, released, tmp_path):
+    target = tmp_path / "new_folder" / "ours.pth"
+    output = convert(released, target, "--num-classes", 10, "--config", f"configs/{SMALL}.py")
+    assert "MaskFormer, 10 classes, 20 queries, 3 decoder layers; ResNet-18 backbone" in output
+    assert "not used: criterion.empty_weight follows from the config" in output
+    assert "CC BY-NC 4.0" in output
+    other = build(SMALL)
+    load_checkpoint(other, str(target), map_location="cpu", strict=True)
+    theirs = other.state_dict()
+    for name, tensor in model.state_dict().items():
+        assert torch.equal(tensor, theirs[name]), name
+    assert os.listdir(target.parent) == ["ours.pth"]
+    convert(target, tmp_path / "again.pth")  # our own format passes through
+
+
+def test_command_line_has_no_traceback(tmp_path):
+    (tmp_path / "bad.pkl").write_text("<html>")
+    command = [sys.executable, "-W", "ignore", TOOL, tmp_path / "bad.pkl", tmp_path / "ours.pth"]
+    result = subprocess.run(command, text=True, capture_output=True, check=False)
+    assert result.returncode == 1
+    assert not result.stdout
+    assert len(result.stderr.strip().splitlines()) == 1
+
+
+def test_other_number_of_classes_lists_both(convert, released, tmp_path):
+    error = convert(released, tmp_path / "ours.pth", "--num-classes", 19, ok=False)
+    assert "has 10 classes" in error
+    assert "--num-classes says 19" in error
+    assert not (tmp_path / "ours.pth").exists()
+
+
+def test_wrong_config_lists_both(convert, released, tmp_path):
+    error = convert(
+        released, tmp_path / "o.pth", "--config", "configs/maskformer_r50_ade20k.py", ok=False
+    )
+    assert "10 classes, 20 queries, 3 decoder layers; ResNet-18" in error
+    assert "150 classes, 100 queries, 6 decoder layers; ResNet-50" in error
+
+
+class Evil:
+    def __init__(self, marker):
+        self.marker = str(marker)
+
+    def __reduce__(self):
+        return os.mkdir, (self.marker,)
+
+
+@pytest.mark.parametrize("suffix", [".pkl", ".pth"])
+def test_files_that_run_code_are_refused(convert, suffix, tmp_path):
+    path, marker = tmp_path / f"evil{suffix}", tmp_path / "was_here"
+    content = {"model": {"sem_seg_head.layer_4.weight": Evil(marker)}}
+    if suffix == ".pkl":
+        path.write_bytes(pickle.dumps(content))
+    else:
+        torch.save(content, path)
+    error = convert(path, tmp_path / "ours.pth", ok=False)
+    assert f"{path} is refused" in error
+    assert ".mkdir" in error
+    assert not marker.exists()
+
+
+@pytest.mark.parametrize("what", [torch.zeros(1), {1}, print, np.random.RandomState(0)])
+def test_pickles_hold_arrays_and_plain_containers_only(what, tmp_path):
+    path = tmp_path / "weights.pkl"
+    path.write_bytes(pickle.dumps({"model": {"a": what}}, protocol=2))
+    with pytest.raises(CheckpointError, match="is refused: it asks for"):
+        read_weights(path)
+
+
+@pytest.mark.parametrize("protocol", range(2, pickle.HIGHEST_PROTOCOL + 1))
+def test_every_pickle_protocol(protocol, tmp_path):
+    arrays = {"a": np.arange(6.0).reshape(2, 3), "b": np.float32(2), "c": np.zeros((0, 2), "i8")}
+    path = tmp_path / "weights.pkl"
+    path.write_bytes(pickle.dumps({"model": arrays, "matching_heuristics": True}, protocol))
+    weights = read_weights(path)
+    assert weights["a"].tolist() == [[0, 1, 2], [3, 4, 5]]
+    assert weights["b"].item() == 2
+    assert weights["c"].shape == (0, 2)
+
+
+def write_bad(path, kind, good):
+    data = good.read_bytes()
+    content = {
+        "truncated": data[: len(data) // 2],
+        "empty": b"",
+        "text": b"<html>404 Not Found</html>",
+        "no dict": pickle.dumps([np.zeros(2)]),
+        "no arrays": pickle.dumps({"model": {}}),
+        "objects": pickle.dumps({"model": {"a": np.array([None])}}),
+        "foreign": pickle.dumps({"model": {"encoder.weight": np.zeros(2)}}),
+    }
+    path.write_bytes(content[kind])
+
+
+@pytest.mark.parametrize(
+    ("kind", "message"),
+    [
+        ("truncated", "damaged"),
+        ("empty", "damaged"),
+        ("text", "damaged"),
+        ("no dict", "holds no weights"),
+        ("no arrays", "holds no weights"),
+        ("objects", "holds no weights"),
+        ("foreign", "encoder.weight belong to no implementation"),
+    ],
+)
+def test_bad_files(convert, kind, message, released, tmp_path):
+    path = tmp_path / "bad.pkl"
+    write_bad(path, kind, released)
+    error = convert(path, tmp_path / "ours.pth", ok=False)
+    assert str(path) in error
+    assert message in error
+    assert not (tmp_path / "ours.pth").exists()
+
+
+def test_missing_file(convert, tmp_path):
+    assert "can not be found" in convert(tmp_path / "no.pkl", tmp_path / "o.pth", ok=False)
+
+
+def test_truncated_torch_file(tmp_path):
+    torch.save({"model": {"a": torch.zeros(1000)}}, tmp_path / "a.pth")
+    data = (tmp_path / "a.pth").read_bytes()
+    (tmp_path / "a.pth").write_bytes(data[:-500])
+    with pytest.raises(CheckpointError, match="damaged"):
+        read_weights(tmp_path / "a.pth")
+
+
+def test_missing_extra_and_misshapen_weights_are_named(model):
+    arrays = original_weights(model)["model"]
+    weights = {name: torch.from_numpy(np.asarray(array)) for name, array in arrays.items()}
+    gone = dict(weights)
+    gone.pop("sem_seg_head.layer_2.weight")
+    with pytest.raises(CheckpointError, match=r"output_convs\.1\.conv\.weight is missing"):
+        convert_checked(gone)
+    more = {**weights, "backbone.res6.0.conv1.weight": torch.zeros(1)}
+    with pytest.raises(CheckpointError, match="without a known backbone|left over"):
+        convert_checked(more)
+    other = {**weights, "sem_seg_head.layer_2.norm.bias": torch.zeros(7)}
+    with pytest.raises(CheckpointError, match=r"norm\.bias is \(7,\) instead of \(128,\)"):
+        convert_checked(other)
+    headless = {n: t for n, t in weights.items() if n.startswith("backbone")}
+    with pytest.raises(CheckpointError, match="no implementation|without a head"):
+        convert_checked(headless)
+
+
+LISTS = sorted((ROOT.parent / "shared/reference/state_dicts").glob("*.json"))
+
+
+@pytest.mark.parametrize("path", LISTS, ids=lambda p: p.stem)
+def test_every_released_model_is_recognised_and_complete(path):
+    """In both spellings; the check against our model's names and shapes is the converter's."""
+    listed = json.loads(path.read_text())
+    tensors = {
+        name: torch.empty(value["shape"], dtype=getattr(torch, value["dtype"]), device="meta")
+        for name, value in listed["state_dict"].items()
+    }
+    released = {listed["released_pkl_name"].get(n, n): t for n, t in tensors.items()}
+    results = [convert_checked(weights) for weights in (tensors, released)]
+    assert results[0].conversion.state_dict.keys() == results[1].conversion.state_dict.keys()
+    for result in results:
+        assert result.num_classes in (19, 65, 133, 150, 171, 847)
+        assert not result.unfilled
+        assert set(result.conversion.unused) <= {"criterion.empty_weight"}
+
+
+def swin_classifier(state_dict):
+    """Weights of mmseg's Swin under the names and in the order of Swin's authors."""
+    weights = {"norm.weight": torch.ones(32), "head.weight": torch.ones(3, 32)}
+    for name, tensor in state_dict.items():
+        if re.match(r"norm\d", name):
+            continue
+        if "downsample" in name:
+            # From (channel, row, column) to (column, row, channel).
+            tensor = (
+                tensor.unflatten(-1, (-1, 2, 2)).movedim((-3, -2, -1), (-1, -2, -3)).flatten(-3)
+            )
+        name = name.replace("projection", "proj").replace("stages", "layers")
+        name = name.replace("w_msa.", "").replace("ffn.layers.0.0", "mlp.fc1")
+        weights[name.replace("ffn.layers.1", "mlp.fc2")] = tensor
+    return weights
+
+
+def test_swin_classifier_initialises_the_backbone(convert, tmp_path):
+    small = dict(type="SwinTransformer", embed_dims=4, depths=(2, 2, 3, 2), num_heads=(1, 2, 2, 4))
+    source = MODELS.build(small)
+    with torch.no_grad():
+        for parameter in source.parameters():
+            parameter.normal_()
+    torch.save({"model": swin_classifier(source.state_dict())}, tmp_path / "swin.pth")
+    output = convert(tmp_path / "swin.pth", tmp_path / "ours.pth")
+    assert "not used: head.weight belongs to the image classifier" in output
+    assert "not filled: norm0.weight" in output
+    assert "CC BY-NC" not in output
+    init_cfg = dict(type="Pretrained", checkpoint=str(tmp_path / "ours.pth"))
+    model = MODELS.build(dict(small, init_cfg=init_cfg))
+    model.init_weights()
+    for name, tensor in source.state_dict().items():
+        if not re.match(r"norm\d", name):
+            assert torch.equal(model.state_dict()[name], tensor), name
+
+
+@pytest.mark.parametrize("deep", [False, True])
+def test_detectron2_classifier_initialises_the_backbone(deep, convert, tmp_path):
+    kind = dict(type="ResNetV1c", stem_channels=128) if deep else dict(type="ResNet")
+    kind.update(depth=18, norm_cfg=dict(type="BN"))
+    source = MODELS.build(kind)
+    source.init_weights()
+    weights = {"stem.fc.weight": np.zeros((3, 2))}
+    for name, tensor in source.state_dict().items():
+        new = original_name(f"backbone.{name}")[9:]
+        if deep:
+            new = re.sub(r"^stem\.([036])\.", lambda m: f"stem.conv{int(m[1]) // 3 + 1}.", new)
+            new = re.sub(r"^stem\.([147])\.", lambda m: f"stem.conv{int(m[1]) // 3 + 1}.norm.", new)
+        weights[new] = tensor.numpy()
+    path = tmp_path / "R-18.pkl"
+    path.write_bytes(pickle.dumps({"model": weights, "matching_heuristics": True}))
+    convert(path, tmp_path / "ours.pth")
+    init_cfg = dict(type="Pretrained", checkpoint=str(tmp_path / "ours.pth"))
+    model = MODELS.build(dict(kind, init_cfg=init_cfg))
+    model.init_weights()
+    for name, tensor in source.state_dict().items():
+        assert torch.equal(model.state_dict()[name], tensor), name
+
+
+def test_safetensors(model, tmp_path):
+    safetensors = pytest.importorskip("safetensors.torch", reason="needs extra dev")
+    arrays = original_weights(model)["model"]
+    weights = {n: torch.from_numpy(np.ascontiguousarray(a)) for n, a in arrays.items()}
+    safetensors.save_file(weights, tmp_path / "model.safetensors")
+    read = read_weights(tmp_path / "model.safetensors")
+    assert all(torch.equal(read[name], tensor) for name, tensor in weights.items())
+    data = (tmp_path / "model.safetensors").read_bytes()
+    (tmp_path / "model.safetensors").write_bytes(data[:-9])
+    with pytest.raises(CheckpointError, match="damaged"):
+        read_weights(tmp_path / "model.safetensors")
