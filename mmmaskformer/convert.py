@@ -143,7 +143,7 @@ def target_shapes(backbone: Backbone, head: Head | None) -> dict[str, tuple]:
     return model_shapes(cfg)
 
 
-class _WithoutMemory(TorchFunctionMode):
+class WithoutMemory(TorchFunctionMode):
     """Parameters and buffers on the meta device; `torch.device("meta")` would put there what
     mmseg's Swin computes with in its constructor, too."""
 
@@ -157,7 +157,7 @@ class _WithoutMemory(TorchFunctionMode):
 def model_shapes(cfg: dict) -> dict[str, tuple]:
     """Names and shapes of the weights of a config's model, without memory for their values."""
     register_all_modules(init_default_scope=False)
-    with _WithoutMemory():
+    with WithoutMemory():
         model = MODELS.build(cfg)
     return {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
 
