@@ -36,7 +36,13 @@ DEEP = dict(
     multi_grid=(1, 2, 4),
     norm_cfg=dict(type="BN"),
 )
-SWIN = dict(type="mmseg.SwinTransformer", embed_dims=8, depths=(2, 2, 2, 2), num_heads=(1, 2, 2, 4))
+SWIN = dict(
+    type="mmseg.SwinTransformer",
+    embed_dims=8,
+    depths=(2, 2, 2, 2),
+    num_heads=(1, 2, 2, 4),
+    drop_path_rate=0.0,
+)
 FPN = dict(norm_groups=4)
 HEADS = {
     "maskformer_r18": (RESNET, dict(type="MaskFormerHead", num_queries=6)),
