@@ -20,6 +20,6 @@ setup(
     extras_require={
         "lite": ["mmcv-lite" + needs["MMCV"]],
         "full": ["mmcv" + needs["MMCV"]],
-        "dev": ["pytest>=7", "ruff>=0.6"],
+        "dev": ["pytest>=7", "ruff>=0.6", "transformers>=5"],
     },
 )

@@ -213,6 +213,34 @@ def test_learning_rate_follows_the_original_formula(recipe):
             scheduler.step()
 
 
+@pytest.mark.parametrize(
+    ("option", "value", "found"),
+    [
+        ("transformer_decoder.num_layers", 1, lambda p: len(p.transformer_decoder.layers) == 1),
+        (
+            "transformer_decoder.self_attention",
+            False,
+            lambda p: not any("self_attn" in name for name, _ in p.named_parameters()),
+        ),
+        ("num_queries", 20, lambda p: p.query_embed.num_embeddings == 20),
+        ("deep_supervision", False, lambda p: not p.deep_supervision),
+        (
+            "pixel_decoder.type",
+            "TransformerEncoderPixelDecoder",
+            lambda p: len(getattr(p.pixel_decoder, "encoder_layers", ())) == 6,
+        ),
+    ],
+)
+def test_ablations_are_one_option(option, value, found):
+    cfg = load("maskformer_r50_ade20k")
+    cfg.merge_from_dict({f"model.decode_head.{option}": value})
+    with WithoutMemory():
+        predictor = MODELS.build(cfg.model).decode_head.predictor
+    assert found(predictor)
+    with WithoutMemory():
+        assert not found(MODELS.build(load("maskformer_r50_ade20k").model).decode_head.predictor)
+
+
 LEAVES = sorted((ROOT / "configs").glob("*.py"))
 
 

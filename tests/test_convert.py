@@ -19,54 +19,17 @@ from mmseg.utils import register_all_modules
 from mmmaskformer.convert import convert_checked, read_weights
 from mmmaskformer.core.checkpoint import CheckpointError
 from tests.conftest import ROOT
+from tests.original_format import original_name, original_weights
 
 register_all_modules()
 SMALL = "maskformer_r18_shapes"
 TOOL = ROOT / "tools/convert_weights.py"
-INVERSE = [
-    (r"^backbone\.(conv1)\.", r"backbone.stem.\1."),
-    (r"^backbone\.bn1\.", "backbone.stem.conv1.norm."),
-    (r"^backbone\.layer(\d)", lambda m: f"backbone.res{int(m[1]) + 1}"),
-    (r"(res.*)\.bn(\d)\.", r"\1.conv\2.norm."),
-    (r"downsample\.0", "shortcut"),
-    (r"downsample\.1", "shortcut.norm"),
-    (r"^decode_head\.predictor\.pixel_decoder\.", "sem_seg_head."),
-    (r"^decode_head\.", "sem_seg_head."),
-    (r"lateral_convs\.(\d)", lambda m: f"adapter_{int(m[1]) + 1}"),
-    (r"output_convs\.(\d)", lambda m: f"layer_{int(m[1]) + 1}"),
-    (r"((adapter|layer)_\d)\.conv", r"\1"),
-    (r"transformer_decoder", "transformer.decoder"),
-    (r"self_attn_norm", "norm1"),
-    (r"cross_attn_norm", "norm2"),
-    (r"ffn_norm", "norm3"),
-    (r"cross_attn", "multihead_attn"),
-    (r"memory_proj", "input_proj"),
-]
-"""From our names to the released files', written down independently of the converter."""
-
-
-def original_name(name):
-    for pattern, replacement in INVERSE:
-        name = re.sub(pattern, replacement, name)
-    return name
 
 
 def build(name):
     cfg = Config.fromfile(ROOT / "configs" / f"{name}.py")
     cfg.model.backbone.init_cfg = None
     return MODELS.build(cfg.model)
-
-
-def original_weights(model):
-    """A model's weights as the original would have released them."""
-    arrays = {
-        original_name(name): tensor.numpy()
-        for name, tensor in model.state_dict().items()
-        if not name.endswith("num_batches_tracked")
-    }
-    classes = model.decode_head.num_classes
-    empty_weight = np.ones(classes + 1, np.float32)
-    return {"model": {**arrays, "criterion.empty_weight": empty_weight}, "__author__": "test"}
 
 
 @pytest.fixture(scope="module")
@@ -79,7 +42,7 @@ def model():
 def released(model, tmp_path):
     """The file of a small model in the format of the released ones."""
     path = tmp_path / "model_final_abc.pkl"
-    path.write_bytes(pickle.dumps(original_weights(model)))
+    path.write_bytes(pickle.dumps(original_weights(model.state_dict())))
     return path
 
 
@@ -230,7 +193,7 @@ def test_truncated_torch_file(tmp_path):
 
 
 def test_missing_extra_and_misshapen_weights_are_named(model):
-    arrays = original_weights(model)["model"]
+    arrays = original_weights(model.state_dict())["model"]
     weights = {name: torch.from_numpy(np.asarray(array)) for name, array in arrays.items()}
     gone = dict(weights)
     gone.pop("sem_seg_head.layer_2.weight")
@@ -328,7 +291,7 @@ def test_detectron2_classifier_initialises_the_backbone(deep, convert, tmp_path)
 
 def test_safetensors(model, tmp_path):
     safetensors = pytest.importorskip("safetensors.torch", reason="needs extra dev")
-    arrays = original_weights(model)["model"]
+    arrays = original_weights(model.state_dict())["model"]
     weights = {n: torch.from_numpy(np.ascontiguousarray(a)) for n, a in arrays.items()}
     safetensors.save_file(weights, tmp_path / "model.safetensors")
     read = read_weights(tmp_path / "model.safetensors")

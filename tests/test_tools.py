@@ -2,6 +2,7 @@
 
 import json
 import os
+import pickle
 import re
 import shutil
 import socket
@@ -17,6 +18,7 @@ import torch
 
 from mmmaskformer.datasets import shapes
 from tests.conftest import ROOT
+from tests.original_format import original_weights
 
 CONFIG = "configs/maskformer_r18_shapes.py"
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -104,6 +106,33 @@ def test_test_writes_label_maps_and_pictures(workspace, trained, flag):
     assert len(list((out / "shown").rglob("*.png"))) == 4
 
 
+def test_a_converted_file_gives_the_metrics_of_its_source(workspace, trained):
+    state_dict = torch.load(trained, weights_only=False)["state_dict"]
+    source, target = workspace / "model_final_abc.pkl", workspace / "converted.pth"
+    source.write_bytes(pickle.dumps(original_weights(state_dict)))
+    python("tools/convert_weights.py", source, target)
+    scores = []
+    for checkpoint in (trained, target):
+        output = python(
+            "tools/test.py", CONFIG, checkpoint, "--work-dir", workspace / "converted",
+            *options(workspace),
+        )  # fmt: skip
+        scores.append(re.findall(r"aAcc: ([\d.]+).*mIoU: ([\d.]+)", output)[-1])
+    assert scores[0] == scores[1]
+
+
+@pytest.mark.parametrize("flags", [[], ["--aug-test"]])
+def test_a_checkpoint_of_another_model_is_refused(workspace, trained, flags):
+    output = python(
+        "tools/test.py", "configs/upernet_r18_shapes.py", trained, "--work-dir", workspace / "no",
+        *flags, *options(workspace), ok=False,
+    )  # fmt: skip
+    message = output.splitlines()[-1]
+    assert "does not fit the config" in message
+    assert "MaskFormer, 10 classes, 20 queries, 3 decoder layers; ResNet-18" in message
+    assert "backbone.stem.0.weight is missing" in message
+
+
 def test_two_cpu_processes_train_and_test(workspace, trained):
     work_dir = workspace / "dist"
     output = run(
@@ -172,6 +201,15 @@ def test_quickstart_draws_and_reuses(workspace):
     assert "holds another run" in python(*command)
     (old,) = folder.glob("maskformer_tiny.*")
     assert (old / "iter_2.pth").is_file()
+
+
+def test_parameters_are_printed_with_their_group():
+    output = python("tools/print_parameters.py", "configs/maskformer_r50_ade20k.py")
+    rows = [line.split() for line in output.splitlines()]
+    assert ["backbone.conv1.weight", "64x3x7x7", "1e-05", "0.0001"] in rows
+    assert ["backbone.bn1.weight", "64", "frozen"] in rows
+    assert ["decode_head.predictor.query_embed.weight", "100x256", "0.0001", "0"] in rows
+    assert "41254743 trained parameters" in output
 
 
 def test_own_data_as_the_readme_says(tmp_path):

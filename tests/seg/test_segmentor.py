@@ -111,6 +111,28 @@ def test_scores_follow_the_definition():
     torch.testing.assert_close(result.seg_logits.data, scores[0], rtol=1e-4, atol=1e-5)
 
 
+def test_panoptic_models_resize_logits_before_the_sigmoid():
+    """A batch of two sizes, padded to the larger only, as the original tests COCO panoptic."""
+    model = build(fusion=dict(resize_logits=True)).eval()
+    model.data_preprocessor.test_cfg = dict(size_divisor=1)
+    sizes, original = ((100, 95), (77, 130)), ((150, 141), (60, 100))
+    data = make_data(*sizes)
+    for sample, shape in zip(data["data_samples"], original):
+        sample.set_metainfo({"ori_shape": shape})
+    batch = model.data_preprocessor(copy.deepcopy(data), False)
+    assert batch["inputs"].shape[-2:] == (100, 130)
+    with torch.no_grad():
+        class_logits, mask_logits = model(batch["inputs"], mode="tensor")
+    masks = F.interpolate(mask_logits, (100, 130), mode="bilinear", align_corners=False)
+    for i, result in enumerate(model.test_step(data)):
+        height, width = sizes[i]
+        cut = masks[i : i + 1, :, :height, :width]
+        resized = F.interpolate(cut, original[i], mode="bilinear", align_corners=False)[0]
+        classes = class_logits[i].softmax(-1)[:, :-1]
+        expected = torch.einsum("qc,qhw->chw", classes, resized.sigmoid())
+        torch.testing.assert_close(result.seg_logits.data, expected, rtol=1e-4, atol=1e-5)
+
+
 def test_batch_of_different_sizes_and_order():
     """Stock mmseg's result depends on the order of images: its padding mask is the first's."""
     model = build().eval()

@@ -1,0 +1,75 @@
+"""DeepLab's ResNet (R101c) against its definition, written with plain functions."""
+
+import torch
+from mmengine.config import Config
+from mmseg.registry import MODELS
+from mmseg.utils import register_all_modules
+from torch.nn import functional as F
+
+from tests.conftest import ROOT
+from tests.seg.reference import assert_near
+
+register_all_modules()
+
+
+def conv_norm(x, weights, conv, norm, *, relu=True, **kwargs):
+    x = F.conv2d(x, weights[f"{conv}.weight"], **kwargs)
+    statistics = (weights[f"{norm}.running_{s}"] for s in ("mean", "var"))
+    x = F.batch_norm(x, *statistics, weights[f"{norm}.weight"], weights[f"{norm}.bias"], eps=1e-5)
+    return x.relu() if relu else x
+
+
+def bottleneck(x, weights, name, stride, dilation):
+    """The stride is in the 3x3 convolution."""
+    shortcut = x
+    if f"{name}.downsample.0.weight" in weights:
+        down = f"{name}.downsample."
+        shortcut = conv_norm(x, weights, down + "0", down + "1", relu=False, stride=stride)
+    y = conv_norm(x, weights, f"{name}.conv1", f"{name}.bn1")
+    y = conv_norm(
+        y,
+        weights,
+        f"{name}.conv2",
+        f"{name}.bn2",
+        stride=stride,
+        padding=dilation,
+        dilation=dilation,
+    )
+    y = conv_norm(y, weights, f"{name}.conv3", f"{name}.bn3", relu=False)
+    return (y + shortcut).relu()
+
+
+def r101c(x, weights):
+    for i, stride in ((0, 2), (3, 1), (6, 1)):
+        x = conv_norm(x, weights, f"stem.{i}", f"stem.{i + 1}", stride=stride, padding=1)
+    x = F.max_pool2d(x, 3, 2, 1)
+    features = []
+    for stage, blocks in enumerate((3, 4, 23, 3), 1):
+        for block in range(blocks):
+            stride = 2 if block == 0 and stage > 1 else 1
+            dilation = (1, 2, 4)[block] if stage == 4 else 1
+            x = bottleneck(x, weights, f"layer{stage}.{block}", stride, dilation)
+        features.append(x)
+    return features
+
+
+def test_r101c_is_deeplabs():
+    cfg = Config.fromfile(ROOT / "configs/maskformer_r101c_ade20k.py").model.backbone
+    cfg.init_cfg = None
+    backbone = MODELS.build(cfg).eval()
+    backbone.init_weights()
+    with torch.no_grad():
+        for name, tensor in backbone.state_dict().items():
+            if tensor.ndim == 1:
+                noise = 0.1 * torch.randn(tensor.shape)
+                tensor.copy_(1 + noise if name.endswith(("weight", "var")) else noise)
+    weights = backbone.state_dict()
+    assert [tuple(weights[f"stem.{i}.weight"].shape[:2]) for i in (0, 3, 6)] == [
+        (64, 3),
+        (64, 64),
+        (128, 64),
+    ]
+    image = torch.randn(1, 3, 75, 101)
+    with torch.no_grad():
+        for ours, expected in zip(backbone(image), r101c(image, weights)):
+            assert_near(ours, expected)
