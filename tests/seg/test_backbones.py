@@ -56,7 +56,8 @@ def r101c(x, weights):
 def test_r101c_is_deeplabs():
     cfg = Config.fromfile(ROOT / "configs/maskformer_r101c_ade20k.py").model.backbone
     cfg.init_cfg = None
-    backbone = MODELS.build(cfg).eval()
+    backbone = MODELS.build(cfg)
+    backbone.eval()
     backbone.init_weights()
     with torch.no_grad():
         for name, tensor in backbone.state_dict().items():
