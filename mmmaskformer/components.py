@@ -21,6 +21,9 @@ for _part in (
     core.FocalCost,
     core.DiceCost,
     core.SemanticFusion,
+    core.GeneralFusion,
+    core.PanopticFusion,
+    core.InstanceFusion,
     core.PerPixelFusion,
 ):
     TASK_UTILS.register_module(module=_part)

@@ -1,7 +1,7 @@
 """MaskFormer without a framework: torch and scipy only. See `structures` for the letters."""
 
 from .criterion import MaskFormerCriterion
-from .fusion import PerPixelFusion, SemanticFusion
+from .fusion import GeneralFusion, PerPixelFusion, SemanticFusion
 from .losses import ClassLoss, DiceLoss, FocalLoss, chunked_mask_loss
 from .matcher import (
     ClassificationCost,
@@ -10,6 +10,7 @@ from .matcher import (
     HungarianAssigner,
     NonFiniteCostError,
 )
+from .panoptic_fusion import InstanceFusion, PanopticFusion
 from .per_pixel import PerPixelBaseline, PerPixelBaselinePlus, PerPixelCriterion
 from .pixel_decoder import FPNPixelDecoder, TransformerEncoderPixelDecoder
 from .predictor import MaskFormerPredictor
@@ -27,10 +28,13 @@ __all__ = [
     "FactoredOutput",
     "FocalCost",
     "FocalLoss",
+    "GeneralFusion",
     "HungarianAssigner",
+    "InstanceFusion",
     "MaskFormerCriterion",
     "MaskFormerPredictor",
     "NonFiniteCostError",
+    "PanopticFusion",
     "PerPixelBaseline",
     "PerPixelBaselinePlus",
     "PerPixelCriterion",

@@ -7,7 +7,7 @@ only never sees more of it, and the views of test-time augmentation are summed b
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -24,8 +24,8 @@ class View:
     """One network input of an image, and what the network made of it, still factored.
 
     Attributes:
-        class_prob: (Q, C), softmax over C + 1 classes with "no object" dropped; (C, 0) for
-            the per-pixel baselines, whose mask logits are class logits.
+        class_prob: (Q, C + 1), "no object" last; (C, 0) for the per-pixel baselines, whose mask
+            logits are class logits.
         mask_logits: (Q, h, w).
         input_size: H, W of the network's input, padding included.
         content_size: H, W of the image in it, at the top left.
@@ -48,7 +48,7 @@ class View:
         flip: bool = False,
     ) -> View:
         """The view of one image of a batch, from the last decoder layer; in float32."""
-        class_prob = output.class_logits[-1, image].float().softmax(-1)[:, :-1]
+        class_prob = output.class_logits[-1, image].float().softmax(-1)
         mask_logits = output.image(image).mask_logits()[0].float()
         size = tuple(int(s) for s in input_size)
         content = tuple(int(s) for s in (content_size or input_size))
@@ -126,13 +126,7 @@ class BandedFusion:
         """Scores (C, rows, W) of one band of rows after another, top to bottom."""
         if not views:
             raise ValueError("fusion needs at least one view")
-        height, width = size
-        # A row of the result and the rows of the network's input that it comes from.
-        pixels = width + max(-(-v.content_size[0] // height) * v.content_size[1] for v in views)
-        channels = sum(views[0].class_prob.shape)
-        step = max(1, BAND_ELEMENTS // (channels * pixels))
-        for start in range(0, height, step):
-            rows = slice(start, min(start + step, height))
+        for rows in row_bands(views, size):
             total = self.band(views[0], size, rows)
             for view in views[1:]:
                 total = total + self.band(view, size, rows)
@@ -142,14 +136,33 @@ class BandedFusion:
         """Scores (C, len(rows), W) of one view."""
         raise NotImplementedError
 
-    def content_logits(self, view: View, rows: slice) -> Tensor:
-        """Mask logits (Q, len(rows), content width) at the network's input size, padding cut."""
-        grid_height = view.mask_logits.shape[1]
-        grid = source_span(grid_height, view.input_size[0], rows)
-        slab = view.mask_logits[:, grid]
-        logits = resize_rows(slab, grid.start, grid_height, view.input_size, rows)
-        logits = logits[..., : view.content_size[1]]
-        return logits.flip(-1) if view.flip else logits
+
+def row_bands(views: Sequence[View], size: Sequence[int]) -> Iterator[slice]:
+    """Bands of output rows, each of about `BAND_ELEMENTS` elements and at least one row."""
+    height, width = size
+    # A row of the result and the rows of the network's input that it comes from.
+    pixels = width + max(-(-v.content_size[0] // height) * v.content_size[1] for v in views)
+    channels = max(sum(view.class_prob.shape) for view in views)
+    step = max(1, BAND_ELEMENTS // max(1, channels * pixels))
+    for start in range(0, height, step):
+        yield slice(start, min(start + step, height))
+
+
+def content_logits(view: View, rows: slice) -> Tensor:
+    """Mask logits (Q, len(rows), content width) at the network's input size, padding cut."""
+    grid_height = view.mask_logits.shape[1]
+    grid = source_span(grid_height, view.input_size[0], rows)
+    slab = view.mask_logits[:, grid]
+    logits = resize_rows(slab, grid.start, grid_height, view.input_size, rows)
+    logits = logits[..., : view.content_size[1]]
+    return logits.flip(-1) if view.flip else logits
+
+
+def output_logits(view: View, size: Sequence[int], rows: slice) -> Tensor:
+    """Mask logits (Q, len(rows), W): upsampled to the network's input size, cut, resized."""
+    height = view.content_size[0]
+    content = source_span(height, size[0], rows)
+    return resize_rows(content_logits(view, content), content.start, height, size, rows)
 
 
 class SemanticFusion(BandedFusion):
@@ -169,17 +182,65 @@ class SemanticFusion(BandedFusion):
 
     def band(self, view: View, size: Sequence[int], rows: slice) -> Tensor:
         """See `BandedFusion.band`."""
+        if self.resize_logits:
+            return self.product(view, output_logits(view, size, rows))
         height = view.content_size[0]
         content = source_span(height, size[0], rows)
-        maps = self.content_logits(view, content)
-        if self.resize_logits:
-            logits = resize_rows(maps, content.start, height, size, rows)
-            return self.product(view, logits)
-        return resize_rows(self.product(view, maps), content.start, height, size, rows)
+        scores = self.product(view, content_logits(view, content))
+        return resize_rows(scores, content.start, height, size, rows)
 
     def product(self, view: View, logits: Tensor) -> Tensor:
         """Mask logits (Q, rows, W) to scores (C, rows, W)."""
-        return torch.einsum("qc,qhw->chw", view.class_prob, logits.sigmoid())
+        return torch.einsum("qc,qhw->chw", view.class_prob[:, :-1], logits.sigmoid())
+
+
+class GeneralFusion(BandedFusion):
+    """General inference scored as semantic segmentation (paper, Section 3.4 and Table VII): a
+    pixel belongs to the query with the largest class probability times mask probability, among
+    those whose most likely class is an object with enough confidence.
+
+    The score of a class is the best of its queries, so that its argmax is the paper's label;
+    where no query is confident enough, all scores are 0.
+
+    Args:
+        object_threshold: queries with a class probability up to this are left out.
+    """
+
+    def __init__(self, *, object_threshold: float = 0.3) -> None:
+        self.object_threshold = object_threshold
+
+    def band(self, view: View, size: Sequence[int], rows: slice) -> Tensor:
+        """See `BandedFusion.band`."""
+        confident = confident_queries(view, self.object_threshold)
+        prob = output_logits(confident.view, size, rows).sigmoid()
+        prob = prob * confident.scores[:, None, None]
+        classes = view.class_prob.shape[1] - 1
+        best = prob.new_zeros(classes, *prob.shape[1:])
+        index = confident.labels[:, None, None].expand_as(prob)
+        return best.scatter_reduce(0, index, prob, "amax")
+
+
+@dataclass(frozen=True)
+class ConfidentQueries:
+    """The queries of a view that are sure of an object.
+
+    Attributes:
+        view: with K queries.
+        scores: (K,) probability of the most likely class.
+        labels: (K,) int64 that class.
+    """
+
+    view: View
+    scores: Tensor
+    labels: Tensor
+
+
+def confident_queries(view: View, threshold: float) -> ConfidentQueries:
+    """Queries whose most likely class is an object with more than `threshold` probability."""
+    scores, labels = view.class_prob.max(-1)
+    keep = (labels < view.class_prob.shape[1] - 1) & (scores > threshold)
+    view = replace(view, class_prob=view.class_prob[keep], mask_logits=view.mask_logits[keep])
+    return ConfidentQueries(view, scores[keep], labels[keep])
 
 
 class PerPixelFusion(BandedFusion):
@@ -188,7 +249,4 @@ class PerPixelFusion(BandedFusion):
 
     def band(self, view: View, size: Sequence[int], rows: slice) -> Tensor:
         """See `BandedFusion.band`."""
-        height = view.content_size[0]
-        content = source_span(height, size[0], rows)
-        maps = self.content_logits(view, content)
-        return resize_rows(maps, content.start, height, size, rows)
+        return output_logits(view, size, rows)

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from mmmaskformer.core import PerPixelFusion, SemanticFusion, fusion
+from mmmaskformer.core import GeneralFusion, PerPixelFusion, SemanticFusion, fusion
 from mmmaskformer.core.fusion import View
 
 
@@ -19,7 +19,7 @@ def scores_at_once(views, size):
         full = F.interpolate(
             view.mask_logits[None], view.input_size, mode="bilinear", align_corners=False
         )[0]
-        scores = torch.einsum("qc,qhw->chw", view.class_prob, full.sigmoid())
+        scores = torch.einsum("qc,qhw->chw", view.class_prob[:, :-1], full.sigmoid())
         scores = scores[:, : view.content_size[0], : view.content_size[1]]
         if view.flip:
             scores = scores.flip(-1)
@@ -50,7 +50,7 @@ def test_logits_resized_before_the_sigmoid(size, band, flip, monkeypatch):
     full = F.interpolate(view.mask_logits[None], view.input_size, mode="bilinear")
     cut = full[..., : view.content_size[0], : view.content_size[1]]
     resized = F.interpolate(cut.flip(-1) if flip else cut, size, mode="bilinear")[0]
-    expected = torch.einsum("qc,qhw->chw", view.class_prob, resized.sigmoid())
+    expected = torch.einsum("qc,qhw->chw", view.class_prob[:, :-1], resized.sigmoid())
     scores = SemanticFusion(resize_logits=True).scores([view], size)
     torch.testing.assert_close(scores, expected, rtol=1e-4, atol=1e-5)
     if size != view.content_size:
@@ -76,8 +76,35 @@ def test_per_pixel_logits(size, band, monkeypatch):
         assert torch.equal(PerPixelFusion().labels(chosen, size), scores.argmax(0))
 
 
+@pytest.mark.parametrize("size", [(50, 71), (33, 40)])
+@pytest.mark.parametrize("band", [1, 1 << 24])
+def test_general_inference_follows_the_paper(size, band, monkeypatch):
+    """argmax over confident queries of class times mask probability, pixel by pixel."""
+    monkeypatch.setattr(fusion, "BAND_ELEMENTS", band)
+    view = make_view(flip=True)
+    view.class_prob[:] = (3 * torch.randn(6, 5)).softmax(-1)
+    view.class_prob[0] = torch.tensor([0.0, 0.1, 0.1, 0.1, 0.7])  # no object
+    view.class_prob[1] = torch.tensor([0.3, 0.2, 0.2, 0.2, 0.1])  # not above the threshold
+    view.class_prob[2] = torch.tensor([0.0, 0.9, 0.1, 0.0, 0.0])
+    full = F.interpolate(view.mask_logits[None], view.input_size, mode="bilinear")
+    cut = full[..., : view.content_size[0], : view.content_size[1]].flip(-1)
+    prob = F.interpolate(cut, size, mode="bilinear")[0].sigmoid()
+    labels = torch.zeros(size, dtype=torch.int64)
+    for y in range(size[0]):
+        for x in range(size[1]):
+            best = -1.0
+            for q in range(6):
+                score, label = view.class_prob[q].max(0)
+                if label != 4 and score > 0.3 and score * prob[q, y, x] > best:
+                    best, labels[y, x] = score * prob[q, y, x], label
+    result = GeneralFusion().labels([view], size)
+    assert (result != labels).float().mean() < 1e-3
+    assert len(labels.unique()) > 1
+    assert not GeneralFusion(object_threshold=1.0).labels([view], size).any()
+
+
 def test_scores_are_sums_over_queries_not_probabilities():
-    view = View(torch.full((3, 2), 0.9), torch.full((3, 4, 4), 50.0), (16, 16), (16, 16))
+    view = View(torch.full((3, 3), 0.9), torch.full((3, 4, 4), 50.0), (16, 16), (16, 16))
     torch.testing.assert_close(
         SemanticFusion().scores([view], (16, 16)), torch.full((2, 16, 16), 2.7)
     )

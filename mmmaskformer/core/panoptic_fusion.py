@@ -1,0 +1,179 @@
+"""Panoptic and instance inference from factored outputs (paper, Section 3.4)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from .fusion import View, confident_queries, output_logits, row_bands
+
+
+@dataclass(frozen=True)
+class PanopticResult:
+    """Disjoint segments of one image.
+
+    Attributes:
+        ids: (H, W) int32, 0 is void; segments are numbered from 1 in the order of the queries.
+        segments_info: one dict per segment, `id`, `category_id`, `isthing`, `score`, `area`.
+    """
+
+    ids: Tensor
+    segments_info: list[dict]
+
+
+class PanopticFusion:
+    """Panoptic inference: every pixel goes to the confident query with the largest class
+    probability times mask probability; queries that lose too much of their mask are dropped,
+    and segments of one stuff class merged. Dropped pixels stay void.
+
+    Args:
+        isthing: for each of the C classes whether it is a thing.
+        object_threshold: least class probability of a query (COCO 0.8, ADE20K 0.7).
+        overlap_threshold: least share of its own mask, where its probability is at least 0.5,
+            that a query must win.
+    """
+
+    def __init__(
+        self,
+        isthing: Sequence[bool],
+        *,
+        object_threshold: float = 0.8,
+        overlap_threshold: float = 0.8,
+    ) -> None:
+        self.isthing = tuple(bool(thing) for thing in isthing)
+        self.object_threshold = object_threshold
+        self.overlap_threshold = overlap_threshold
+
+    def __call__(self, view: View, size: Sequence[int]) -> PanopticResult:
+        """The segments of an image at `size` = (H, W)."""
+        classes = view.class_prob.shape[1] - 1
+        if len(self.isthing) != classes:
+            raise ValueError(
+                f"the model has {classes} classes, but isthing is given for {len(self.isthing)}"
+            )
+        confident = confident_queries(view, self.object_threshold)
+        owner, own, won = self.compete(confident.view, confident.scores, size)
+        # The only copy to the host: K numbers each.
+        table = torch.stack([own, won, confident.labels], 1).tolist()
+        numbers, segments = self.number(table, confident.scores.tolist())
+        lookup = torch.tensor([*numbers, 0], dtype=torch.int32).to(owner.device)
+        return PanopticResult(lookup[owner], segments)
+
+    def compete(self, view: View, scores: Tensor, size: Sequence[int]) -> tuple[Tensor, ...]:
+        """Who wins which pixel, in bands of rows.
+
+        Returns:
+            owner (H, W) int64, a query in [0, K), K without any query; own (K,) int64, pixels
+            where a query's mask probability is at least 0.5; won (K,) int64, pixels it won.
+        """
+        queries = len(scores)
+        own = torch.zeros(queries, dtype=torch.int64, device=scores.device)
+        if queries == 0:
+            owner = own.new_zeros(tuple(size))
+            return owner, own, own
+        owners = []
+        for rows in row_bands([view], size):
+            prob = output_logits(view, size, rows).sigmoid()
+            own += (prob >= 0.5).sum((1, 2))
+            owners.append((prob * scores[:, None, None]).argmax(0))
+        owner = torch.cat(owners)
+        return owner, own, torch.bincount(owner.flatten(), minlength=queries)
+
+    def number(
+        self, table: Sequence[Sequence[int]], scores: Sequence[float]
+    ) -> tuple[list[int], list[dict]]:
+        """The segment number of every query, 0 for void, and the segments."""
+        numbers, segments, stuff = [], [], {}
+        for (own, won, label), score in zip(table, scores):
+            if own == 0 or won == 0 or won / own < self.overlap_threshold:
+                numbers.append(0)
+                continue
+            if label in stuff:
+                segment = stuff[label]
+                segment["area"] += won
+                segment["score"] = max(segment["score"], score)
+            else:
+                segment = dict(
+                    id=len(segments) + 1,
+                    category_id=label,
+                    isthing=self.isthing[label],
+                    score=score,
+                    area=won,
+                )
+                segments.append(segment)
+                if not self.isthing[label]:
+                    stuff[label] = segment
+            numbers.append(segment["id"])
+        return numbers, segments
+
+
+@dataclass(frozen=True)
+class InstanceResult:
+    """Instances of one image, best first; their masks may overlap.
+
+    Attributes:
+        labels: (N,) int64.
+        scores: (N,) class probability times the mean mask probability inside the mask.
+        masks: (N, H, W) bool.
+    """
+
+    labels: Tensor
+    scores: Tensor
+    masks: Tensor
+
+
+class InstanceFusion:
+    """Instance inference: the best (query, thing class) pairs, each with the query's mask.
+
+    Args:
+        isthing: for each of the C classes whether it is a thing.
+        max_per_image: number of pairs.
+        score_threshold: pairs with a class probability up to this are left out.
+    """
+
+    def __init__(
+        self, isthing: Sequence[bool], *, max_per_image: int = 100, score_threshold: float = 0.0
+    ) -> None:
+        self.isthing = tuple(bool(thing) for thing in isthing)
+        self.max_per_image = max_per_image
+        self.score_threshold = score_threshold
+
+    def __call__(self, view: View, size: Sequence[int]) -> InstanceResult:
+        """The instances of an image at `size` = (H, W)."""
+        prob = view.class_prob[:, :-1]
+        if len(self.isthing) != prob.shape[1]:
+            raise ValueError(
+                f"the model has {prob.shape[1]} classes, but isthing is given for "
+                f"{len(self.isthing)}"
+            )
+        thing = torch.tensor(self.isthing, device=prob.device)
+        prob = prob.masked_fill(~thing, -1.0)
+        scores, pairs = prob.flatten().topk(min(self.max_per_image, prob.numel()))
+        keep = scores > max(self.score_threshold, -0.5)
+        scores, pairs = scores[keep], pairs[keep]
+        queries, labels = pairs // prob.shape[1], pairs % prob.shape[1]
+        used, index = queries.unique(return_inverse=True)
+        masks, quality = self.masks(view, used, size)
+        scores = scores * quality[index]
+        order = scores.argsort(descending=True, stable=True)
+        return InstanceResult(labels[order], scores[order], masks[index[order]])
+
+    def masks(self, view: View, used: Tensor, size: Sequence[int]) -> tuple[Tensor, Tensor]:
+        """Masks (K, H, W) of the used queries and their mean probability inside (K,)."""
+        chosen = View(
+            view.class_prob[used],
+            view.mask_logits[used],
+            view.input_size,
+            view.content_size,
+            view.flip,
+        )
+        masks, total = [], 0.0
+        for rows in row_bands([chosen], size):
+            prob = output_logits(chosen, size, rows).sigmoid()
+            masks.append(prob > 0.5)
+            total = total + (prob * masks[-1]).sum((1, 2))
+        masks = torch.cat(masks, 1)
+        return masks, total / masks.sum((1, 2)).clamp(min=1)
