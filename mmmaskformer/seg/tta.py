@@ -5,8 +5,8 @@ from __future__ import annotations
 from mmseg.models import SegTTAModel
 from mmseg.structures import SegDataSample
 
+from ..heads.base import BandedHead
 from ..registry import MODELS
-from .head import BandedHead
 from .segmentor import fuse_views, make_views
 
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from .. import core
 from ..core.fusion import View
 from ..registry import MODELS, TASK_UTILS
-from .head import BandedHead, build_fusion, build_part, ground_truth
+from .base import BandedHead, build_fusion, build_part, ground_truth
 
 
 @MODELS.register_module()
