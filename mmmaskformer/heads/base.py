@@ -7,7 +7,9 @@ from collections.abc import Sequence
 import torch
 from mmengine.model import BaseModule
 from torch import Tensor
+from torch.nn import functional as F
 
+from ..core import NO_SEGMENT
 from ..core.fusion import View
 from ..registry import MODELS, TASK_UTILS
 
@@ -93,14 +95,29 @@ def build_fusion(cfg: dict | None, default: str):
     return build_part(cfg, default, registry=TASK_UTILS)
 
 
-def ground_truth(data_samples: list) -> tuple[Tensor, list[str]]:
-    """Label maps (B, H, W) of a training batch, and what errors call its images."""
-    labels = torch.stack([sample.gt_sem_seg.data.squeeze(0) for sample in data_samples])
-    names = [
+def label_maps(data_samples: list) -> Tensor:
+    """Semantic ground truth (B, H, W) of a training batch."""
+    return torch.stack([sample.gt_sem_seg.data.squeeze(0) for sample in data_samples])
+
+
+def image_names(data_samples: list) -> list[str]:
+    """What errors call the images of a batch."""
+    return [
         sample.metainfo.get("img_path", f"image {i} of the batch")
         for i, sample in enumerate(data_samples)
     ]
-    return labels, names
+
+
+def pad_segment_maps(data_samples: list, size: Sequence[int]) -> None:
+    """Pad the panoptic ground truth of training samples, right and bottom, to the input's size
+    (H, W); padding belongs to no segment."""
+    for sample in data_samples:
+        if "gt_panoptic_seg" not in sample:
+            continue
+        truth = sample.gt_panoptic_seg
+        height, width = truth.segment_map.shape[-2:]
+        padding = (0, size[1] - width, 0, size[0] - height)
+        truth.segment_map = F.pad(truth.segment_map, padding, value=NO_SEGMENT)
 
 
 def input_size(meta: dict, test_cfg: dict | None, grid: Sequence[int]) -> tuple[int, int]:

@@ -1,4 +1,4 @@
-"""MaskFormer as a decode head for mmseg's segmentors."""
+"""MaskFormer as a decode head, for segmentors and detectors."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from torch import Tensor
 
 from .. import core
 from ..core.fusion import View
-from ..registry import MODELS, TASK_UTILS
-from .base import BandedHead, build_fusion, build_part, ground_truth
+from ..registry import DATASETS, MODELS, TASK_UTILS
+from .base import BandedHead, build_fusion, build_part, image_names, label_maps
 
 
 @MODELS.register_module()
 class MaskFormerHead(BandedHead):
-    """MaskFormer's pixel decoder, transformer decoder, loss and semantic inference.
+    """MaskFormer's pixel decoder, transformer decoder, loss and inference.
 
     It works in mmseg's plain `EncoderDecoder` (train, test, slide, tensor mode). Every part is
     a config of a registered type; the defaults are the paper's.
@@ -31,6 +31,9 @@ class MaskFormerHead(BandedHead):
         loss_cls, loss_mask, loss_dice: configs; `loss_weight` is the weight in the sum.
         assigner: config; a list `match_costs` in it is built, too.
         fusion: config of the semantic inference.
+        panoptic_fusion, instance_fusion: configs of those; their `isthing` is a flag per class, or
+            the name of a registered dataset whose metadata has them. None: the model has no such
+            inference.
     """
 
     def __init__(
@@ -51,6 +54,8 @@ class MaskFormerHead(BandedHead):
         loss_dice: dict | None = None,
         assigner: dict | None = None,
         fusion: dict | None = None,
+        panoptic_fusion: dict | None = None,
+        instance_fusion: dict | None = None,
         ignore_index: int = 255,
         align_corners: bool = False,
         init_cfg: dict | None = None,
@@ -85,6 +90,8 @@ class MaskFormerHead(BandedHead):
             loss_mask=build_part(loss_mask, "FocalLoss"),
             loss_dice=build_part(loss_dice, "DiceLoss"),
         )
+        self.panoptic_fusion = build_with_things(panoptic_fusion, "PanopticFusion")
+        self.instance_fusion = build_with_things(instance_fusion, "InstanceFusion")
 
     def factors(self, features: Sequence[Tensor]) -> core.FactoredOutput:
         """Backbone features to factored output; all layers while training, else the last."""
@@ -96,18 +103,34 @@ class MaskFormerHead(BandedHead):
         return output.class_logits[-1], output.mask_logits()
 
     def loss(self, features: Sequence[Tensor], data_samples: list, train_cfg: dict) -> dict:
-        """Losses of a training batch; `gt_sem_seg` of the samples is the ground truth.
+        """Losses of a training batch.
+
+        The ground truth is the samples' `gt_panoptic_seg` where they have it, with a map of
+        segments `segment_map` (1, H, W) and their `labels` (G,), else `gt_sem_seg`.
 
         Raises:
             ValueError: a label outside the range; names the file, the values and the range.
             NonFiniteCostError: training diverged; names image, layer, cost, learning rate.
         """
-        labels, names = ground_truth(data_samples)
-        targets = core.segments_from_semantic(labels, self.num_classes, self.ignore_index, names)
+        targets = self.targets(data_samples)
         try:
             return self.criterion(self.factors(features), targets)
         except core.NonFiniteCostError as error:
             raise core.NonFiniteCostError(f"{error}; {current_learning_rate()}") from error
+
+    def targets(self, data_samples: list) -> list[core.SegmentTargets]:
+        """The segments of every image."""
+        names = image_names(data_samples)
+        if all("gt_panoptic_seg" in sample for sample in data_samples):
+            truths = [sample.gt_panoptic_seg for sample in data_samples]
+            return [
+                core.segments_from_panoptic(
+                    truth.segment_map.squeeze(0), truth.labels, self.num_classes, name
+                )
+                for truth, name in zip(truths, names)
+            ]
+        labels = label_maps(data_samples)
+        return core.segments_from_semantic(labels, self.num_classes, self.ignore_index, names)
 
     def views(
         self,
@@ -122,6 +145,22 @@ class MaskFormerHead(BandedHead):
             View.of(output, image, input_size, content, flip)
             for image, (content, flip) in enumerate(zip(contents, flips))
         ]
+
+
+def build_with_things(cfg: dict | None, default: str):
+    """Build an inference strategy that tells things from stuff."""
+    if cfg is None:
+        return None
+    cfg = dict(cfg)
+    if isinstance(cfg.get("isthing"), str):
+        dataset = DATASETS.get(cfg["isthing"])
+        if dataset is None or "isthing" not in dataset.METAINFO:
+            raise ValueError(
+                f"isthing={cfg['isthing']!r}: no registered dataset of this name has 'isthing' in "
+                "its METAINFO"
+            )
+        cfg["isthing"] = dataset.METAINFO["isthing"]
+    return build_fusion(cfg, default)
 
 
 def build_assigner(cfg: dict | None) -> core.HungarianAssigner:

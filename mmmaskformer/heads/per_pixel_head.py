@@ -10,7 +10,7 @@ from torch import Tensor
 from .. import core
 from ..core.fusion import View
 from ..registry import MODELS
-from .base import BandedHead, build_fusion, build_part, ground_truth
+from .base import BandedHead, build_fusion, build_part, image_names, label_maps
 
 
 class PerPixelHead(BandedHead):
@@ -46,10 +46,10 @@ class PerPixelHead(BandedHead):
         Raises:
             ValueError: a label outside the range; names the file, the values and the range.
         """
-        labels, names = ground_truth(data_samples)
+        labels = label_maps(data_samples)
         logits = self.predictor(self.select(features))
         with torch.autocast(logits.device.type, enabled=False):
-            losses = self.criterion(logits, labels, self.ignore_index, names)
+            losses = self.criterion(logits, labels, self.ignore_index, image_names(data_samples))
         with torch.no_grad():
             # At stride 4, and for the log only.
             coarse = labels[:, ::4, ::4]

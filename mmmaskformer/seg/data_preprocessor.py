@@ -5,6 +5,7 @@ from __future__ import annotations
 from mmseg.models import SegDataPreProcessor
 from mmseg.utils import stack_batch
 
+from ..heads.base import pad_segment_maps
 from ..registry import MODELS
 
 
@@ -18,7 +19,9 @@ class MaskFormerDataPreProcessor(SegDataPreProcessor):
     def forward(self, data: dict, training: bool = False) -> dict:
         """See `SegDataPreProcessor.forward`; inputs are a list of (3, H, W) or a batch."""
         if training:
-            return super().forward(data, training)
+            data = super().forward(data, training)
+            pad_segment_maps(data["data_samples"], data["inputs"].shape[-2:])
+            return data
         test_cfg, self.test_cfg = self.test_cfg, None
         try:
             images = [

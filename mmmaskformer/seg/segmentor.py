@@ -3,31 +3,41 @@
 from __future__ import annotations
 
 from mmengine.config import ConfigDict
-from mmengine.structures import PixelData
+from mmengine.model import BaseModule
+from mmengine.structures import BaseDataElement, InstanceData, PixelData
 from mmseg.models import EncoderDecoder
 from mmseg.structures import SegDataSample
 from torch import Tensor
 
 from ..core.fusion import View
+from ..core.view_merging import merge_views
 from ..registry import MODELS
 
-TEST_CFG_KEYS = {"whole": {"mode", "labels_only"}}
-TEST_CFG_KEYS["slide"] = TEST_CFG_KEYS["whole"] | {"crop_size", "stride"}
+RESULTS = ("semantic_on", "panoptic_on", "instance_on")
+TEST_CFG_KEYS = {
+    "whole": {"mode", "labels_only", *RESULTS},
+    "slide": {"mode", "labels_only", "crop_size", "stride"},
+}
 
 
 @MODELS.register_module()
 class MaskFormer(EncoderDecoder):
     """`EncoderDecoder` for the heads of this package: MaskFormer's and the per-pixel baselines'.
 
-    It adds test batches of images of different sizes, and `test_cfg=dict(labels_only=True)`:
-    the samples get `pred_sem_seg` but no `seg_logits`, and (unless sliding) score maps exist
-    in bands of rows only.
+    It adds test batches of images of different sizes, and in `test_cfg`:
+
+    * `labels_only=True`: the samples get `pred_sem_seg` but no `seg_logits`, and (unless
+      sliding) score maps exist in bands of rows only;
+    * `semantic_on` (default True), `panoptic_on`, `instance_on`: which results the samples get,
+      from one pass of the network. `pred_panoptic_seg` has `ids` (H, W) int32, 0 is void, and
+      `segments_info`; `pred_instances` has `labels`, `scores` and `masks` (N, H, W).
     """
 
     def __init__(self, *args, test_cfg: dict | None = None, **kwargs) -> None:
         test_cfg = ConfigDict({"mode": "whole", **(test_cfg or {})})
         check_test_cfg(test_cfg)
         super().__init__(*args, test_cfg=test_cfg, **kwargs)
+        check_results(test_cfg, self.decode_head)
 
     def encode_decode(self, inputs: Tensor, batch_img_metas: list[dict]) -> Tensor:
         """Score maps (B, C, H, W) of a batch (or of one sliding window) at its own size."""
@@ -37,7 +47,8 @@ class MaskFormer(EncoderDecoder):
         self, inputs: Tensor, data_samples: list[SegDataSample] | None = None
     ) -> list[SegDataSample]:
         """Samples with `pred_sem_seg` (1, H, W) and, unless `labels_only`, `seg_logits`
-        (C, H, W): sums over queries, not probabilities; both at `ori_shape`."""
+        (C, H, W): sums over queries, not probabilities; both at `ori_shape`. Panoptic and
+        instance results as the class says."""
         if self.test_cfg.mode == "slide":
             results = super().predict(inputs, data_samples)
             if self.test_cfg.get("labels_only"):
@@ -93,13 +104,30 @@ def make_views(
 
 
 def fuse_views(segmentor: EncoderDecoder, sample: SegDataSample, views: list[View]) -> None:
-    """Write the result of one image, seen in one or several views, into its sample."""
+    """Write the results of one image, seen in one or several views, into its sample."""
     size = sample.metainfo["ori_shape"][:2]
-    fusion = segmentor.decode_head.fusion
-    if (segmentor.test_cfg or {}).get("labels_only", False):
-        labels = fusion.labels(views, size)
-    else:
-        scores = fusion.scores(views, size)
-        labels = scores.argmax(0)
-        sample.set_data({"seg_logits": PixelData(data=scores)})
-    sample.set_data({"pred_sem_seg": PixelData(data=labels[None])})
+    head, test_cfg = segmentor.decode_head, segmentor.test_cfg or {}
+    if test_cfg.get("semantic_on", True):
+        if test_cfg.get("labels_only", False):
+            labels = head.fusion.labels(views, size)
+        else:
+            scores = head.fusion.scores(views, size)
+            labels = scores.argmax(0)
+            sample.set_data({"seg_logits": PixelData(data=scores)})
+        sample.set_data({"pred_sem_seg": PixelData(data=labels[None])})
+    if test_cfg.get("panoptic_on", False):
+        result = head.panoptic_fusion(merge_views(views), size)
+        sample.pred_panoptic_seg = BaseDataElement(**vars(result))
+    if test_cfg.get("instance_on", False):
+        result = head.instance_fusion(merge_views(views), size)
+        sample.pred_instances = InstanceData(**vars(result))
+
+
+def check_results(test_cfg: dict, head: BaseModule) -> None:
+    """Raise ValueError if results are asked for that the head has no inference for."""
+    for kind in ("panoptic", "instance"):
+        if test_cfg.get(f"{kind}_on") and getattr(head, f"{kind}_fusion", None) is None:
+            raise ValueError(
+                f"test_cfg.{kind}_on needs decode_head.{kind}_fusion, for instance "
+                f"dict(isthing=[True, False, ...]); {type(head).__name__} has none"
+            )

@@ -1,0 +1,140 @@
+"""Panoptic training and inference in our segmentor."""
+
+import copy
+
+import pytest
+import torch
+from mmengine.structures import BaseDataElement
+
+from mmmaskformer import core
+from mmmaskformer.core.fusion import View
+from mmmaskformer.registry import MODELS
+from tests.seg.test_segmentor import CLASSES, build, losses_of, make_data
+
+ISTHING = [True, True, False, False, True, False]
+STRATEGIES = dict(
+    panoptic_fusion=dict(isthing=ISTHING, object_threshold=0.1, overlap_threshold=0.1),
+    instance_fusion=dict(isthing=ISTHING, max_per_image=5),
+)
+
+
+def panoptic_data(*sizes):
+    """Samples with two segments of class 1, one of class 3, and one without pixels."""
+    data = make_data(*sizes)
+    for sample, (height, width) in zip(data["data_samples"], sizes):
+        segment_map = torch.full((1, height, width), core.NO_SEGMENT, dtype=torch.int32)
+        segment_map[:, :20, :30] = 0
+        segment_map[:, 20:50, :30] = 1
+        segment_map[:, :, 30:] = 2
+        truth = BaseDataElement(segment_map=segment_map, labels=torch.tensor([1, 1, 3, 5]))
+        sample.gt_panoptic_seg = truth
+    return data
+
+
+def test_losses_are_those_of_the_segments():
+    """Images of different sizes: padding belongs to no segment; an empty segment counts."""
+    model = build().train()
+    data = panoptic_data((64, 96), (60, 70))
+    del data["data_samples"][0].gt_sem_seg, data["data_samples"][1].gt_sem_seg
+    batch = model.data_preprocessor(copy.deepcopy(data), training=True)
+    assert batch["inputs"].shape[-2:] == (64, 96)
+    features = model.extract_feat(batch["inputs"])
+    state = copy.deepcopy(model.state_dict())
+    targets = []
+    for sample in data["data_samples"]:
+        truth = sample.gt_panoptic_seg
+        padded = torch.full((64, 96), core.NO_SEGMENT)
+        height, width = truth.segment_map.shape[1:]
+        padded[:height, :width] = truth.segment_map[0]
+        targets.append(core.SegmentTargets(truth.labels, padded))
+    expected = model.decode_head.criterion(model.decode_head.factors(features), targets)
+    model.load_state_dict(state)
+    losses = losses_of(model, data)
+    assert len(losses) == 6
+    for name, value in expected.items():
+        torch.testing.assert_close(losses[f"decode.{name}"], value, rtol=1e-4, atol=1e-5)
+
+
+def test_wrong_segments_name_the_file():
+    data = panoptic_data((64, 64))
+    data["data_samples"][0].gt_panoptic_seg.labels[0] = CLASSES
+    with pytest.raises(ValueError, match=r"image0\.jpg: classes \[6\] .* \[0, 5\]"):
+        losses_of(build(), data)
+
+
+def test_one_pass_gives_every_result():
+    model = build(**STRATEGIES).eval()
+    data = make_data((70, 90), (64, 100))
+    for sample in data["data_samples"]:
+        sample.set_metainfo({"ori_shape": (57, 91)})
+    plain = model.test_step(copy.deepcopy(data))
+    assert "pred_panoptic_seg" not in plain[0]
+    model.test_cfg.update(panoptic_on=True, instance_on=True)
+    results = model.test_step(copy.deepcopy(data))
+    batch = model.data_preprocessor(copy.deepcopy(data), False)
+    with torch.no_grad():
+        output = model.decode_head.factors(model.extract_feat(batch["inputs"]))
+    found = 0
+    for i, (result, before) in enumerate(zip(results, plain)):
+        assert torch.equal(result.pred_sem_seg.data, before.pred_sem_seg.data)
+        view = View.of(output, i, batch["inputs"].shape[-2:], data["inputs"][i].shape[-2:])
+        expected = model.decode_head.panoptic_fusion(view, (57, 91))
+        panoptic = result.to_dict()["pred_panoptic_seg"]
+        assert (panoptic["ids"] != expected.ids).sum() <= 2
+        assert [s["category_id"] for s in panoptic["segments_info"]] == [
+            s["category_id"] for s in expected.segments_info
+        ]
+        found += len(expected.segments_info)
+        instances = model.decode_head.instance_fusion(view, (57, 91))
+        assert torch.equal(result.pred_instances.labels, instances.labels)
+        assert result.pred_instances.masks.shape == (len(instances.labels), 57, 91)
+    assert found
+    model.test_cfg.update(semantic_on=False)
+    assert "pred_sem_seg" not in model.test_step(copy.deepcopy(data))[0]
+
+
+def test_panoptic_tta_of_one_view_twice_is_that_view():
+    """Queries of the second, mirrored view are matched whatever their order."""
+    model = build(**STRATEGIES).eval()
+    model.test_cfg.update(panoptic_on=True, instance_on=False)
+    data = make_data((64, 96))
+    (expected,) = model.test_step(copy.deepcopy(data))
+    tta = MODELS.build(dict(type="mmmaskformer.MaskFormerTTA", module=model)).eval()
+    (result,) = tta.test_step({key: [value, copy.deepcopy(value)] for key, value in data.items()})
+    ours, plain = result.pred_panoptic_seg, expected.pred_panoptic_seg
+    assert (ours.ids != plain.ids).float().mean() < 0.02
+    assert [s["category_id"] for s in ours.segments_info] == [
+        s["category_id"] for s in plain.segments_info
+    ]
+
+
+def test_things_may_come_from_a_registered_dataset():
+    model = build(num_classes=133, panoptic_fusion=dict(isthing="mmmaskformer.COCOPanopticDataset"))
+    assert model.decode_head.panoptic_fusion.isthing == (True,) * 80 + (False,) * 53
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (dict(isthing="mmmaskformer.CamVidDataset"), "no registered dataset .* 'isthing'"),
+        (dict(isthing="NoSuchDataset"), "no registered dataset"),
+    ],
+)
+def test_datasets_without_things(options, message):
+    with pytest.raises(ValueError, match=message):
+        build(panoptic_fusion=options)
+
+
+@pytest.mark.parametrize("kind", ["panoptic", "instance"])
+def test_results_without_an_inference_are_refused(kind):
+    model = build()
+    cfg = dict(
+        type="mmmaskformer.MaskFormer",
+        backbone=dict(type="mmseg.ResNet", depth=18),
+        decode_head=dict(type="mmmaskformer.PerPixelBaselineHead", in_channels=[64], num_classes=4),
+        test_cfg={f"{kind}_on": True},
+    )
+    cfg["decode_head"]["in_channels"] = [64, 128, 256, 512]
+    with pytest.raises(ValueError, match=f"{kind}_on needs decode_head.{kind}_fusion"):
+        MODELS.build(cfg)
+    assert model.decode_head.panoptic_fusion is None
