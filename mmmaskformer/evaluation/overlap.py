@@ -5,6 +5,7 @@ Letters: H, W image; R runs; G ground-truth and P predicted segments.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -55,17 +56,17 @@ def joint_runs(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray, np
     lengths = np.empty_like(index)
     np.subtract(index[1:], index[:-1], out=lengths[:-1])
     lengths[-1] = a.size - index[-1]
-    return a[index], b[index], lengths
+    return a.take(index), b.take(index), lengths
 
 
 def overlap(
     gt_ids: np.ndarray,
-    gt_known: np.ndarray,
+    gt_known: Sequence[int],
     pred_ids: np.ndarray,
-    pred_known: np.ndarray,
+    pred_known: Sequence[int],
     pred_name: str,
 ) -> Overlap:
-    """Shared pixels of the segments `gt_known` (G,) and `pred_known` (P,), int64, in two maps.
+    """Shared pixels of the segments with ids `gt_known` (G) and `pred_known` (P) in two maps.
 
     Raises:
         ValueError: the ids in the predicted map and `pred_known` are not the same.
@@ -82,20 +83,20 @@ def overlap(
         row[gt_unknown] = shape[0] - 1
     row *= shape[1]
     row += column
-    table = np.bincount(row, lengths, shape[0] * shape[1]).reshape(shape)
-    area = table.sum(0)[pred_at[1:]]
+    table = np.bincount(row, lengths, shape[0] * shape[1]).reshape(shape)[:, pred_at[1:]]
+    area = table.sum(0)
     if not area.all():
-        empty = pred_known[area == 0].tolist()
+        empty = [i for i, pixels in zip(pred_known, area) if not pixels]
         raise ValueError(f"{pred_name}: ids {empty} are in segments_info but have no pixels")
-    table = table[:, pred_at[1:]]
     return Overlap(table[gt_at[1:]], table[gt_at[0]], area)
 
 
-def _look_up(ids: np.ndarray, known: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Place (R,) of each id in the sorted list of void and `known` (N,); whether it is not there
-    at all (R,); place of void and of each known id (N + 1,).
+def _look_up(ids: np.ndarray, known: Sequence[int]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Place (R,) of each id in the sorted list of void and `known`; whether it is not there at
+    all (R,); place of void and of each known id (N + 1,).
     """
-    known, ids = np.append(VOID, known), ids.astype(np.int64)
-    ordered = np.append(np.sort(known), np.iinfo(np.int64).max)
-    place = np.searchsorted(ordered, ids)
-    return place, ordered[place] != ids, np.searchsorted(ordered, known)
+    entries, ids = np.array([VOID, *known], np.int64), ids.astype(np.int64)
+    ordered = np.sort(entries)
+    # The last entry that is not larger: never past the end.
+    place = np.searchsorted(ordered[1:], ids, "right")
+    return place, ordered[place] != ids, np.searchsorted(ordered, entries)

@@ -6,6 +6,7 @@ image; C categories; G ground-truth and P predicted segments of one image.
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterable, Sequence
 
 import numpy as np
@@ -168,12 +169,11 @@ class PanopticQuality:
         }
         return result
 
-    def _read(self, segments: Sequence[dict], name: str) -> tuple[np.ndarray, np.ndarray]:
-        """Ids (N,) int64 and rows of `categories` (N,) of some segments."""
+    def _read(self, segments: Sequence[dict], name: str) -> tuple[list[int], np.ndarray]:
+        """Ids (N) and rows of `categories` (N,) of some segments."""
         try:
-            ids = [segment["id"] for segment in segments]
+            ids = [operator.index(segment["id"]) for segment in segments]
             rows = [self._rows.get(segment["category_id"], -1) for segment in segments]
-            known = np.array(ids).astype(np.int64, casting="safe") if ids else _NONE
         except (KeyError, TypeError) as error:
             raise ValueError(
                 f"{name}: every segment needs 'id' and 'category_id', whole numbers ({error})"
@@ -186,7 +186,7 @@ class PanopticQuality:
             )
         if VOID in ids or len(set(ids)) != len(ids):
             raise ValueError(f"{name}: segment ids must differ, and 0 is void; got {sorted(ids)}")
-        return known, np.array(rows, np.int64)
+        return ids, np.array(rows, np.int64)
 
     def _add(self, tp: np.ndarray, ious: np.ndarray, fp: np.ndarray, fn: np.ndarray) -> np.ndarray:
         """Add events, given as rows of `categories`, and IoUs of the true positives."""
@@ -195,9 +195,6 @@ class PanopticQuality:
         counts = np.stack(columns, 1)
         self.counts += counts
         return counts
-
-
-_NONE = np.zeros(0, np.int64)
 
 
 def semantic_categories(classes: Iterable[str]) -> list[dict]:
