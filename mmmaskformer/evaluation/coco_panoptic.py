@@ -148,7 +148,7 @@ def count_in_processes(
             for future in track(futures):
                 total.merge(future.result())
         except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
+            pool.shutdown(cancel_futures=True)  # leaving `with` would finish all tasks
             raise
     return total
 
