@@ -13,6 +13,7 @@ REQUIRED = {
     "regex": ">=2021",
     # mmengine imports pkg_resources, which setuptools 81 dropped.
     "setuptools": ">=58,<81",
+    "pillow": ">=8",
     "rich": ">=12",
     "matplotlib": ">=3.5",
     "packaging": ">=20",

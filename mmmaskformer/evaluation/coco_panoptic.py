@@ -1,0 +1,190 @@
+"""Panoptic quality of COCO-style files: a json and a folder of pngs on each side."""
+
+from __future__ import annotations
+
+import json
+import signal
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from itertools import repeat
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image
+
+from .panoptic_quality import PanopticQuality
+
+CHUNK = 8
+"""Images per task; fixed, so that sums do not depend on the number of processes."""
+
+
+class ImagePair(NamedTuple):
+    """Ground truth and prediction of one image: the pngs and their `segments_info`."""
+
+    gt_png: Path
+    gt_segments: list
+    pred_png: Path
+    pred_segments: list
+
+
+def read_ids(path: str | Path) -> np.ndarray:
+    """Segment ids R + 256 G + 65536 B of an RGB png, (H, W) uint32; alpha is ignored.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: the file is damaged, incomplete, or not RGB.
+    """
+    try:
+        with Image.open(path) as image:
+            mode, (width, height) = image.mode, image.size
+            if mode in ("RGB", "RGBA"):
+                # Four bytes per pixel is how pillow keeps them: one copy, no arithmetic.
+                pixels = image.tobytes("raw", "RGBX" if mode == "RGB" else "RGBA")
+    except FileNotFoundError:
+        raise
+    except Exception as error:
+        raise ValueError(
+            f"png {path} can not be read ({type(error).__name__}: {error}); it is damaged, "
+            "incomplete or no image"
+        ) from error
+    if mode not in ("RGB", "RGBA"):
+        raise ValueError(
+            f"png {path} must be RGB, ids as R + 256 G + 65536 B; it is of mode {mode}"
+        )
+    return np.frombuffer(pixels, "<u4").reshape(height, width) & 0xFFFFFF
+
+
+def read_pairs(
+    gt_json: str | Path,
+    pred_json: str | Path,
+    gt_folder: str | Path | None = None,
+    pred_folder: str | Path | None = None,
+) -> tuple[list[dict], list[ImagePair]]:
+    """The categories of the ground truth, and one pair per annotated image.
+
+    Folders default to the json's path without `.json`. Predictions for other images are ignored,
+    as officially.
+
+    Raises:
+        FileNotFoundError: a json or a png that a json names does not exist.
+        ValueError: a file is no COCO panoptic json; a category without `isthing`; an image
+            without a prediction.
+    """
+    truth, guess = _read_json(gt_json), _read_json(pred_json)
+    categories = truth.get("categories")
+    if not isinstance(categories, list):
+        raise ValueError(f"{gt_json} has no list 'categories'")
+    try:
+        PanopticQuality(categories)
+    except ValueError as error:
+        raise ValueError(f"{gt_json}: {error}") from None
+    gt_folder = Path(gt_folder or Path(gt_json).with_suffix(""))
+    pred_folder = Path(pred_folder or Path(pred_json).with_suffix(""))
+    predictions = {a["image_id"]: a for a in _annotations(guess, pred_json)}
+    annotations = _annotations(truth, gt_json)
+    missing = [a["image_id"] for a in annotations if a["image_id"] not in predictions]
+    if missing:
+        raise ValueError(
+            f"{pred_json} has no prediction for {len(missing)} of the {len(annotations)} images of "
+            f"{gt_json}, image_id {_few(missing)}"
+        )
+    pairs = []
+    for annotation in annotations:
+        prediction = predictions[annotation["image_id"]]
+        pair = ImagePair(
+            gt_folder / annotation["file_name"],
+            annotation["segments_info"],
+            pred_folder / prediction["file_name"],
+            prediction["segments_info"],
+        )
+        for png, source in ((pair.gt_png, gt_json), (pair.pred_png, pred_json)):
+            if not png.is_file():
+                raise FileNotFoundError(f"{source} names {png}, which does not exist")
+        pairs.append(pair)
+    return categories, pairs
+
+
+def count_pairs(categories: list[dict], pairs: Iterable[ImagePair]) -> PanopticQuality:
+    """Read and add up some pairs.
+
+    Raises:
+        FileNotFoundError, ValueError: as `read_ids` and `PanopticQuality.update`, with the file.
+    """
+    quality = PanopticQuality(categories)
+    for pair in pairs:
+        quality.update(
+            read_ids(pair.gt_png),
+            pair.gt_segments,
+            read_ids(pair.pred_png),
+            pair.pred_segments,
+            gt_name=str(pair.gt_png),
+            pred_name=str(pair.pred_png),
+        )
+    return quality
+
+
+def count_in_processes(
+    categories: list[dict],
+    pairs: Sequence[ImagePair],
+    workers: int = 1,
+    track: Callable[[Sequence], Iterable] = iter,
+) -> PanopticQuality:
+    """`count_pairs` by several processes; the result does not depend on their number.
+
+    Args:
+        track: wraps the list of tasks, to show progress; for instance `rich.progress.track`.
+    """
+    tasks = [pairs[start : start + CHUNK] for start in range(0, len(pairs), CHUNK)]
+    total = PanopticQuality(categories)
+    if min(workers, len(tasks)) <= 1:
+        for task in track(tasks):
+            total.merge(count_pairs(categories, task))
+        return total
+    with ProcessPoolExecutor(min(workers, len(tasks)), initializer=_leave_signals) as pool:
+        # All processes are there before `track` starts a thread of its own.
+        futures = list(map(pool.submit, repeat(count_pairs), repeat(categories), tasks))
+        try:
+            for future in track(futures):
+                total.merge(future.result())
+        except BaseException:
+            pool.shutdown(cancel_futures=True)  # leaving `with` would finish all tasks
+            raise
+    return total
+
+
+def _leave_signals() -> None:
+    """Ctrl-C reaches all processes of a terminal; the first one ends the others."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+def _read_json(path: str | Path) -> dict:
+    try:
+        data = json.loads(Path(path).read_bytes())
+    except FileNotFoundError:
+        raise FileNotFoundError(f"{path} does not exist") from None
+    except (ValueError, RecursionError) as error:
+        raise ValueError(
+            f"{path} is no valid json ({error}); it is damaged or incomplete"
+        ) from None
+    if not isinstance(data, dict):
+        raise ValueError(f"{path} is no COCO panoptic json: the top level is no object")
+    return data
+
+
+def _annotations(data: dict, path: str | Path) -> list[dict]:
+    annotations = data.get("annotations")
+    if not isinstance(annotations, list):
+        raise ValueError(f"{path} has no list 'annotations'")
+    fields = {"image_id": (int, str), "file_name": str, "segments_info": list}
+    for index, annotation in enumerate(annotations):
+        for field, kind in fields.items():
+            if not isinstance(annotation, dict) or not isinstance(annotation.get(field), kind):
+                raise ValueError(f"{path}: annotation {index} has no {field!r}")
+    return annotations
+
+
+def _few(values: list) -> str:
+    shown = ", ".join(map(str, values[:5]))
+    return shown + (", ..." if len(values) > 5 else "")

@@ -1,0 +1,187 @@
+"""Panoptic quality as metrics of mmengine's runners, for mmseg and mmdet models.
+
+Both keep a few counts per image, never a map, so they stream and work over several processes.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from mmengine.evaluator import BaseMetric
+from mmengine.logging import print_log
+
+from ..registry import METRICS
+from .panoptic_quality import PanopticQuality, semantic_categories
+from .report import class_table
+
+
+@METRICS.register_module()
+class PanopticQualityMetric(BaseMetric):
+    """PQ, SQ, RQ, and the same of things (`_th`) and of stuff (`_st`), in percent.
+
+    A data sample, dict or mmengine data element, carries
+
+    * `gt_panoptic_seg`: `ids` (H, W) integers, 0 is void; `segments_info`, a list of dicts with
+      `id`, `category_id`, `iscrowd` and `area`;
+    * `pred_panoptic_seg`: the same without `iscrowd` and `area`; a `score` is ignored.
+
+    `category_id` is the class index. The dataset's metainfo has `classes` and `isthing`, one
+    entry per class. Values of a group of which no class occurs are left out, with a warning.
+
+    Args:
+        classwise: also log a table of all classes that occur.
+        collect_device, prefix, collect_dir: as in `BaseMetric`.
+    """
+
+    def __init__(
+        self,
+        classwise: bool = False,
+        *,
+        collect_device: str = "cpu",
+        prefix: str | None = None,
+        collect_dir: str | None = None,
+    ) -> None:
+        super().__init__(collect_device, prefix, collect_dir)
+        self.classwise = classwise
+
+    def process(self, data_batch: Any, data_samples: Sequence) -> None:
+        """Count the segments of some images.
+
+        Raises:
+            ValueError: as `PanopticQuality.update`, or a sample without one of the two.
+        """
+        quality = PanopticQuality(self._categories())
+        for sample in data_samples:
+            name = sample.get("img_path") or "image"
+            sides = []
+            for key in ("gt_panoptic_seg", "pred_panoptic_seg"):
+                sides.append(_array(_field(sample, name, key, "ids")))
+                sides.append(_field(sample, name, key, "segments_info"))
+            counts = quality.update(*sides, **_names(name))
+            self.results.append(_pack(counts))
+
+    def compute_metrics(self, results: list) -> dict[str, float]:
+        """Percentages of all images."""
+        groups = {"All": "", "Things": "_th", "Stuff": "_st"}
+        return _report(self._categories(), results, groups, self.classwise)
+
+    def _categories(self) -> list[dict]:
+        meta = self.dataset_meta or {}
+        classes, isthing = meta.get("classes"), meta.get("isthing")
+        if not classes or isthing is None or len(isthing) != len(classes):
+            raise ValueError(
+                "PanopticQualityMetric needs 'classes' and 'isthing' of equal length in the "
+                f"dataset's metainfo, got {classes} and {isthing}"
+            )
+        return [
+            {"id": c, "name": name, "isthing": int(thing)}
+            for c, (name, thing) in enumerate(zip(classes, isthing))
+        ]
+
+
+@METRICS.register_module()
+class SemanticPQMetric(BaseMetric):
+    """PQ_st, SQ_st, RQ_st of label maps, every class one stuff segment, in percent.
+
+    Reads `pred_sem_seg` and `gt_sem_seg` as mmseg's IoUMetric does, so it may stand beside it
+    with any mmseg model:
+
+        val_evaluator = [dict(type="IoUMetric"), dict(type="mmmaskformer.SemanticPQMetric")]
+
+    Args:
+        ignore_index: label of ground-truth pixels that do not count.
+        classwise: also log a table of all classes that occur.
+        collect_device, prefix, collect_dir: as in `BaseMetric`.
+    """
+
+    def __init__(
+        self,
+        ignore_index: int = 255,
+        classwise: bool = False,
+        *,
+        collect_device: str = "cpu",
+        prefix: str | None = None,
+        collect_dir: str | None = None,
+    ) -> None:
+        super().__init__(collect_device, prefix, collect_dir)
+        self.ignore_index = ignore_index
+        self.classwise = classwise
+
+    def process(self, data_batch: Any, data_samples: Sequence) -> None:
+        """Count the classes of some images; label maps are `data` (1, H, W) or (H, W).
+
+        Raises:
+            ValueError: as `PanopticQuality.update_semantic`, or a sample without one of the two.
+        """
+        quality = PanopticQuality(self._categories())
+        for sample in data_samples:
+            name = sample.get("img_path") or "image"
+            gt, pred = (
+                _array(_field(sample, name, key, "data")) for key in ("gt_sem_seg", "pred_sem_seg")
+            )
+            gt, pred = (array[0] if array.ndim == 3 else array for array in (gt, pred))
+            counts = quality.update_semantic(
+                gt, pred, ignore_index=self.ignore_index, **_names(name)
+            )
+            self.results.append(_pack(counts))
+
+    def compute_metrics(self, results: list) -> dict[str, float]:
+        """Percentages of all images."""
+        return _report(self._categories(), results, {"Stuff": "_st"}, self.classwise)
+
+    def _categories(self) -> list[dict]:
+        classes = (self.dataset_meta or {}).get("classes")
+        if not classes:
+            raise ValueError("SemanticPQMetric needs 'classes' in the dataset's metainfo")
+        return semantic_categories(classes)
+
+
+def _field(sample: Any, name: str, *keys: str) -> Any:
+    value = sample
+    for key in keys:
+        value = value.get(key)
+        if value is None:
+            raise ValueError(f"{name}: the data sample has no {'.'.join(keys)}")
+    return value
+
+
+def _array(data: Any) -> np.ndarray:
+    return data.cpu().numpy() if hasattr(data, "cpu") else np.asarray(data)
+
+
+def _names(image: str) -> dict[str, str]:
+    """What errors call the two sides."""
+    return {"gt_name": f"{image}: ground truth", "pred_name": f"{image}: prediction"}
+
+
+def _pack(counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The rows of (C, 4) counts that are not 0: with many classes, an image has few of them."""
+    rows = np.flatnonzero(counts.any(1))
+    return rows, counts[rows]
+
+
+def _report(
+    categories: list[dict], results: list, suffixes: dict[str, str], classwise: bool
+) -> dict[str, float]:
+    """Percentages of the groups in `suffixes`, under mmdet's names; logs what was asked for."""
+    quality = PanopticQuality(categories)
+    for rows, counts in results:
+        quality.counts[rows] += counts
+    result = quality.compute()
+    if classwise:
+        print_log("per class results:\n" + class_table(result, categories), logger="current")
+    metrics = {}
+    for group, suffix in suffixes.items():
+        if not result[group]["n"]:
+            print_log(
+                f"PQ{suffix} is not available: no class of this group occurs",
+                logger="current",
+                level=logging.WARNING,
+            )
+            continue
+        for key in ("pq", "sq", "rq"):
+            metrics[key.upper() + suffix] = 100 * result[group][key]
+    return metrics

@@ -1,0 +1,229 @@
+"""Panoptic quality (Kirillov et al., CVPR 2019), streaming, in numpy alone.
+
+The numbers are those of the official COCO evaluation, its corner cases included. Letters: H, W
+image; C categories; G ground-truth and P predicted segments of one image.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from .overlap import VOID, check_maps, joint_runs, overlap
+
+
+class PanopticQuality:
+    """Adds up images, one pass over each; counts of different images may be merged.
+
+    Args:
+        categories: C dicts with `id` and `isthing` (and, for reports, `name`), as in COCO's json.
+
+    Attributes:
+        counts: (C, 4) float64, the whole state: sum of IoUs, true positives, false positives and
+            false negatives of each category.
+
+    Raises:
+        ValueError: a category without `id` or `isthing`, or an id that occurs twice.
+    """
+
+    def __init__(self, categories: Iterable[dict]) -> None:
+        self.categories = list(categories)
+        for category in self.categories:
+            for key in ("id", "isthing"):
+                if not isinstance(category, dict) or not isinstance(category.get(key), int):
+                    raise ValueError(f"category {category!r} has no whole number {key!r}")
+        ids = [category["id"] for category in self.categories]
+        self._rows = {category_id: row for row, category_id in enumerate(ids)}
+        if len(self._rows) != len(ids):
+            raise ValueError(f"category ids must differ, got {sorted(ids)}")
+        self.counts = np.zeros((len(ids), 4))
+
+    def merge(self, other: PanopticQuality) -> None:
+        """Add the images that `other` has seen.
+
+        Raises:
+            ValueError: the categories differ.
+        """
+        if self.categories != other.categories:
+            raise ValueError("can not merge: the categories differ")
+        self.counts += other.counts
+
+    def update(
+        self,
+        gt_ids: np.ndarray,
+        gt_segments: Sequence[dict],
+        pred_ids: np.ndarray,
+        pred_segments: Sequence[dict],
+        *,
+        gt_name: str = "ground truth",
+        pred_name: str = "prediction",
+    ) -> np.ndarray:
+        """Add one image.
+
+        Args:
+            gt_ids, pred_ids: (H, W) integers, segment of each pixel, 0 is void. Ground-truth ids
+                that are not in `gt_segments` are allowed; they are neither void nor a segment.
+            gt_segments: G dicts with `id`, `category_id`, `area` and `iscrowd` (0 if absent). The
+                area is taken from here, not from the map.
+            pred_segments: P dicts with `id` and `category_id`.
+            gt_name, pred_name: what errors call the two, usually their files.
+
+        Returns:
+            (C, 4), the counts of this image alone.
+
+        Raises:
+            ValueError: the sizes differ; segments without a field, with id 0 or one id twice, of
+                an unknown category or without area; ids that only the predicted map or only
+                `pred_segments` has.
+            TypeError: a map is not of integers.
+        """
+        check_maps(gt_ids, pred_ids, gt_name, pred_name)
+        gt_known, gt_rows = self._read(gt_segments, gt_name)
+        pred_known, pred_rows = self._read(pred_segments, pred_name)
+        gt_area, crowd = _area_and_crowd(gt_segments, gt_name)
+        common, on_void, area = overlap(gt_ids, gt_known, pred_ids, pred_known, pred_name)
+
+        iou = common / (area + gt_area[:, None] - common - on_void)
+        matched = (iou > 0.5) & (gt_rows[:, None] == pred_rows) & ~crowd[:, None]
+        # Of several crowds of a class the last one counts, as officially.
+        last = {gt_rows[g]: g for g in np.flatnonzero(crowd)}
+        excused = on_void.copy()
+        for row, g in last.items():
+            excused += common[g] * (pred_rows == row)
+        wrong = ~matched.any(0) & ~(excused / area > 0.5)
+        missed = ~matched.any(1) & ~crowd
+        g, p = np.nonzero(matched)
+        return self._add(gt_rows[g], iou[g, p], pred_rows[wrong], gt_rows[missed])
+
+    def update_semantic(
+        self,
+        gt_labels: np.ndarray,
+        pred_labels: np.ndarray,
+        *,
+        ignore_index: int = 255,
+        gt_name: str = "ground truth",
+        pred_name: str = "prediction",
+    ) -> np.ndarray:
+        """Add one image of which every class is one segment (PQ^St).
+
+        Args:
+            gt_labels: (H, W) integers, rows of `categories`; `ignore_index` is void.
+            pred_labels: likewise. Pixels without a prediction (negative, or `ignore_index` where
+                that is no class) become class 0, as in the published numbers.
+
+        Returns:
+            (C, 4), the counts of this image alone.
+
+        Raises:
+            ValueError: the sizes differ; a label outside [0, C).
+            TypeError: a map is not of integers.
+        """
+        check_maps(gt_labels, pred_labels, gt_name, pred_name)
+        classes = len(self.categories)
+        gt, pred, lengths = joint_runs(gt_labels, pred_labels)
+        gt, pred = gt.astype(np.int64), pred.astype(np.int64)
+        void = gt == ignore_index
+        pred[(pred < 0) | ((pred == ignore_index) & (pred >= classes))] = 0
+        _check_labels(gt[~void], classes, gt_name)
+        _check_labels(pred, classes, pred_name)
+
+        def pixels(labels: np.ndarray, where: np.ndarray) -> np.ndarray:
+            return np.bincount(labels[where], lengths[where], classes)
+
+        common, gt_area = pixels(gt, (gt == pred) & ~void), pixels(gt, ~void)
+        on_void = pixels(pred, void)
+        area = pixels(pred, ~void) + on_void
+        iou = _ratio(common, area + gt_area - common - on_void)
+        matched = iou > 0.5
+        wrong = (area > 0) & ~matched & ~(_ratio(on_void, area) > 0.5)
+        missed = (gt_area > 0) & ~matched
+        tp, fp, fn = (np.flatnonzero(rows) for rows in (matched, wrong, missed))
+        return self._add(tp, iou[tp], fp, fn)
+
+    def compute(self) -> dict:
+        """The result so far.
+
+        Returns:
+            `All`, `Things`, `Stuff`: `pq`, `sq`, `rq` in [0, 1], means over the `n` classes that
+            occur in ground truth or prediction; None where there is no such class.
+            `per_class`: category id -> `pq`, `sq`, `rq`, `iou` (sum), `tp`, `fp`, `fn`, all 0
+            for a class that does not occur.
+        """
+        iou, tp, fp, fn = self.counts.T
+        weight = tp + fp / 2 + fn / 2
+        scores = np.stack([_ratio(iou, weight), _ratio(iou, tp), _ratio(tp, weight)], 1)
+        thing = np.array([bool(category["isthing"]) for category in self.categories], bool)
+        result: dict = {}
+        for name, group in (("All", thing | True), ("Things", thing), ("Stuff", ~thing)):
+            members = scores[group & (weight > 0)]
+            means = members.mean(0).tolist() if len(members) else (None,) * 3
+            result[name] = {**dict(zip(("pq", "sq", "rq"), means)), "n": len(members)}
+        result["per_class"] = {
+            category["id"]: {
+                **dict(zip(("pq", "sq", "rq", "iou"), (*row.tolist(), float(count[0])))),
+                **dict(zip(("tp", "fp", "fn"), map(int, count[1:]))),
+            }
+            for category, row, count in zip(self.categories, scores, self.counts)
+        }
+        return result
+
+    def _read(self, segments: Sequence[dict], name: str) -> tuple[list[int], np.ndarray]:
+        """Ids (N) and rows of `categories` (N,) of some segments."""
+        try:
+            ids = [operator.index(segment["id"]) for segment in segments]
+            rows = [self._rows.get(segment["category_id"], -1) for segment in segments]
+        except (KeyError, TypeError) as error:
+            raise ValueError(
+                f"{name}: every segment needs 'id' and 'category_id', whole numbers ({error})"
+            ) from None
+        if -1 in rows:
+            bad = [segment for segment, row in zip(segments, rows) if row == -1]
+            raise ValueError(
+                f"{name}: unknown category_id {list({s['category_id']: 0 for s in bad})} of "
+                f"segments {[s['id'] for s in bad]}"
+            )
+        if VOID in ids or len(set(ids)) != len(ids):
+            raise ValueError(f"{name}: segment ids must differ, and 0 is void; got {sorted(ids)}")
+        return ids, np.array(rows, np.int64)
+
+    def _add(self, tp: np.ndarray, ious: np.ndarray, fp: np.ndarray, fn: np.ndarray) -> np.ndarray:
+        """Add events, given as rows of `categories`, and IoUs of the true positives."""
+        size = len(self.categories)
+        columns = [np.bincount(tp, ious, size), *(np.bincount(r, None, size) for r in (tp, fp, fn))]
+        counts = np.stack(columns, 1)
+        self.counts += counts
+        return counts
+
+
+def semantic_categories(classes: Iterable[str]) -> list[dict]:
+    """Categories for label maps: class c is category c, and all are stuff."""
+    return [{"id": c, "name": name, "isthing": 0} for c, name in enumerate(classes)]
+
+
+def _area_and_crowd(segments: Sequence[dict], name: str) -> tuple[np.ndarray, np.ndarray]:
+    """Areas (G,) float64 and whether a segment is a crowd (G,)."""
+    try:
+        area = np.array([segment["area"] for segment in segments], np.float64)
+    except (KeyError, TypeError, ValueError):
+        ids = [s["id"] for s in segments if not isinstance(s.get("area"), (int, float))]
+        raise ValueError(f"{name}: segments {ids} have no 'area', a number") from None
+    if not (area > 0).all():
+        ids = [s["id"] for s, a in zip(segments, area) if not a > 0]
+        raise ValueError(f"{name}: segments {ids} have zero area")
+    return area, np.array([s.get("iscrowd", 0) == 1 for s in segments], bool)
+
+
+def _check_labels(labels: np.ndarray, classes: int, name: str) -> None:
+    bad = labels[(labels < 0) | (labels >= classes)]
+    if len(bad):
+        raise ValueError(
+            f"{name}: label values {np.unique(bad).tolist()} are outside the allowed range "
+            f"[0, {classes - 1}]"
+        )
+
+
+def _ratio(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """a / b, and 0 where b is 0."""
+    return np.divide(a, b, out=np.zeros(len(a)), where=b > 0)

@@ -1,0 +1,268 @@
+"""Files: the official evaluation's numbers, real ground truth, and one clear error each."""
+
+import json
+import re
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from mmmaskformer import evaluation
+from tests.evaluation.files import edit, example, segment, write_png
+
+CASES = [
+    "sample_vs_perturbed",
+    "quirk_class_only_in_gt",
+    "quirk_crowd_plus_void",
+    "quirk_fp_more_than_half_void",
+    "quirk_gt_area_from_json",
+    "quirk_two_crowds_same_class",
+]
+
+
+def evaluate(gt_json, pred_json, *folders):
+    return evaluation.count_pairs(*evaluation.read_pairs(gt_json, pred_json, *folders))
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_official_numbers(shared, case):
+    folder = shared / "reference/pq" / case
+    expected = json.loads((folder / "expected.json").read_text())
+    result = evaluate(folder / "gt.json", folder / "pred.json").compute()
+    for group in ("All", "Things", "Stuff"):
+        assert result[group] == pytest.approx(expected[group], abs=1e-9, rel=0)
+    assert {str(c) for c in result["per_class"]} == set(expected["per_class"])
+    for category, scores in result["per_class"].items():
+        wanted = expected["per_class"][str(category)]
+        wanted["iou"] = wanted.pop("iou_sum", 0.0)
+        wanted = {"tp": 0, "fp": 0, "fn": 0, **wanted}
+        assert scores == pytest.approx(wanted, abs=1e-9, rel=0)
+    table = evaluation.summary_table(result).split("\n")
+    printed = [line for line in expected["printed_by_panopticapi"] if "|" in line]
+    assert table == printed
+
+
+def test_official_numbers_of_each_image(shared):
+    folder = shared / "reference/pq/sample_vs_perturbed"
+    expected = json.loads((folder / "expected.json").read_text())["per_image"]
+    annotations = json.loads((folder / "gt.json").read_text())["annotations"]
+    categories, pairs = evaluation.read_pairs(folder / "gt.json", folder / "pred.json")
+    assert len(pairs) == len(expected) == 2
+    for annotation, pair in zip(annotations, pairs):
+        counts = evaluation.count_pairs(categories, [pair]).counts
+        wanted = expected[str(annotation["image_id"])]
+        for category, row in zip(categories, counts):
+            names = ("iou_sum", "tp", "fp", "fn")
+            stat = wanted.get(str(category["id"]), dict.fromkeys(names, 0))
+            np.testing.assert_allclose(row, [stat[n] for n in names], atol=1e-9, rtol=0)
+
+
+def test_official_error(shared):
+    folder = shared / "reference/pq/quirk_error_pred_id_not_in_json"
+    assert "segment with ID 5" in json.loads((folder / "expected.json").read_text())["raises"]
+    with pytest.raises(ValueError, match=r"pred/000000000001\.png: ids \[5\] are in the map"):
+        evaluate(folder / "gt.json", folder / "pred.json")
+
+
+@pytest.mark.parametrize(("split", "classes"), [("train2017", 119), ("val2017", 124)])
+def test_real_ground_truth_against_itself(shared, split, classes):
+    root = shared / "data/coco_panoptic_mini/coco"
+    path, folder = root / f"annotations/panoptic_{split}.json", root / f"panoptic_{split}"
+    quality = evaluate(path, path, folder, folder)
+    annotations = json.loads(path.read_text())["annotations"]
+    segments = [s for a in annotations for s in a["segments_info"]]
+    assert quality.counts[:, 1].sum() == sum(not s["iscrowd"] for s in segments)
+    assert quality.counts[:, 2:].sum() == 0
+    assert quality.compute()["All"] == {"pq": 1.0, "sq": 1.0, "rq": 1.0, "n": classes}
+    table = evaluation.summary_table(quality.compute())
+    assert f"All       | 100.0  100.0  100.0   {classes}" in table
+
+
+def test_example(tmp_path):
+    result = evaluate(*example(tmp_path)).compute()
+    assert result["per_class"][1]["iou"] == pytest.approx(5 / 6)
+    assert result["All"]["pq"] == pytest.approx((5 / 6 + 2) / 3)
+
+
+@pytest.mark.parametrize("workers", [2, 5])
+def test_processes_do_not_change_a_bit(tmp_path, workers):
+    categories, pairs = evaluation.read_pairs(*example(tmp_path, images=35))
+    seen = []
+    one = evaluation.count_in_processes(categories, pairs)
+    many = evaluation.count_in_processes(
+        categories, pairs, workers, track=lambda tasks: (seen.append(t) or t for t in tasks)
+    )
+    np.testing.assert_array_equal(many.counts, one.counts)
+    assert one.counts[:, 1].tolist() == [35, 35, 35]
+    assert len(seen) == 5  # tasks of eight images
+
+
+def test_error_in_a_process_reaches_the_caller(tmp_path):
+    categories, pairs = evaluation.read_pairs(*example(tmp_path, images=30))
+    pairs[20].pred_png.write_bytes(b"nothing")
+    with pytest.raises(ValueError, match=r"png .*pred/020\.png can not be read"):
+        evaluation.count_in_processes(categories, pairs, 2)
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA"])
+def test_ids_of_a_png(tmp_path, mode):
+    ids = np.array([[0, 1, 255], [256, 65536, 2**24 - 1]], np.uint32)
+    write_png(tmp_path / "a.png", ids)
+    if mode == "RGBA":
+        image = Image.open(tmp_path / "a.png").convert("RGB")
+        image.putalpha(Image.new("L", image.size, 7))
+        image.save(tmp_path / "a.png")
+    read = evaluation.read_ids(tmp_path / "a.png")
+    assert read.dtype == np.uint32
+    np.testing.assert_array_equal(read, ids)
+
+
+@pytest.mark.parametrize("mode", ["L", "P", "I;16"])
+def test_png_of_another_mode_is_refused(tmp_path, mode):
+    Image.new(mode, (4, 4)).save(tmp_path / "a.png")
+    with pytest.raises(ValueError, match=rf"a\.png must be RGB, .* it is of mode {mode}"):
+        evaluation.read_ids(tmp_path / "a.png")
+
+
+@pytest.mark.parametrize("keep", [0, 20, 60, -40])
+def test_damaged_png_is_named(tmp_path, keep):
+    rng = np.random.default_rng(0)
+    write_png(tmp_path / "a.png", rng.integers(0, 2**24, (30, 30)))
+    content = (tmp_path / "a.png").read_bytes()
+    (tmp_path / "a.png").write_bytes(content[:keep])
+    with pytest.raises(ValueError, match=r"png .*a\.png can not be read .* damaged, incomplete"):
+        evaluation.read_ids(tmp_path / "a.png")
+
+
+def annotation(path, change, index=0):
+    edit(path, lambda data: change(data["annotations"][index]))
+
+
+FILE_ERRORS = {
+    "json_missing": (
+        lambda gt, pred: pred.unlink(),
+        FileNotFoundError,
+        r"/pred\.json does not exist",
+    ),
+    "json_truncated": (
+        lambda gt, pred: gt.write_bytes(gt.read_bytes()[:-30]),
+        ValueError,
+        r"/gt\.json is no valid json",
+    ),
+    "json_not_text": (
+        lambda gt, pred: gt.write_bytes(b"\xff\xfe\xfa"),
+        ValueError,
+        r"/gt\.json is no valid json",
+    ),
+    "json_nested_without_end": (
+        lambda gt, pred: gt.write_text("[" * 200000),
+        ValueError,
+        r"/gt\.json is no valid json",
+    ),
+    "json_list": (
+        lambda gt, pred: pred.write_text("[]"),
+        ValueError,
+        r"/pred\.json is no COCO panoptic json",
+    ),
+    "no_annotations": (
+        lambda gt, pred: pred.write_text("{}"),
+        ValueError,
+        r"/pred\.json has no list 'annotations'",
+    ),
+    "no_categories": (
+        lambda gt, pred: edit(gt, lambda data: data.pop("categories")),
+        ValueError,
+        r"/gt\.json has no list 'categories'",
+    ),
+    "category_without_isthing": (
+        lambda gt, pred: edit(gt, lambda data: data["categories"][1].pop("isthing")),
+        ValueError,
+        r"/gt\.json: category .*dog.* has no whole number 'isthing'",
+    ),
+    "annotation_without_file": (
+        lambda gt, pred: annotation(pred, lambda a: a.pop("file_name"), 1),
+        ValueError,
+        r"/pred\.json: annotation 1 has no 'file_name'",
+    ),
+    "image_without_prediction": (
+        lambda gt, pred: edit(pred, lambda data: data["annotations"].pop(1)),
+        ValueError,
+        r"/pred\.json has no prediction for 1 of the 7 images of .*/gt\.json, image_id 1$",
+    ),
+    "no_predictions": (
+        lambda gt, pred: edit(pred, lambda data: data["annotations"].clear()),
+        ValueError,
+        r"no prediction for 7 of the 7 images of .*, image_id 0, 1, 2, 3, 4, \.\.\.$",
+    ),
+    "true_png_missing": (
+        lambda gt, pred: (gt.parent / "gt/001.png").unlink(),
+        FileNotFoundError,
+        r"/gt\.json names .*/gt/001\.png, which does not exist",
+    ),
+    "predicted_png_missing": (
+        lambda gt, pred: (gt.parent / "pred/001.png").unlink(),
+        FileNotFoundError,
+        r"/pred\.json names .*/pred/001\.png, which does not exist",
+    ),
+    "png_truncated": (
+        lambda gt, pred: (gt.parent / "gt/001.png").write_bytes(
+            (gt.parent / "gt/001.png").read_bytes()[:70]
+        ),
+        ValueError,
+        r"png .*/gt/001\.png can not be read",
+    ),
+    "id_not_in_json": (
+        lambda gt, pred: annotation(pred, lambda a: a["segments_info"].pop(1)),
+        ValueError,
+        r"/pred/000\.png: ids \[300\] are in the map but not in segments_info",
+    ),
+    "id_not_in_png": (
+        lambda gt, pred: annotation(pred, lambda a: a["segments_info"].append(segment(77, 1))),
+        ValueError,
+        r"/pred/000\.png: ids \[77\] are in segments_info but have no pixels",
+    ),
+    "unknown_category_of_prediction": (
+        lambda gt, pred: annotation(pred, lambda a: a["segments_info"][0].update(category_id=2)),
+        ValueError,
+        r"/pred/000\.png: unknown category_id \[2\] of segments \[8\]",
+    ),
+    "unknown_category_of_truth": (
+        lambda gt, pred: annotation(gt, lambda a: a["segments_info"][0].update(category_id=2)),
+        ValueError,
+        r"/gt/000\.png: unknown category_id \[2\] of segments \[70000\]",
+    ),
+    "zero_area": (
+        lambda gt, pred: annotation(gt, lambda a: a["segments_info"][2].update(area=0)),
+        ValueError,
+        r"/gt/000\.png: segments \[5\] have zero area",
+    ),
+    "sizes_differ": (
+        lambda gt, pred: write_png(gt.parent / "pred/001.png", np.full((3, 220), 8)),
+        ValueError,
+        r"/pred/001\.png is 3x220 \(height x width\), but .*/gt/001\.png is 2x220",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", FILE_ERRORS)
+def test_bad_files_are_named(tmp_path, case):
+    damage, kind, message = FILE_ERRORS[case]
+    gt, pred = example(tmp_path, images=7)
+    damage(gt, pred)
+    with pytest.raises(kind, match=message) as caught:
+        evaluate(gt, pred)
+    assert "\n" not in str(caught.value)
+    assert len(re.findall(str(tmp_path), str(caught.value))) <= 2
+
+
+def test_true_id_that_the_json_lacks_is_allowed(tmp_path):
+    gt, pred = example(tmp_path)
+    annotation(gt, lambda a: a["segments_info"].pop(1))
+    counts = evaluate(gt, pred).counts
+    assert counts[:, 1:].tolist() == [[1, 0, 0], [0, 1, 0], [1, 0, 0]]
+
+
+def test_predictions_of_other_images_are_ignored(tmp_path):
+    gt, pred = example(tmp_path, images=3)
+    edit(gt, lambda data: data["annotations"].pop(0))
+    assert evaluate(gt, pred).counts[:, 1].tolist() == [2, 2, 2]

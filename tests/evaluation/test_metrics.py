@@ -1,0 +1,289 @@
+"""The metrics as mmengine's runners use them, in one process and in two."""
+
+import logging
+import os
+import pickle
+import socket
+
+import numpy as np
+import pytest
+import torch
+from mmengine.evaluator import Evaluator
+from mmengine.registry import METRICS, init_default_scope
+from mmengine.structures import BaseDataElement, PixelData
+from torch import distributed, multiprocessing
+
+from mmmaskformer.evaluation import PanopticQuality, metrics, semantic_categories
+
+META = {"classes": ("cat", "dog", "sky"), "isthing": (True, True, False)}
+
+
+def panoptic_sample(seed):
+    """Random blocks, of which the prediction changes a third; the class follows from the id."""
+    rng = np.random.default_rng(seed)
+    gt = rng.integers(0, 7, (4, 5))
+    pred = np.where(rng.random(gt.shape) < 0.35, rng.integers(0, 7, gt.shape), gt)
+    gt, pred = gt.repeat(6, 0), pred.repeat(6, 0)
+    gt_info = [
+        {
+            "id": int(i),
+            "category_id": int(i % 3),
+            "iscrowd": int(i == 6),
+            "area": int((gt == i).sum()),
+        }
+        for i in np.unique(gt[gt > 0])
+    ]
+    pred_info = [
+        {"id": int(i), "category_id": int(i % 3), "score": 0.9} for i in np.unique(pred[pred > 0])
+    ]
+    return {
+        "img_path": f"{seed}.png",
+        "gt_panoptic_seg": {"ids": torch.from_numpy(gt), "segments_info": gt_info},
+        "pred_panoptic_seg": {"ids": torch.from_numpy(pred).int(), "segments_info": pred_info},
+    }
+
+
+def semantic_sample(seed):
+    rng = np.random.default_rng(seed)
+    gt = rng.integers(0, 4, (4, 5)).repeat(6, 0).repeat(6, 1)
+    pred = np.where(rng.random(gt.shape) < 0.2, rng.integers(0, 3, gt.shape), gt % 3)
+    gt[gt == 3] = 255
+    sample = BaseDataElement(metainfo={"img_path": f"{seed}.png"})
+    sample.gt_sem_seg = PixelData(data=torch.from_numpy(gt)[None])
+    sample.pred_sem_seg = PixelData(data=torch.from_numpy(pred)[None])
+    return sample
+
+
+def evaluate(name, samples, meta=META, size=None, batch=2, **kwargs):
+    metric = METRICS.build(dict(type=f"mmmaskformer.{name}", **kwargs))
+    metric.dataset_meta = meta
+    for start in range(0, len(samples), batch):
+        metric.process(None, samples[start : start + batch])
+    return metric.evaluate(size or len(samples))
+
+
+def expected_panoptic(samples):
+    quality = PanopticQuality(
+        {"id": c, "isthing": int(thing)} for c, thing in enumerate(META["isthing"])
+    )
+    for sample in samples:
+        gt, pred = sample["gt_panoptic_seg"], sample["pred_panoptic_seg"]
+        quality.update(
+            gt["ids"].numpy(), gt["segments_info"], pred["ids"].numpy(), pred["segments_info"]
+        )
+    assert (quality.counts[:, 1:].sum(0) > 3).all()
+    return {
+        key.upper() + suffix: 100 * quality.compute()[group][key]
+        for group, suffix in (("All", ""), ("Things", "_th"), ("Stuff", "_st"))
+        for key in ("pq", "sq", "rq")
+    }
+
+
+def expected_semantic(samples):
+    quality = PanopticQuality(semantic_categories(META["classes"]))
+    for sample in samples:
+        quality.update_semantic(
+            sample.gt_sem_seg.data[0].numpy(), sample.pred_sem_seg.data[0].numpy()
+        )
+    assert (quality.counts[:, 1] > 0).any()
+    stuff = quality.compute()["Stuff"]
+    return {f"{key.upper()}_st": 100 * stuff[key] for key in ("pq", "sq", "rq")}
+
+
+def as_element(sample):
+    element = BaseDataElement(metainfo={"img_path": sample["img_path"]})
+    for key in ("gt_panoptic_seg", "pred_panoptic_seg"):
+        element.set_field(BaseDataElement(**sample[key]), key)
+    return element
+
+
+@pytest.mark.parametrize("wrap", [dict, as_element])
+def test_panoptic_values_and_names(wrap):
+    samples = [panoptic_sample(seed) for seed in range(9)]
+    found = evaluate("PanopticQualityMetric", [wrap(sample) for sample in samples])
+    assert found == pytest.approx(expected_panoptic(samples), abs=1e-9)
+    names = [f"{key}{group}" for group in ("", "_th", "_st") for key in ("PQ", "SQ", "RQ")]
+    assert list(found) == names
+    assert all(isinstance(value, float) for value in found.values())
+
+
+def test_semantic_values_and_names():
+    samples = [semantic_sample(seed) for seed in range(9)]
+    expected = expected_semantic(samples)
+    assert evaluate("SemanticPQMetric", samples) == pytest.approx(expected, abs=1e-9)
+    dicts = [sample.to_dict() for sample in samples]
+    assert evaluate("SemanticPQMetric", dicts, batch=9) == pytest.approx(expected, abs=1e-9)
+    flat = [
+        {key: {"data": d[key]["data"][0]} for key in ("gt_sem_seg", "pred_sem_seg")} for d in dicts
+    ]
+    assert evaluate("SemanticPQMetric", flat) == pytest.approx(expected, abs=1e-9)
+
+
+def test_padded_samples_of_the_last_batch_do_not_count():
+    samples = [panoptic_sample(seed) for seed in range(6)]
+    found = evaluate("PanopticQualityMetric", samples, size=4)
+    assert found == pytest.approx(expected_panoptic(samples[:4]), abs=1e-9)
+
+
+def test_results_hold_counts_of_present_classes_only():
+    meta = {"classes": [str(i) for i in range(1000)], "isthing": [True] * 1000}
+    metric = metrics.PanopticQualityMetric()
+    metric.dataset_meta = meta
+    metric.process(None, [panoptic_sample(0), panoptic_sample(1)])
+    assert len(metric.results) == 2
+    assert len(pickle.dumps(metric.results)) < 1000
+    metric.evaluate(2)
+    assert metric.results == []
+
+
+def test_prefix_and_ignore_index():
+    samples = [semantic_sample(seed) for seed in range(3)]
+    for sample in samples:
+        sample.gt_sem_seg.data[sample.gt_sem_seg.data == 255] = 77
+    found = evaluate("SemanticPQMetric", samples, ignore_index=77, prefix="val")
+    assert list(found) == ["val/PQ_st", "val/SQ_st", "val/RQ_st"]
+    with pytest.raises(ValueError, match=r"0\.png: ground truth: label values \[77\] are outside"):
+        evaluate("SemanticPQMetric", samples)
+
+
+@pytest.fixture
+def log(monkeypatch):
+    """(level, text) of what the metrics log."""
+    lines = []
+
+    def record(text, logger=None, level=logging.INFO):
+        lines.append((level, text))
+
+    monkeypatch.setattr(metrics, "print_log", record)
+    return lines
+
+
+def test_table_of_classes_when_asked(log):
+    samples = [semantic_sample(seed) for seed in range(3)]
+    evaluate("SemanticPQMetric", samples)
+    assert log == []
+    evaluate("SemanticPQMetric", samples, classwise=True)
+    ((_, text),) = log
+    lines = text.splitlines()
+    assert lines[1].split() == ["|", "PQ", "SQ", "RQ", "TP", "FP", "FN"]
+    assert [line.split()[0] for line in lines[2:]] == ["cat", "dog", "sky"]
+    quality = PanopticQuality(semantic_categories(META["classes"]))
+    for sample in samples:
+        quality.update_semantic(
+            sample.gt_sem_seg.data[0].numpy(), sample.pred_sem_seg.data[0].numpy()
+        )
+    scores = quality.compute()["per_class"][0]
+    wanted = [f"{100 * scores[key]:.1f}" for key in ("pq", "sq", "rq")]
+    wanted += [str(scores[key]) for key in ("tp", "fp", "fn")]
+    assert lines[2].split()[2:] == wanted
+
+
+def test_group_without_classes_is_left_out_with_a_warning(log):
+    ids = torch.ones(4, 4, dtype=torch.int64)
+    segment = {"id": 1, "category_id": 2, "iscrowd": 0, "area": 16}
+    seg = {"ids": ids, "segments_info": [segment]}
+    found = evaluate("PanopticQualityMetric", [{"gt_panoptic_seg": seg, "pred_panoptic_seg": seg}])
+    hundred = dict.fromkeys(("PQ", "SQ", "RQ", "PQ_st", "SQ_st", "RQ_st"), 100.0)
+    assert found == hundred
+    assert log == [(logging.WARNING, "PQ_th is not available: no class of this group occurs")]
+
+
+def without(sample, *keys):
+    copy = {key: dict(v) if isinstance(v, dict) else v for key, v in sample.items()}
+    part = copy
+    for key in keys[:-1]:
+        part = part[key]
+    del part[keys[-1]]
+    return copy
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [("gt_panoptic_seg",), ("pred_panoptic_seg",), ("pred_panoptic_seg", "segments_info")],
+)
+def test_sample_without_a_field(keys):
+    with pytest.raises(ValueError, match=rf"3\.png: the data sample has no {'.'.join(keys)}"):
+        evaluate("PanopticQualityMetric", [without(panoptic_sample(3), *keys)])
+
+
+def test_semantic_sample_without_ground_truth():
+    sample = semantic_sample(3).to_dict()
+    del sample["gt_sem_seg"]
+    with pytest.raises(ValueError, match="the data sample has no gt_sem_seg.data$"):
+        evaluate("SemanticPQMetric", [sample])
+
+
+def test_errors_name_the_image():
+    sample = panoptic_sample(3)
+    sample["pred_panoptic_seg"]["segments_info"].pop()
+    with pytest.raises(ValueError, match=r"3\.png: prediction: ids \[\d\] are in the map but not"):
+        evaluate("PanopticQualityMetric", [sample])
+
+
+@pytest.mark.parametrize(
+    ("name", "sample", "meta", "message"),
+    [
+        (
+            "PanopticQualityMetric",
+            panoptic_sample,
+            {"classes": ("cat",)},
+            "'classes' and 'isthing'",
+        ),
+        ("PanopticQualityMetric", panoptic_sample, {**META, "isthing": [1]}, "of equal length"),
+        ("PanopticQualityMetric", panoptic_sample, None, "got None and None"),
+        ("SemanticPQMetric", semantic_sample, {}, "needs 'classes' in the dataset's metainfo"),
+    ],
+)
+def test_metainfo_without_classes(name, sample, meta, message):
+    with pytest.raises(ValueError, match=message):
+        evaluate(name, [sample(0)], meta)
+
+
+def test_beside_mmsegs_iou_metric_in_one_evaluator():
+    from mmseg.utils import register_all_modules
+
+    register_all_modules()
+    init_default_scope("mmseg")
+    evaluator = Evaluator(
+        [dict(type="IoUMetric", iou_metrics=["mIoU"]), dict(type="mmmaskformer.SemanticPQMetric")]
+    )
+    evaluator.dataset_meta = META
+    samples = [semantic_sample(seed) for seed in range(4)]
+    evaluator.process(samples, None)
+    found = evaluator.evaluate(4)
+    expected = expected_semantic(samples)
+    assert {key: found[key] for key in expected} == pytest.approx(expected, abs=1e-9)
+    assert 30 < found["mIoU"] < 100
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def rank_of_two(rank, port, path):
+    torch.set_num_threads(1)
+    os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
+    distributed.init_process_group("gloo", rank=rank, world_size=2)
+    # As mmengine's sampler deals five images to two processes: the last one is a repetition.
+    mine = [0, 2, 4] if rank == 0 else [1, 3, 0]
+    found = [
+        evaluate("PanopticQualityMetric", [panoptic_sample(seed) for seed in mine], size=5),
+        evaluate("SemanticPQMetric", [semantic_sample(seed) for seed in mine], size=5),
+    ]
+    torch.save(found, f"{path}.{rank}")
+    distributed.destroy_process_group()
+
+
+def test_two_processes_equal_one(tmp_path):
+    path = str(tmp_path / "found")
+    multiprocessing.start_processes(
+        rank_of_two, (free_port(), path), nprocs=2, start_method="spawn"
+    )
+    one = [
+        evaluate("PanopticQualityMetric", [panoptic_sample(seed) for seed in range(5)]),
+        evaluate("SemanticPQMetric", [semantic_sample(seed) for seed in range(5)]),
+    ]
+    for rank in range(2):
+        assert torch.load(f"{path}.{rank}", weights_only=True) == one

@@ -1,0 +1,91 @@
+"""Panoptic quality of predictions in COCO's format (a json and a folder of pngs).
+
+    python tools/evaluate_pq.py --gt_json_file gt.json --pred_json_file pred.json --out pq.json
+
+Options as in COCO's own evaluation. Folders default to the path of the json without `.json`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import sys
+import types
+from concurrent.futures.process import BrokenProcessPool
+from functools import partial
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import track
+
+ROOT = Path(__file__).resolve().parents[1]
+# The package's own start mends torch and mmcv, which takes seconds. Nothing here needs either.
+package = types.ModuleType("mmmaskformer")
+package.__path__ = [str(ROOT / "mmmaskformer")]
+sys.modules.setdefault("mmmaskformer", package)
+
+from mmmaskformer import evaluation  # noqa: E402
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--gt_json_file", type=Path, required=True, help="ground truth")
+    parser.add_argument("--pred_json_file", type=Path, required=True, help="prediction")
+    parser.add_argument("--gt_folder", type=Path, help="folder of the ground truth's pngs")
+    parser.add_argument("--pred_folder", type=Path, help="folder of the prediction's pngs")
+    parser.add_argument("--out", type=Path, help="write all numbers to this json file")
+    parser.add_argument("--workers", type=int, default=os.cpu_count(), help="processes")
+    args = parser.parse_args()
+    if args.workers < 1:
+        parser.error(f"--workers must be at least 1, got {args.workers}")
+    return args
+
+
+def write(path: Path, result: dict) -> None:
+    """Write the file under its final name only when it is complete."""
+    part = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        part.write_text(json.dumps(result, indent=1, allow_nan=False) + "\n")
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def evaluate(args: argparse.Namespace) -> None:
+    if args.out and (args.out.is_dir() or not args.out.resolve().parent.is_dir()):
+        raise ValueError(f"--out {args.out} must be a file in a folder that exists")
+    categories, pairs = evaluation.read_pairs(
+        args.gt_json_file, args.pred_json_file, args.gt_folder, args.pred_folder
+    )
+    console = Console(stderr=True)
+    progress = partial(
+        track,
+        description="panoptic quality",
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+    )
+    quality = evaluation.count_in_processes(categories, pairs, args.workers, progress)
+    result = quality.compute()
+    if args.out:
+        write(args.out, result)
+    print(evaluation.summary_table(result))
+
+
+def main() -> None:
+    args = parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    try:
+        evaluate(args)
+    except BrokenProcessPool:
+        sys.exit("error: a worker process was killed, perhaps for want of memory; try --workers 1")
+    except (ValueError, OSError) as error:
+        sys.exit(f"error: {error}")
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()
