@@ -13,7 +13,7 @@ from .matcher import (
 from .pixel_decoder import FPNPixelDecoder
 from .predictor import MaskFormerPredictor
 from .structures import NO_SEGMENT, FactoredOutput, SegmentTargets
-from .targets import segments_from_semantic
+from .targets import segments_from_panoptic, segments_from_semantic
 from .transformer import TransformerDecoder
 
 __all__ = [
@@ -34,5 +34,6 @@ __all__ = [
     "SemanticFusion",
     "TransformerDecoder",
     "chunked_mask_loss",
+    "segments_from_panoptic",
     "segments_from_semantic",
 ]
