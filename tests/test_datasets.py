@@ -115,6 +115,7 @@ def test_grey_colour_and_alpha_images_have_three_channels(tmp_path, channels):
     image = np.random.default_rng(0).integers(0, 255, shape, dtype=np.uint8)
     loaded = read(tmp_path, image)["img"]
     assert loaded.shape == (5, 1, 3)
+    assert loaded.flags.c_contiguous
     expected = image[..., None].repeat(3, 2) if channels is None else image[..., :3]
     assert np.array_equal(loaded, expected)
 

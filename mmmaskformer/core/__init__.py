@@ -15,7 +15,7 @@ from .per_pixel import PerPixelBaseline, PerPixelBaselinePlus, PerPixelCriterion
 from .pixel_decoder import FPNPixelDecoder, TransformerEncoderPixelDecoder
 from .predictor import MaskFormerPredictor
 from .structures import NO_SEGMENT, FactoredOutput, SegmentTargets
-from .targets import segments_from_semantic
+from .targets import segments_from_panoptic, segments_from_semantic
 from .transformer import TransformerDecoder
 
 __all__ = [
@@ -44,5 +44,6 @@ __all__ = [
     "TransformerDecoder",
     "TransformerEncoderPixelDecoder",
     "chunked_mask_loss",
+    "segments_from_panoptic",
     "segments_from_semantic",
 ]

@@ -1,4 +1,4 @@
-"""Semantic label maps to segments: one segment per class present (paper, Section 3.3)."""
+"""Ground truth to segments: one per class present, or those of a panoptic map (Section 3.3)."""
 
 from __future__ import annotations
 
@@ -39,6 +39,39 @@ def segments_from_semantic(
         SegmentTargets(classes.to(labels.device), segment_map, name)
         for classes, segment_map, name in zip(present, segment_maps, names)
     ]
+
+
+def segments_from_panoptic(
+    segment_map: Tensor, labels: Tensor, num_classes: int, name: str = "image"
+) -> SegmentTargets:
+    """Segment targets of one panoptic image, with their ranges checked.
+
+    Two flags are copied to the host.
+
+    Args:
+        segment_map: (H, W) integers in [0, G), the segment that owns a pixel, or `NO_SEGMENT`.
+        labels: (G,) integers in [0, C); a segment without pixels keeps its label.
+        name: what errors call the image.
+
+    Raises:
+        ValueError: a class or a segment outside its range; names the image, the values and the
+            range.
+    """
+    labels, segment_map, count = labels.long(), segment_map.int(), len(labels)
+    bad_label = (labels < 0) | (labels >= num_classes)
+    bad_segment = (segment_map < NO_SEGMENT) | (segment_map >= count)
+    problems = torch.stack([bad_label.any(), bad_segment.any()]).tolist()
+    if problems[0]:
+        raise ValueError(
+            f"{name}: classes {labels[bad_label].unique().tolist()} of segments are outside the "
+            f"allowed range [0, {num_classes - 1}]; check num_classes"
+        )
+    if problems[1]:
+        raise ValueError(
+            f"{name}: segment map values {segment_map[bad_segment].unique().tolist()} are outside "
+            f"[0, {count - 1}] (no segment: {NO_SEGMENT}) of its {count} segments"
+        )
+    return SegmentTargets(labels, segment_map, name)
 
 
 def image_names(count: int) -> list[str]:

@@ -2,6 +2,27 @@
 
 from .camvid import CamVidDataset
 from .loading import LoadAnnotations, LoadImageFromFile
+from .panoptic import (
+    ADE20KPanopticDataset,
+    CityscapesPanopticDataset,
+    COCOPanopticDataset,
+    PanopticDataset,
+    ShapesPanopticDataset,
+)
+from .panoptic_transforms import AntialiasResize, LoadPanopticAnnotations, PackPanopticInputs
 from .shapes import ShapesDataset
 
-__all__ = ["CamVidDataset", "LoadAnnotations", "LoadImageFromFile", "ShapesDataset"]
+__all__ = [
+    "ADE20KPanopticDataset",
+    "AntialiasResize",
+    "COCOPanopticDataset",
+    "CamVidDataset",
+    "CityscapesPanopticDataset",
+    "LoadAnnotations",
+    "LoadImageFromFile",
+    "LoadPanopticAnnotations",
+    "PackPanopticInputs",
+    "PanopticDataset",
+    "ShapesDataset",
+    "ShapesPanopticDataset",
+]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cv2
 import mmcv
 import numpy as np
 from mmcv.transforms import LoadAnnotations as MMCVLoadAnnotations
@@ -24,7 +25,7 @@ class LoadImageFromFile(MMCVLoadImageFromFile):
     def transform(self, results: dict) -> dict | None:
         path = results["img_path"]
         try:
-            return super().transform(results)
+            results = super().transform(results)
         except FileNotFoundError:
             raise
         except Exception as error:
@@ -32,6 +33,10 @@ class LoadImageFromFile(MMCVLoadImageFromFile):
                 f"image {path} can not be read ({type(error).__name__}: {error}); it is damaged, "
                 "incomplete or no image"
             ) from error
+        if results is not None and not results["img"].flags.c_contiguous:
+            # A reversed view of pillow's RGB: every later step would copy it slowly.
+            results["img"] = cv2.cvtColor(results["img"][..., ::-1], cv2.COLOR_RGB2BGR)
+        return results
 
 
 @TRANSFORMS.register_module()

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from mmmaskformer.core import NO_SEGMENT, segments_from_semantic
+from mmmaskformer.core import NO_SEGMENT, segments_from_panoptic, segments_from_semantic
 
 
 def test_one_segment_per_class_present():
@@ -41,3 +41,39 @@ def test_label_out_of_range_names_file_value_and_range(bad):
     labels[1, 2, 3] = bad
     with pytest.raises(ValueError, match=rf"b\.png: label values \[{bad}\] .* \[0, 149\]"):
         segments_from_semantic(labels, 150, names=["a.png", "b.png"])
+
+
+def test_panoptic_segments_keep_order_labels_and_empty_masks():
+    segment_map = torch.tensor([[0, 2, 2], [NO_SEGMENT, 0, 2]], dtype=torch.int16)
+    target = segments_from_panoptic(segment_map, torch.tensor([5, 7, 5]), 8, "a.png")
+    assert target.labels.dtype == torch.int64
+    assert target.labels.tolist() == [5, 7, 5]
+    assert target.segment_map.dtype == torch.int32
+    assert target.segment_map.tolist() == segment_map.tolist()
+    assert target.masks().sum((1, 2)).tolist() == [2, 0, 3]
+    assert target.name == "a.png"
+
+
+def test_panoptic_image_without_segments():
+    empty = torch.zeros(0, dtype=torch.int64)
+    target = segments_from_panoptic(torch.full((2, 3), NO_SEGMENT), empty, 8)
+    assert target.num_segments == 0
+    assert target.masks().shape == (0, 2, 3)
+
+
+@pytest.mark.parametrize("bad", [-1, 8, 300])
+def test_panoptic_class_out_of_range_names_image_value_and_range(bad):
+    with pytest.raises(ValueError, match=rf"b\.png: classes \[{bad}\] .* \[0, 7\]"):
+        segments_from_panoptic(torch.zeros(2, 2), torch.tensor([3, bad]), 8, "b.png")
+
+
+@pytest.mark.parametrize("bad", [-2, 2, 255])
+def test_panoptic_segment_out_of_range_names_image_value_and_range(bad):
+    segment_map = torch.tensor([[0, 1], [bad, NO_SEGMENT]])
+    with pytest.raises(ValueError, match=rf"b\.png: segment map values \[{bad}\] .*\[0, 1\]"):
+        segments_from_panoptic(segment_map, torch.tensor([3, 4]), 8, "b.png")
+
+
+def test_panoptic_shapes_are_checked():
+    with pytest.raises(ValueError, match=r"b\.png: expected labels \(G,\) and segment_map"):
+        segments_from_panoptic(torch.zeros(1, 2, 2), torch.tensor([3]), 8, "b.png")

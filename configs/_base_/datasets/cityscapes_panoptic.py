@@ -1,0 +1,45 @@
+# Sizes and augmentation of the semantic Cityscapes models; crops always fit, nothing is padded.
+_base_ = ["./semantic.py"]
+train_pipeline = [
+    dict(type="mmmaskformer.LoadImageFromFile"),
+    dict(type="mmmaskformer.LoadPanopticAnnotations"),
+    dict(
+        type="RandomChoiceResize",
+        scales=[(4096, int(1024 * 0.1 * i)) for i in range(5, 21)],
+        resize_type="mmmaskformer.AntialiasResize",
+        keep_ratio=True,
+    ),
+    dict(type="RandomCrop", crop_size=(512, 1024), cat_max_ratio=1.0, ignore_index=0),
+    dict(type="PhotoMetricDistortion"),
+    dict(type="RandomFlip", prob=0.5),
+    dict(type="mmmaskformer.PackPanopticInputs"),
+]
+test_pipeline = [
+    dict(type="mmmaskformer.LoadImageFromFile"),
+    dict(type="Resize", scale=(2048, 1024), keep_ratio=True, backend="pillow"),
+    dict(type="mmmaskformer.LoadPanopticAnnotations", with_ids=True),
+    dict(type="mmmaskformer.PackPanopticInputs"),
+]
+# Layout and names of cityscapesScripts' createPanopticImgs.
+dataset = dict(type="mmmaskformer.CityscapesPanopticDataset", data_root="data/cityscapes")
+train_dataloader = dict(
+    dataset=dict(
+        ann_file="gtFine/cityscapes_panoptic_train.json",
+        data_prefix=dict(
+            img_path="leftImg8bit/train", seg_map_path="gtFine/cityscapes_panoptic_train"
+        ),
+        pipeline=train_pipeline,
+        **dataset,
+    )
+)
+val_dataloader = dict(
+    dataset=dict(
+        ann_file="gtFine/cityscapes_panoptic_val.json",
+        data_prefix=dict(img_path="leftImg8bit/val", seg_map_path="gtFine/cityscapes_panoptic_val"),
+        pipeline=test_pipeline,
+        **dataset,
+    )
+)
+test_dataloader = val_dataloader
+val_evaluator = dict(_delete_=True, type="mmmaskformer.PanopticQualityMetric")
+test_evaluator = val_evaluator

@@ -1,0 +1,38 @@
+_base_ = ["./semantic.py"]
+train_pipeline = [
+    dict(type="mmmaskformer.LoadImageFromFile"),
+    dict(type="mmmaskformer.LoadPanopticAnnotations"),
+    dict(type="RandomFlip", prob=0.5),
+    dict(type="mmmaskformer.PackPanopticInputs"),
+]
+test_pipeline = [
+    dict(type="mmmaskformer.LoadImageFromFile"),
+    dict(type="mmmaskformer.LoadPanopticAnnotations", with_ids=True),
+    dict(type="mmmaskformer.PackPanopticInputs"),
+]
+dataset = dict(type="mmmaskformer.ShapesPanopticDataset", data_root="data/shapes")
+train_dataloader = dict(
+    batch_size=8,
+    num_workers=0,
+    persistent_workers=False,
+    dataset=dict(
+        ann_file="panoptic_train.json",
+        data_prefix=dict(img_path="images/train", seg_map_path="panoptic_train"),
+        pipeline=train_pipeline,
+        **dataset,
+    ),
+)
+val_dataloader = dict(
+    batch_size=8,
+    num_workers=0,
+    persistent_workers=False,
+    dataset=dict(
+        ann_file="panoptic_val.json",
+        data_prefix=dict(img_path="images/val", seg_map_path="panoptic_val"),
+        pipeline=test_pipeline,
+        **dataset,
+    ),
+)
+test_dataloader = val_dataloader
+val_evaluator = dict(_delete_=True, type="mmmaskformer.PanopticQualityMetric")
+test_evaluator = val_evaluator

@@ -1,0 +1,82 @@
+import copy
+import json
+
+import numpy as np
+import pytest
+from mmengine.registry import init_default_scope
+from PIL import Image
+
+from mmmaskformer.datasets import shapes
+from mmmaskformer.datasets.panoptic_format import ids_to_colors
+
+
+@pytest.fixture(autouse=True)
+def mmseg_scope():
+    init_default_scope("mmseg")
+
+
+@pytest.fixture(scope="session")
+def shapes_root(tmp_path_factory):
+    root = tmp_path_factory.mktemp("data") / "shapes"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(shapes, "SPLITS", {"train": 6, "val": 3})
+        shapes.make_shapes(root)
+    return root
+
+
+CATEGORIES = [
+    {"id": 30, "name": "cat", "isthing": 1},
+    {"id": 7, "name": "sky", "isthing": 0},
+    {"id": 12, "name": "dog", "isthing": 1},
+]
+
+
+def segment(identity, category, area=1, crowd=0):
+    return {"id": identity, "category_id": category, "area": area, "iscrowd": crowd}
+
+
+class PanopticFolder:
+    """A hand-made dataset: images/*.png, maps/*.png and ann.json under `root`."""
+
+    def __init__(self, root, categories=CATEGORIES):
+        self.root = root
+        self.content = {"images": [], "annotations": [], "categories": copy.deepcopy(categories)}
+        for folder in ("images", "maps"):
+            (root / folder).mkdir()
+
+    def add(self, name, ids, segments, image=None):
+        ids = np.asarray(ids)
+        if image is None:
+            image = np.random.default_rng(0).integers(0, 255, (*ids.shape, 3), dtype=np.uint8)
+        Image.fromarray(image).save(self.root / "images" / name)
+        Image.fromarray(ids_to_colors(ids)).save(self.root / "maps" / name)
+        self.content["images"].append({"id": len(self.content["images"]), "file_name": name})
+        self.content["annotations"].append(
+            {
+                "image_id": self.content["images"][-1]["id"],
+                "file_name": name,
+                "segments_info": segments,
+            }
+        )
+        return self
+
+    def arguments(self, **more):
+        (self.root / "ann.json").write_text(json.dumps(self.content))
+        return {
+            "ann_file": "ann.json",
+            "data_root": str(self.root),
+            "data_prefix": dict(img_path="images", seg_map_path="maps"),
+            **more,
+        }
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return PanopticFolder(tmp_path)
+
+
+def one_image(folder):
+    """One image with a thing, stuff and a crowd."""
+    ids = [[1000, 1000, 5], [0, 9, 5]]
+    segments = [segment(5, 7, 2), segment(1000, 30, 2), segment(9, 12, 1, 1)]
+    return folder.add("a.png", ids, segments)

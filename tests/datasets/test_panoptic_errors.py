@@ -1,0 +1,160 @@
+"""Every error of a json and of a panoptic png: one, that names the file and the ids."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from mmmaskformer.datasets import (
+    CityscapesPanopticDataset,
+    LoadImageFromFile,
+    LoadPanopticAnnotations,
+    PanopticDataset,
+)
+from mmmaskformer.datasets.panoptic_format import ids_to_colors
+from tests.datasets.conftest import one_image, segment
+
+LOAD = [LoadImageFromFile(), LoadPanopticAnnotations()]
+
+
+def drop(key):
+    return lambda content: content.pop(key)
+
+
+def edit(part, **changes):
+    return lambda content: content[part][0].update(changes)
+
+
+def edit_segment(**changes):
+    return lambda content: content["annotations"][0]["segments_info"][0].update(changes)
+
+
+BROKEN = {
+    "images without list": (drop("images"), "no panoptic json: it has no list `images`"),
+    "category without isthing": (
+        lambda c: c.update(categories=[{"id": 30, "name": "cat"}]),
+        r"categories without `isthing`: .*'id': 30",
+    ),
+    "two categories of one id": (edit("categories", id=7), "several categories share the id 7"),
+    "two of one name": (edit("categories", name="sky"), "several categories share the name sky"),
+    "image without file": (lambda c: c["images"][0].pop("file_name"), "an entry of `images` lacks"),
+    "annotation without segments": (
+        lambda c: c["annotations"][0].pop("segments_info"),
+        "an entry of `annotations` lacks",
+    ),
+    "image twice": (
+        lambda c: c["images"].append(c["images"][0]),
+        "several `images` with id 0",
+    ),
+    "annotation of a strange image": (
+        edit("annotations", image_id=77),
+        "annotations of image ids not in `images`: 77",
+    ),
+    "image without annotation": (
+        lambda c: c["images"].append({"id": 78, "file_name": "b.png"}),
+        "image ids without annotation: 78",
+    ),
+    "segment without category": (
+        lambda c: c["annotations"][0]["segments_info"][0].pop("category_id"),
+        r"a\.png: every segment needs id, category_id and area",
+    ),
+    "segment id twice": (edit_segment(id=9), r"a\.png: several segments share the id 9"),
+    "segment id of void": (edit_segment(id=0), r"a\.png: segment ids .* in \[1, 2\*\*24\): 0"),
+    "segment id too large": (edit_segment(id=1 << 24), r"in \[1, 2\*\*24\): 16777216"),
+    "segment id as text": (edit_segment(id="5"), r"no integer in \[1, 2\*\*24\): 5"),
+    "unknown category": (
+        edit_segment(category_id=99),
+        r"a\.png: segments of unknown categories \(id, category_id\): \(5, 99\)",
+    ),
+    "no area": (edit_segment(area=0), r"a\.png: segments without area \(ids\): 5"),
+}
+
+
+@pytest.mark.parametrize("case", BROKEN)
+def test_broken_json_names_file_and_ids(folder, case):
+    change, message = BROKEN[case]
+    change(one_image(folder).content)
+    with pytest.raises(ValueError, match=rf"ann\.json.*{message}"):
+        PanopticDataset(**folder.arguments())
+
+
+def test_text_that_is_no_json_names_the_file(folder):
+    arguments = one_image(folder).arguments()
+    (folder.root / "ann.json").write_text('{"images": [')
+    with pytest.raises(ValueError, match=r"ann\.json can not be read as JSON .*line 1"):
+        PanopticDataset(**arguments)
+    (folder.root / "ann.json").unlink()
+    with pytest.raises(FileNotFoundError, match=r"ann\.json"):
+        PanopticDataset(**arguments)
+
+
+@pytest.mark.parametrize("kind", ["images", "maps"])
+def test_missing_files_are_named(folder, kind):
+    one_image(folder).add("b.png", [[1]], [segment(1, 7)])
+    (folder.root / kind / "b.png").unlink()
+    with pytest.raises(FileNotFoundError, match=rf"1 of 2 files .*ann\.json .*{kind}/b\.png"):
+        PanopticDataset(**folder.arguments())
+
+
+def test_classes_that_do_not_fit_the_json(folder):
+    arguments = one_image(folder).arguments()
+    with pytest.raises(ValueError, match=r"no categories named fox"):
+        PanopticDataset(**arguments, metainfo=dict(classes=("cat", "fox")))
+    with pytest.raises(ValueError, match=r"not among the dataset's 2 classes.*\(7, 'sky'\)"):
+        PanopticDataset(**arguments, metainfo=dict(classes=("cat", "dog")))
+    with pytest.raises(ValueError, match=r"not among the dataset's 19 .*\(30, 'cat'\)"):
+        CityscapesPanopticDataset(**arguments)
+    with pytest.raises(ValueError, match=r"3 classes, 2 isthing"):
+        PanopticDataset(**arguments, metainfo=dict(classes=("cat", "sky", "dog"), isthing=[1, 0]))
+    metainfo = dict(classes=("cat", "sky", "dog"), isthing=[True, True, True])
+    with pytest.raises(ValueError, match=r"`isthing` differs .*\(7, 'sky'\)"):
+        PanopticDataset(**arguments, metainfo=metainfo)
+
+
+def test_long_lists_are_cut(folder):
+    segments = [segment(i, 99) for i in range(1, 21)]
+    folder.add("a.png", [list(range(1, 21))], segments)
+    with pytest.raises(ValueError, match=r"\(8, 99\) and 12 more$"):
+        PanopticDataset(**folder.arguments())
+
+
+def load_broken(folder, ids, segments, change):
+    folder.add("a.png", ids, segments)
+    arguments = folder.arguments(pipeline=LOAD)
+    change(folder.root / "maps/a.png")
+    return PanopticDataset(**arguments)[0]
+
+
+def resave(**options):
+    def change(path):
+        with Image.open(path) as image:
+            (image.convert(**options) if "mode" in options else image.resize(**options)).save(path)
+
+    return change
+
+
+BROKEN_MAPS = {
+    "id only in the png": (
+        lambda path: Image.fromarray(ids_to_colors(np.int32([[1, 2, 77]]))).save(path),
+        r"maps/a\.png has ids that its json lacks: 77$",
+    ),
+    "id only in the json": (
+        lambda path: Image.fromarray(ids_to_colors(np.int32([[1, 0, 1]]))).save(path),
+        r"maps/a\.png lacks ids that its json has: 2$",
+    ),
+    "one channel": (resave(mode="L"), r"maps/a\.png must have three channels of eight bits"),
+    "alpha": (resave(mode="RGBA"), r"maps/a\.png must have three channels of eight bits"),
+    "other size": (resave(size=(3, 2)), r"a\.png is 2x3 .* its image .*images/a\.png is 1x3"),
+    "cut off": (
+        lambda path: path.write_bytes(path.read_bytes()[:-20]),
+        r"maps/a\.png can not be read; it is damaged",
+    ),
+    "empty": (lambda path: path.write_bytes(b""), r"maps/a\.png can not be read; it is damaged"),
+}
+
+
+@pytest.mark.parametrize("case", BROKEN_MAPS)
+@pytest.mark.parametrize("crowd", [0, 1])
+def test_broken_map_names_file_and_ids(folder, case, crowd):
+    change, message = BROKEN_MAPS[case]
+    with pytest.raises(ValueError, match=message):
+        load_broken(folder, [[1, 2, 2]], [segment(1, 7), segment(2, 30, 2, crowd)], change)

@@ -1,0 +1,136 @@
+"""Images a second of the COCO panoptic training pipeline: ours against mmdet's, in one process.
+
+The same images in the same order; the two take turns image by image, so that drift hits both.
+`fixed`: resize to 1333x800 and flip, the same sizes in both. `recipe`: MaskFormer's augmentation,
+whose random sizes agree in distribution only; the table shows their mean.
+
+    python tools/benchmark_data.py data/coco --split val2017
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import statistics
+import sys
+import time
+import types
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from mmengine.config import Config
+from mmengine.hub import get_config
+from mmengine.registry import DefaultScope
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+import mmmaskformer  # noqa: F401  (mends the stack before mmdet is imported)
+from mmmaskformer.datasets.panoptic_format import NUM_IDS
+
+OURS = Path(__file__).resolve().parents[1] / "configs/_base_/datasets/coco_panoptic.py"
+STOCK = {
+    "fixed": "mmdet::_base_/datasets/coco_panoptic.py",
+    "recipe": "mmdet::maskformer/maskformer_r50_ms-16xb1-75e_coco.py",
+}
+PIPELINES = ("ours", "mmdet")
+
+
+def stand_in_for_panopticapi() -> None:
+    """mmdet builds its pipeline only with this package, of which it needs one function."""
+
+    def rgb2id(color: np.ndarray) -> np.ndarray:
+        red, green, blue = (color[..., i].astype(np.int32) for i in range(3))
+        return (red + 256 * green + 65536 * blue) % NUM_IDS
+
+    package, utils = types.ModuleType("panopticapi"), types.ModuleType("panopticapi.utils")
+    package.utils, utils.rgb2id = utils, rgb2id
+    sys.modules.update({"panopticapi": package, "panopticapi.utils": utils})
+
+
+def our_dataset(args: argparse.Namespace, recipe: str):
+    from mmseg.registry import DATASETS
+
+    pipeline = Config.fromfile(OURS).train_pipeline
+    if recipe == "fixed":
+        scale = dict(scale=(1333, 800), keep_ratio=True)
+        pipeline[2:4] = [dict(type="mmmaskformer.AntialiasResize", **scale)]
+    return DATASETS.build(
+        dict(
+            type="mmmaskformer.COCOPanopticDataset",
+            data_root=args.data_root,
+            ann_file=f"annotations/panoptic_{args.split}.json",
+            data_prefix=dict(img_path=args.split, seg_map_path=f"panoptic_{args.split}"),
+            pipeline=pipeline,
+        )
+    )
+
+
+def stock_dataset(args: argparse.Namespace, recipe: str):
+    from mmdet.registry import DATASETS
+
+    cfg = get_config(STOCK[recipe]).train_dataloader.dataset
+    cfg.data_root = args.data_root
+    cfg.ann_file = f"annotations/panoptic_{args.split}.json"
+    cfg.data_prefix = dict(img=args.split, seg=f"panoptic_{args.split}")
+    return DATASETS.build(cfg)
+
+
+def build(args: argparse.Namespace, recipe: str) -> dict:
+    """{pipeline: samples before their transforms, transforms}, of images that both have."""
+    parts = {}
+    for name, scope, function in (
+        ("ours", "mmseg", our_dataset),
+        ("mmdet", "mmdet", stock_dataset),
+    ):
+        with DefaultScope.overwrite_default_scope(scope):
+            dataset = function(args, recipe)
+        infos = (dataset.get_data_info(i) for i in range(len(dataset)))
+        parts[name] = {Path(info["img_path"]).name: info for info in infos}, dataset.pipeline
+    images = [image for image in parts["ours"][0] if image in parts["mmdet"][0]][: args.images]
+    return {name: ([infos[i] for i in images], steps) for name, (infos, steps) in parts.items()}
+
+
+def measure(args: argparse.Namespace, recipe: str) -> dict:
+    """{pipeline: (images a second, median over rounds; mean megapixels)}."""
+    pipelines = build(args, recipe)
+    seconds = {name: [] for name in PIPELINES}
+    pixels = {name: [] for name in PIPELINES}
+    for turn in track(range(args.rounds + 1), recipe, transient=True):
+        taken = dict.fromkeys(PIPELINES, 0.0)
+        for index in range(len(pipelines["ours"][0])):
+            for name, (infos, steps) in pipelines.items():
+                info = copy.deepcopy(infos[index])
+                np.random.seed(turn * 100003 + index)
+                start = time.perf_counter()
+                packed = steps(info)
+                taken[name] += time.perf_counter() - start
+                pixels[name].append(packed["inputs"].shape[1] * packed["inputs"].shape[2] / 1e6)
+        if turn:  # the first fills the caches
+            for name in PIPELINES:
+                seconds[name].append(taken[name] / len(pipelines[name][0]))
+    return {n: (1 / statistics.median(seconds[n]), statistics.mean(pixels[n])) for n in PIPELINES}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("data_root", help="folder with {split}, panoptic_{split}, annotations")
+    parser.add_argument("--split", default="train2017")
+    parser.add_argument("--images", type=int, default=100)
+    parser.add_argument("--rounds", type=int, default=5)
+    args = parser.parse_args()
+    stand_in_for_panopticapi()
+    cv2.setNumThreads(1)
+    torch.set_num_threads(1)
+    table = Table("pipeline", "ours, images/s", "mmdet, images/s", "ratio", "megapixels")
+    for recipe in STOCK:
+        (ours, our_size), (stock, stock_size) = measure(args, recipe).values()
+        sizes = f"{our_size:.2f} / {stock_size:.2f}"
+        table.add_row(recipe, f"{ours:.1f}", f"{stock:.1f}", f"{ours / stock:.2f}", sizes)
+    Console().print(table)
+
+
+if __name__ == "__main__":
+    main()
