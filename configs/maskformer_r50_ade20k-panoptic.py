@@ -4,3 +4,8 @@ _base_ = [
     "./_base_/schedules/resnet_720k.py",
     "./_base_/runtime.py",
 ]
+model = dict(
+    decode_head=dict(
+        isthing="mmmaskformer.ADE20KPanopticDataset", panoptic_fusion=dict(object_threshold=0.7)
+    )
+)

@@ -7,5 +7,5 @@ _base_ = [
 model = dict(
     # Images are padded to the largest of the batch only.
     data_preprocessor=dict(size_divisor=1, test_cfg=dict(size_divisor=1)),
-    decode_head=dict(num_classes=133),
+    decode_head=dict(num_classes=133, isthing="mmmaskformer.COCOPanopticDataset"),
 )

@@ -248,7 +248,7 @@ LEAVES = sorted((ROOT / "configs").glob("*.py"))
 def test_leaf_config_is_short_and_resolves(path):
     assert len(path.read_text().splitlines()) <= 25
     cfg = Config.fromfile(path)
-    for key in ("model", "train_dataloader", "test_evaluator", "tta_pipeline", "param_scheduler"):
+    for key in ("model", "train_dataloader", "test_evaluator", "param_scheduler"):
         assert cfg.get(key) is not None
 
 

@@ -31,9 +31,9 @@ class MaskFormerHead(BandedHead):
         loss_cls, loss_mask, loss_dice: configs; `loss_weight` is the weight in the sum.
         assigner: config; a list `match_costs` in it is built, too.
         fusion: config of the semantic inference.
-        panoptic_fusion, instance_fusion: configs of those; their `isthing` is a flag per class, or
-            the name of a registered dataset whose metadata has them. None: the model has no such
-            inference.
+        isthing: for each class whether it is a thing, or the name of a registered dataset whose
+            metadata says so. None: the head has semantic inference only.
+        panoptic_fusion, instance_fusion: configs of those; they get `isthing`.
     """
 
     def __init__(
@@ -54,6 +54,7 @@ class MaskFormerHead(BandedHead):
         loss_dice: dict | None = None,
         assigner: dict | None = None,
         fusion: dict | None = None,
+        isthing: Sequence[bool] | str | None = None,
         panoptic_fusion: dict | None = None,
         instance_fusion: dict | None = None,
         ignore_index: int = 255,
@@ -90,8 +91,17 @@ class MaskFormerHead(BandedHead):
             loss_mask=build_part(loss_mask, "FocalLoss"),
             loss_dice=build_part(loss_dice, "DiceLoss"),
         )
-        self.panoptic_fusion = build_with_things(panoptic_fusion, "PanopticFusion")
-        self.instance_fusion = build_with_things(instance_fusion, "InstanceFusion")
+        self.panoptic_fusion = self.instance_fusion = None
+        if isthing is not None:
+            things = dict(isthing=read_things(isthing, num_classes))
+            self.panoptic_fusion = build_fusion(
+                {**things, **(panoptic_fusion or {})}, "PanopticFusion"
+            )
+            self.instance_fusion = build_fusion(
+                {**things, **(instance_fusion or {})}, "InstanceFusion"
+            )
+        elif panoptic_fusion is not None or instance_fusion is not None:
+            raise ValueError("panoptic_fusion and instance_fusion need isthing")
 
     def factors(self, features: Sequence[Tensor]) -> core.FactoredOutput:
         """Backbone features to factored output; all layers while training, else the last."""
@@ -147,20 +157,23 @@ class MaskFormerHead(BandedHead):
         ]
 
 
-def build_with_things(cfg: dict | None, default: str):
-    """Build an inference strategy that tells things from stuff."""
-    if cfg is None:
-        return None
-    cfg = dict(cfg)
-    if isinstance(cfg.get("isthing"), str):
-        dataset = DATASETS.get(cfg["isthing"])
+def read_things(isthing: Sequence[bool] | str, num_classes: int) -> tuple[bool, ...]:
+    """Flags of the classes, as they are or from the metadata of a registered dataset.
+
+    Raises:
+        ValueError: no such dataset, or flags for another number of classes.
+    """
+    if isinstance(isthing, str):
+        dataset = DATASETS.get(isthing)
         if dataset is None or "isthing" not in dataset.METAINFO:
             raise ValueError(
-                f"isthing={cfg['isthing']!r}: no registered dataset of this name has 'isthing' in "
-                "its METAINFO"
+                f"isthing={isthing!r}: no registered dataset of this name has 'isthing' in its "
+                "METAINFO"
             )
-        cfg["isthing"] = dataset.METAINFO["isthing"]
-    return build_fusion(cfg, default)
+        isthing = dataset.METAINFO["isthing"]
+    if len(isthing) != num_classes:
+        raise ValueError(f"num_classes is {num_classes}, but isthing has {len(isthing)} flags")
+    return tuple(bool(thing) for thing in isthing)
 
 
 def build_assigner(cfg: dict | None) -> core.HungarianAssigner:

@@ -128,6 +128,6 @@ def check_results(test_cfg: dict, head: BaseModule) -> None:
     for kind in ("panoptic", "instance"):
         if test_cfg.get(f"{kind}_on") and getattr(head, f"{kind}_fusion", None) is None:
             raise ValueError(
-                f"test_cfg.{kind}_on needs decode_head.{kind}_fusion, for instance "
-                f"dict(isthing=[True, False, ...]); {type(head).__name__} has none"
+                f"test_cfg.{kind}_on needs to know the things: decode_head.isthing=[True, False, "
+                f"...] or the name of a dataset, of a MaskFormerHead, not {type(head).__name__}"
             )

@@ -13,8 +13,9 @@ from tests.seg.test_segmentor import CLASSES, build, losses_of, make_data
 
 ISTHING = [True, True, False, False, True, False]
 STRATEGIES = dict(
-    panoptic_fusion=dict(isthing=ISTHING, object_threshold=0.1, overlap_threshold=0.1),
-    instance_fusion=dict(isthing=ISTHING, max_per_image=5),
+    isthing=ISTHING,
+    panoptic_fusion=dict(object_threshold=0.1, overlap_threshold=0.1),
+    instance_fusion=dict(max_per_image=5),
 )
 
 
@@ -109,7 +110,7 @@ def test_panoptic_tta_of_one_view_twice_is_that_view():
 
 
 def test_things_may_come_from_a_registered_dataset():
-    model = build(num_classes=133, panoptic_fusion=dict(isthing="mmmaskformer.COCOPanopticDataset"))
+    model = build(num_classes=133, isthing="mmmaskformer.COCOPanopticDataset")
     assert model.decode_head.panoptic_fusion.isthing == (True,) * 80 + (False,) * 53
 
 
@@ -118,11 +119,13 @@ def test_things_may_come_from_a_registered_dataset():
     [
         (dict(isthing="mmmaskformer.CamVidDataset"), "no registered dataset .* 'isthing'"),
         (dict(isthing="NoSuchDataset"), "no registered dataset"),
+        (dict(isthing=[True, False]), "num_classes is 6, but isthing has 2 flags"),
+        (dict(panoptic_fusion=dict(object_threshold=0.7)), "need isthing"),
     ],
 )
-def test_datasets_without_things(options, message):
+def test_things_that_do_not_fit(options, message):
     with pytest.raises(ValueError, match=message):
-        build(panoptic_fusion=options)
+        build(**options)
 
 
 @pytest.mark.parametrize("kind", ["panoptic", "instance"])
@@ -135,6 +138,6 @@ def test_results_without_an_inference_are_refused(kind):
         test_cfg={f"{kind}_on": True},
     )
     cfg["decode_head"]["in_channels"] = [64, 128, 256, 512]
-    with pytest.raises(ValueError, match=f"{kind}_on needs decode_head.{kind}_fusion"):
+    with pytest.raises(ValueError, match=f"{kind}_on needs to know the things"):
         MODELS.build(cfg)
     assert model.decode_head.panoptic_fusion is None

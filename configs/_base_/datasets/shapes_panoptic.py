@@ -34,5 +34,8 @@ val_dataloader = dict(
     ),
 )
 test_dataloader = val_dataloader
-val_evaluator = dict(_delete_=True, type="mmmaskformer.PanopticQualityMetric")
+val_evaluator = [
+    dict(type="mmmaskformer.PanopticQualityMetric"),
+    dict(type="IoUMetric", iou_metrics=["mIoU"]),
+]
 test_evaluator = val_evaluator

@@ -5,5 +5,6 @@ model = dict(
     decode_head=dict(
         pixel_decoder=dict(type="TransformerEncoderPixelDecoder", num_layers=6),
         fusion=dict(resize_logits=True),
-    )
+    ),
+    test_cfg=dict(panoptic_on=True),
 )

@@ -1,0 +1,9 @@
+_base_ = [
+    "./_base_/models/maskformer_r50_panoptic.py",
+    "./_base_/datasets/cityscapes_panoptic.py",
+    "./_base_/schedules/resnet_90k.py",
+    "./_base_/runtime.py",
+]
+model = dict(
+    decode_head=dict(num_classes=19, isthing="mmmaskformer.CityscapesPanopticDataset"),
+)
