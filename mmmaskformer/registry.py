@@ -12,5 +12,9 @@ _components = ["mmmaskformer.components"]
 MODELS = Registry("model", parent=parents.MODELS, locations=_components)
 TASK_UTILS = Registry("task util", parent=parents.TASK_UTILS, locations=_components)
 DATASETS = Registry("dataset", parent=parents.DATASETS, locations=["mmmaskformer.datasets"])
-TRANSFORMS = Registry("transform", parent=parents.TRANSFORMS, locations=["mmmaskformer.datasets"])
+TRANSFORMS = Registry(
+    "transform",
+    parent=parents.TRANSFORMS,
+    locations=["mmmaskformer.datasets", "mmmaskformer.det.packing"],
+)
 METRICS = Registry("metric", parent=parents.METRICS, locations=["mmmaskformer.evaluation.metrics"])

@@ -21,7 +21,8 @@ class PanopticDataset(BaseSegDataset):
     json, in its order. The metadata holds, one entry a class, `classes`, `palette`, `isthing`
     and `category_ids` (the json's). A json's categories are known by their names or, where any
     name is strange, by their ids. Samples hold img_path, seg_map_path (the panoptic png), img_id
-    and segments_info: {id, category_id (class index), iscrowd, area} of each segment.
+    and segments_info: {id, category_id (class index), iscrowd, area} of each segment, and
+    num_classes.
 
     Args:
         ann_file: the json.
@@ -67,6 +68,7 @@ class PanopticDataset(BaseSegDataset):
                 "seg_map_path": os.path.join(maps, annotation["file_name"]),
                 "img_id": image["id"],
                 "segments_info": contiguous_segments(annotation, classes, self.ann_file),
+                "num_classes": len(self._metainfo["classes"]),
                 "label_map": None,
                 "reduce_zero_label": False,
                 "seg_fields": [],

@@ -17,6 +17,9 @@ from ..registry import METRICS
 from .panoptic_quality import PanopticQuality, semantic_categories
 from .report import class_table
 
+SIDES = {"gt_panoptic_seg": "panoptic_truth", "pred_panoptic_seg": "panoptic_result"}
+"""Where samples hold the two sides; mmdet's have its own encoding under the first names."""
+
 
 @METRICS.register_module()
 class PanopticQualityMetric(BaseMetric):
@@ -27,6 +30,8 @@ class PanopticQualityMetric(BaseMetric):
     * `gt_panoptic_seg`: `ids` (H, W) integers, 0 is void; `segments_info`, a list of dicts with
       `id`, `category_id`, `iscrowd` and `area`;
     * `pred_panoptic_seg`: the same without `iscrowd` and `area`; a `score` is ignored.
+
+    Samples of mmdet carry the two as `panoptic_truth` and `panoptic_result`.
 
     `category_id` is the class index. The dataset's metainfo has `classes` and `isthing`, one
     entry per class. Values of a group of which no class occurs are left out, with a warning.
@@ -57,7 +62,8 @@ class PanopticQualityMetric(BaseMetric):
         for sample in data_samples:
             name = sample.get("img_path") or "image"
             sides = []
-            for key in ("gt_panoptic_seg", "pred_panoptic_seg"):
+            for key, of_mmdet in SIDES.items():
+                key = key if sample.get(of_mmdet) is None else of_mmdet
                 sides.append(_array(_field(sample, name, key, "ids")))
                 sides.append(_field(sample, name, key, "segments_info"))
             counts = quality.update(*sides, **_names(name))

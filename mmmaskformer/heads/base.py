@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import torch
 from mmengine.model import BaseModule
+from mmengine.structures import BaseDataElement
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -108,16 +109,32 @@ def image_names(data_samples: list) -> list[str]:
     ]
 
 
+def panoptic_truth(sample) -> BaseDataElement | None:
+    """The panoptic ground truth of a sample, with `segment_map` (1, H, W) and `labels` (G,):
+    `panoptic_truth` of mmdet's samples, whose `gt_panoptic_seg` is mmdet's, or `gt_panoptic_seg`.
+    """
+    truth = sample.get("panoptic_truth", None)
+    return sample.get("gt_panoptic_seg", None) if truth is None else truth
+
+
 def pad_segment_maps(data_samples: list, size: Sequence[int]) -> None:
     """Pad the panoptic ground truth of training samples, right and bottom, to the input's size
     (H, W); padding belongs to no segment."""
-    for sample in data_samples:
-        if "gt_panoptic_seg" not in sample:
-            continue
-        truth = sample.gt_panoptic_seg
-        height, width = truth.segment_map.shape[-2:]
-        padding = (0, size[1] - width, 0, size[0] - height)
-        truth.segment_map = F.pad(truth.segment_map, padding, value=NO_SEGMENT)
+    for truth in map(panoptic_truth, data_samples):
+        if truth is not None:
+            height, width = truth.segment_map.shape[-2:]
+            padding = (0, size[1] - width, 0, size[0] - height)
+            truth.segment_map = F.pad(truth.segment_map, padding, value=NO_SEGMENT)
+
+
+def check_results(test_cfg: dict, head: BaseModule) -> None:
+    """Raise ValueError if results are asked for that the head has no inference for."""
+    for kind in ("panoptic", "instance"):
+        if test_cfg.get(f"{kind}_on") and getattr(head, f"{kind}_fusion", None) is None:
+            raise ValueError(
+                f"test_cfg.{kind}_on needs to know the things: decode_head.isthing=[True, False, "
+                f"...] or the name of a dataset, of a MaskFormerHead, not {type(head).__name__}"
+            )
 
 
 def input_size(meta: dict, test_cfg: dict | None, grid: Sequence[int]) -> tuple[int, int]:

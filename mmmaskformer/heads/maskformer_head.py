@@ -10,7 +10,7 @@ from torch import Tensor
 from .. import core
 from ..core.fusion import View
 from ..registry import DATASETS, MODELS, TASK_UTILS
-from .base import BandedHead, build_fusion, build_part, image_names, label_maps
+from .base import BandedHead, build_fusion, build_part, image_names, label_maps, panoptic_truth
 
 
 @MODELS.register_module()
@@ -131,8 +131,8 @@ class MaskFormerHead(BandedHead):
     def targets(self, data_samples: list) -> list[core.SegmentTargets]:
         """The segments of every image."""
         names = image_names(data_samples)
-        if all("gt_panoptic_seg" in sample for sample in data_samples):
-            truths = [sample.gt_panoptic_seg for sample in data_samples]
+        truths = [panoptic_truth(sample) for sample in data_samples]
+        if all(truth is not None for truth in truths):
             return [
                 core.segments_from_panoptic(
                     truth.segment_map.squeeze(0), truth.labels, self.num_classes, name

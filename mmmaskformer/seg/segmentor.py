@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from mmengine.config import ConfigDict
-from mmengine.model import BaseModule
 from mmengine.structures import BaseDataElement, InstanceData, PixelData
 from mmseg.models import EncoderDecoder
 from mmseg.structures import SegDataSample
@@ -11,6 +10,7 @@ from torch import Tensor
 
 from ..core.fusion import View
 from ..core.view_merging import merge_views
+from ..heads.base import check_results
 from ..registry import MODELS
 
 RESULTS = ("semantic_on", "panoptic_on", "instance_on")
@@ -121,13 +121,3 @@ def fuse_views(segmentor: EncoderDecoder, sample: SegDataSample, views: list[Vie
     if test_cfg.get("instance_on", False):
         result = head.instance_fusion(merge_views(views), size)
         sample.pred_instances = InstanceData(**vars(result))
-
-
-def check_results(test_cfg: dict, head: BaseModule) -> None:
-    """Raise ValueError if results are asked for that the head has no inference for."""
-    for kind in ("panoptic", "instance"):
-        if test_cfg.get(f"{kind}_on") and getattr(head, f"{kind}_fusion", None) is None:
-            raise ValueError(
-                f"test_cfg.{kind}_on needs to know the things: decode_head.isthing=[True, False, "
-                f"...] or the name of a dataset, of a MaskFormerHead, not {type(head).__name__}"
-            )

@@ -1,0 +1,1 @@
+"""Adapter to MMDetection: samples to targets, results back to samples."""

@@ -1,0 +1,97 @@
+"""MaskFormer as a detector for mmdet's runner, samples and visualizer."""
+
+from __future__ import annotations
+
+import torch
+from mmdet.models.detectors import BaseDetector
+from mmdet.structures import DetDataSample
+from mmdet.structures.mask import mask2bbox
+from mmengine.structures import BaseDataElement, InstanceData, PixelData
+from torch import Tensor
+
+from ..heads.base import check_results, pad_segment_maps
+from ..registry import MODELS
+from .panoptic_encoding import decode_segments, encode_segments
+
+
+@MODELS.register_module()
+class MaskFormerDetector(BaseDetector):
+    """Backbone and a `MaskFormerHead` under mmdet's names; the weights are those of the
+    segmentor `MaskFormer`.
+
+    Args:
+        test_cfg: `panoptic_on` (default True), `instance_on`, `semantic_on`: which results the
+            samples get, as in mmdet. `pred_panoptic_seg.sem_seg` (1, H, W) is in mmdet's encoding
+            (class + 1000 * instance, void = number of classes), and `panoptic_result` has `ids`
+            and `segments_info`, with scores; `pred_instances` has `labels`, `scores`, `bboxes`
+            and `masks`; `pred_sem_seg.sem_seg` (1, H, W).
+    """
+
+    def __init__(
+        self,
+        backbone: dict,
+        decode_head: dict,
+        *,
+        train_cfg: dict | None = None,
+        test_cfg: dict | None = None,
+        data_preprocessor: dict | None = None,
+        init_cfg: dict | None = None,
+    ) -> None:
+        super().__init__(data_preprocessor=data_preprocessor, init_cfg=init_cfg)
+        self.backbone = MODELS.build(backbone)
+        self.decode_head = MODELS.build(decode_head)
+        self.train_cfg = train_cfg
+        self.test_cfg = {"panoptic_on": True, **(test_cfg or {})}
+        unknown = set(self.test_cfg) - {"panoptic_on", "instance_on", "semantic_on"}
+        if unknown:
+            raise ValueError(f"test_cfg has unknown keys {sorted(unknown)}")
+        check_results(self.test_cfg, self.decode_head)
+
+    def extract_feat(self, batch_inputs: Tensor) -> tuple[Tensor, ...]:
+        """The backbone's levels."""
+        return self.backbone(batch_inputs)
+
+    def loss(self, batch_inputs: Tensor, batch_data_samples: list[DetDataSample]) -> dict:
+        """Losses of `MaskFormerHead`. The ground truth is the samples' `panoptic_truth` with
+        `segment_map` and `labels`, else `gt_panoptic_seg` in mmdet's encoding."""
+        for sample in batch_data_samples:
+            if "panoptic_truth" not in sample and "gt_panoptic_seg" in sample:
+                encoded = torch.as_tensor(sample.gt_panoptic_seg.sem_seg).to(batch_inputs.device)
+                segment_map, labels = decode_segments(encoded, self.decode_head.num_classes)
+                sample.panoptic_truth = BaseDataElement(segment_map=segment_map, labels=labels)
+        pad_segment_maps(batch_data_samples, batch_inputs.shape[-2:])
+        return self.decode_head.loss(self.extract_feat(batch_inputs), batch_data_samples, {})
+
+    def predict(
+        self, batch_inputs: Tensor, batch_data_samples: list[DetDataSample]
+    ) -> list[DetDataSample]:
+        """Samples with results at `ori_shape`."""
+        contents = [sample.metainfo["img_shape"][:2] for sample in batch_data_samples]
+        flips = [bool(sample.metainfo.get("flip")) for sample in batch_data_samples]
+        features = self.extract_feat(batch_inputs)
+        views = self.decode_head.views(features, batch_inputs.shape[-2:], contents, flips)
+        for sample, view in zip(batch_data_samples, views):
+            self.add_results(sample, view)
+        return batch_data_samples
+
+    def add_results(self, sample: DetDataSample, view) -> None:
+        """Write the results of one image into its sample."""
+        size, head = sample.metainfo["ori_shape"][:2], self.decode_head
+        if self.test_cfg["panoptic_on"]:
+            result = head.panoptic_fusion(view, size)
+            labels = result.ids.new_tensor([s["category_id"] for s in result.segments_info])
+            encoded = encode_segments(result.ids - 1, labels, head.num_classes)
+            sample.pred_panoptic_seg = PixelData(sem_seg=encoded[None])
+            sample.panoptic_result = BaseDataElement(**vars(result))
+        if self.test_cfg.get("instance_on"):
+            result = head.instance_fusion(view, size)
+            boxes = mask2bbox(result.masks)
+            sample.pred_instances = InstanceData(bboxes=boxes, **vars(result))
+        if self.test_cfg.get("semantic_on"):
+            labels = head.fusion.labels([view], size)
+            sample.pred_sem_seg = PixelData(sem_seg=labels[None])
+
+    def _forward(
+        self, batch_inputs: Tensor, batch_data_samples: list[DetDataSample] | None = None
+    ) -> tuple[Tensor, Tensor]:
+        return self.decode_head(self.extract_feat(batch_inputs))
