@@ -19,5 +19,5 @@ for loader in (train_dataloader, val_dataloader):
 del loader
 test_evaluator = val_evaluator = [dict(type="mmmaskformer.PanopticQualityMetric")]
 default_hooks = dict(visualization=dict(type="DetVisualizationHook"))
-visualizer = dict(type="DetLocalVisualizer")
+visualizer = dict(type="mmmaskformer.PanopticDetVisualizer")
 tta_model = None

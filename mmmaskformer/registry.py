@@ -18,3 +18,8 @@ TRANSFORMS = Registry(
     locations=["mmmaskformer.datasets", "mmmaskformer.det.packing"],
 )
 METRICS = Registry("metric", parent=parents.METRICS, locations=["mmmaskformer.evaluation.metrics"])
+VISUALIZERS = Registry(
+    "visualizer",
+    parent=parents.VISUALIZERS,
+    locations=["mmmaskformer.visualization.visualizers"],
+)
