@@ -97,13 +97,9 @@ def match_annotations(content: dict, path: str) -> list[tuple[dict, dict]]:
 
 
 def contiguous_segments(annotation: dict, classes: Mapping[int, int], path: str) -> list[dict]:
-    """The `segments_info` of an annotation with class indices for category ids.
+    """Id, category_id (the class index), iscrowd and area of each segment of an annotation.
 
-    Args:
-        classes: category id -> class index.
-
-    Returns:
-        One dict a segment with id, category_id (the class index), iscrowd and area, all int.
+    `classes` maps category ids to class indices.
 
     Raises:
         ValueError: keys missing, an id twice or not in [1, 2**24), an unknown category, no area.

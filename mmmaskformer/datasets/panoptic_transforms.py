@@ -95,8 +95,8 @@ class AntialiasResize(Resize):
     """mmcv's `Resize` with pillow's pixels: bilinear that is antialiased where it shrinks, and
     nearest around pixel centres for maps, of any depth.
 
-    Where an image does not shrink OpenCV computes the same, to one of 255 levels, several times
-    faster.
+    Where an image does not shrink OpenCV computes the same, to within one of 255 levels, several
+    times faster.
     """
 
     def _resize_img(self, results: dict) -> None:

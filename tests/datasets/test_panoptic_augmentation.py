@@ -66,7 +66,7 @@ def test_map_stays_on_the_image(seed):
     inner = np.zeros(ours["gt_seg_map"].shape, bool)
     for k in range(6):
         mask = (ours["gt_seg_map"] == k).astype(np.uint8)
-        inner |= cv2.erode(mask, np.ones((17, 17), np.uint8)).astype(bool)
+        inner |= cv2.erode(mask, np.ones((25, 25), np.uint8)).astype(bool)
     assert inner.mean() > 0.5
     expected = colors[ours["gt_seg_map"]][inner].astype(int)
     assert np.abs(ours["img"][inner].astype(int) - expected).max() <= 1
