@@ -201,6 +201,15 @@ def test_map_types_and_memory_layout(dtype):
     assert quality.counts.tolist() == [[1, 1, 0, 0]] * 3
 
 
+@pytest.mark.parametrize("dtype", [np.int64, np.uint64])
+def test_ids_that_a_float_can_not_hold(dtype):
+    gt = np.array([[2**60, 2**60, 2**60 + 1, 2**60 + 1]], dtype)
+    found = counts(gt, [(2**60, 1), (2**60 + 1, 9)], gt, [(2**60, 1), (2**60 + 1, 9)])
+    assert found == {1: (1, 1, 0, 0), 9: (1, 1, 0, 0)}
+    with pytest.raises(ValueError, match=rf"ids \[{2**60 + 1}\] are in the map"):
+        counts(gt, [(2**60, 1)], gt, [(2**60, 1)])
+
+
 def test_arguments_are_not_written_to():
     gt = row_of((5, 10), (0, 4))
     segments, predicted = truth(gt, (5, 1)), guess((5, 1), (8, 4))
