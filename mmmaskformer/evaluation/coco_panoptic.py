@@ -72,13 +72,7 @@ def read_pairs(
             without a prediction.
     """
     truth, guess = _read_json(gt_json), _read_json(pred_json)
-    categories = truth.get("categories")
-    if not isinstance(categories, list):
-        raise ValueError(f"{gt_json} has no list 'categories'")
-    try:
-        PanopticQuality(categories)
-    except ValueError as error:
-        raise ValueError(f"{gt_json}: {error}") from None
+    categories = _categories(truth, gt_json)
     gt_folder = Path(gt_folder or Path(gt_json).with_suffix(""))
     pred_folder = Path(pred_folder or Path(pred_json).with_suffix(""))
     predictions = {a["image_id"]: a for a in _annotations(guess, pred_json)}
@@ -89,19 +83,13 @@ def read_pairs(
             f"{pred_json} has no prediction for {len(missing)} of the {len(annotations)} images of "
             f"{gt_json}, image_id {_few(missing)}"
         )
-    pairs = []
-    for annotation in annotations:
-        prediction = predictions[annotation["image_id"]]
-        pair = ImagePair(
-            gt_folder / annotation["file_name"],
-            annotation["segments_info"],
-            pred_folder / prediction["file_name"],
-            prediction["segments_info"],
+    pairs = [
+        ImagePair(
+            *_side(annotation, gt_folder, gt_json),
+            *_side(predictions[annotation["image_id"]], pred_folder, pred_json),
         )
-        for png, source in ((pair.gt_png, gt_json), (pair.pred_png, pred_json)):
-            if not png.is_file():
-                raise FileNotFoundError(f"{source} names {png}, which does not exist")
-        pairs.append(pair)
+        for annotation in annotations
+    ]
     return categories, pairs
 
 
@@ -173,6 +161,17 @@ def _read_json(path: str | Path) -> dict:
     return data
 
 
+def _categories(data: dict, path: str | Path) -> list[dict]:
+    categories = data.get("categories")
+    if not isinstance(categories, list):
+        raise ValueError(f"{path} has no list 'categories'")
+    try:
+        PanopticQuality(categories)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
+    return categories
+
+
 def _annotations(data: dict, path: str | Path) -> list[dict]:
     annotations = data.get("annotations")
     if not isinstance(annotations, list):
@@ -183,6 +182,14 @@ def _annotations(data: dict, path: str | Path) -> list[dict]:
             if not isinstance(annotation, dict) or not isinstance(annotation.get(field), kind):
                 raise ValueError(f"{path}: annotation {index} has no {field!r}")
     return annotations
+
+
+def _side(annotation: dict, folder: Path, source: str | Path) -> tuple[Path, list]:
+    """The png of an annotation, which must exist, and its segments."""
+    png = folder / annotation["file_name"]
+    if not png.is_file():
+        raise FileNotFoundError(f"{source} names {png}, which does not exist")
+    return png, annotation["segments_info"]
 
 
 def _few(values: list) -> str:

@@ -5,7 +5,6 @@ Letters: H, W image; R runs; G ground-truth and P predicted segments.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -61,12 +60,12 @@ def joint_runs(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray, np
 
 def overlap(
     gt_ids: np.ndarray,
-    gt_known: Sequence[int],
+    gt_known: np.ndarray,
     pred_ids: np.ndarray,
-    pred_known: Sequence[int],
+    pred_known: np.ndarray,
     pred_name: str,
 ) -> Overlap:
-    """Shared pixels of the segments with ids `gt_known` (G) and `pred_known` (P) in two maps.
+    """Shared pixels of the segments `gt_known` (G,) and `pred_known` (P,), int64, in two maps.
 
     Raises:
         ValueError: the ids in the predicted map and `pred_known` are not the same.
@@ -86,16 +85,16 @@ def overlap(
     table = np.bincount(row, lengths, shape[0] * shape[1]).reshape(shape)[:, pred_at[1:]]
     area = table.sum(0)
     if not area.all():
-        empty = [i for i, pixels in zip(pred_known, area) if not pixels]
+        empty = pred_known[area == 0].tolist()
         raise ValueError(f"{pred_name}: ids {empty} are in segments_info but have no pixels")
     return Overlap(table[gt_at[1:]], table[gt_at[0]], area)
 
 
-def _look_up(ids: np.ndarray, known: Sequence[int]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _look_up(ids: np.ndarray, known: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Place (R,) of each id in the sorted list of void and `known`; whether it is not there at
     all (R,); place of void and of each known id (N + 1,).
     """
-    entries, ids = np.array([VOID, *known], np.int64), ids.astype(np.int64)
+    entries, ids = np.concatenate(([VOID], known)), ids.astype(np.int64)
     ordered = np.sort(entries)
     # The last entry that is not larger: never past the end.
     place = np.searchsorted(ordered[1:], ids, "right")

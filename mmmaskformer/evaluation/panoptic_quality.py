@@ -60,7 +60,7 @@ class PanopticQuality:
         gt_name: str = "ground truth",
         pred_name: str = "prediction",
     ) -> np.ndarray:
-        """Add one image.
+        """Add one image; the result is its own counts, (C, 4).
 
         Args:
             gt_ids, pred_ids: (H, W) integers, segment of each pixel, 0 is void. Ground-truth ids
@@ -69,9 +69,6 @@ class PanopticQuality:
                 area is taken from here, not from the map.
             pred_segments: P dicts with `id` and `category_id`.
             gt_name, pred_name: what errors call the two, usually their files.
-
-        Returns:
-            (C, 4), the counts of this image alone.
 
         Raises:
             ValueError: the sizes differ; segments without a field, with id 0 or one id twice, of
@@ -87,11 +84,7 @@ class PanopticQuality:
 
         iou = common / (area + gt_area[:, None] - common - on_void)
         matched = (iou > 0.5) & (gt_rows[:, None] == pred_rows) & ~crowd[:, None]
-        # Of several crowds of a class the last one counts, as officially.
-        last = {gt_rows[g]: g for g in np.flatnonzero(crowd)}
-        excused = on_void.copy()
-        for row, g in last.items():
-            excused += common[g] * (pred_rows == row)
+        excused = on_void + _on_last_crowd(common, gt_rows, crowd, pred_rows)
         wrong = ~matched.any(0) & ~(excused / area > 0.5)
         missed = ~matched.any(1) & ~crowd
         g, p = np.nonzero(matched)
@@ -106,15 +99,12 @@ class PanopticQuality:
         gt_name: str = "ground truth",
         pred_name: str = "prediction",
     ) -> np.ndarray:
-        """Add one image of which every class is one segment (PQ^St).
+        """Add one image, every class one segment (PQ^St); the result is its own counts, (C, 4).
 
         Args:
-            gt_labels: (H, W) integers, rows of `categories`; `ignore_index` is void.
-            pred_labels: likewise. Pixels without a prediction (negative, or `ignore_index` where
-                that is no class) become class 0, as in the published numbers.
-
-        Returns:
-            (C, 4), the counts of this image alone.
+            gt_labels, pred_labels: (H, W) integers, rows of `categories`. `ignore_index` is void
+                in the first. In the second, negative values and an `ignore_index` that is no
+                class mean no prediction; such pixels become class 0, as in published numbers.
 
         Raises:
             ValueError: the sizes differ; a label outside [0, C).
@@ -123,8 +113,7 @@ class PanopticQuality:
         check_maps(gt_labels, pred_labels, gt_name, pred_name)
         classes = len(self.categories)
         gt, pred, lengths = joint_runs(gt_labels, pred_labels)
-        gt, pred = gt.astype(np.int64), pred.astype(np.int64)
-        void = gt == ignore_index
+        gt, pred, void = gt.astype(np.int64), pred.astype(np.int64), gt == ignore_index
         pred[(pred < 0) | ((pred == ignore_index) & (pred >= classes))] = 0
         _check_labels(gt[~void], classes, gt_name)
         _check_labels(pred, classes, pred_name)
@@ -169,12 +158,13 @@ class PanopticQuality:
         }
         return result
 
-    def _read(self, segments: Sequence[dict], name: str) -> tuple[list[int], np.ndarray]:
-        """Ids (N) and rows of `categories` (N,) of some segments."""
+    def _read(self, segments: Sequence[dict], name: str) -> tuple[np.ndarray, np.ndarray]:
+        """Ids (N,) int64 and rows of `categories` (N,) of some segments."""
         try:
             ids = [operator.index(segment["id"]) for segment in segments]
             rows = [self._rows.get(segment["category_id"], -1) for segment in segments]
-        except (KeyError, TypeError) as error:
+            known = np.array(ids, np.int64)
+        except (KeyError, TypeError, OverflowError) as error:
             raise ValueError(
                 f"{name}: every segment needs 'id' and 'category_id', whole numbers ({error})"
             ) from None
@@ -186,7 +176,7 @@ class PanopticQuality:
             )
         if VOID in ids or len(set(ids)) != len(ids):
             raise ValueError(f"{name}: segment ids must differ, and 0 is void; got {sorted(ids)}")
-        return ids, np.array(rows, np.int64)
+        return known, np.array(rows, np.int64)
 
     def _add(self, tp: np.ndarray, ious: np.ndarray, fp: np.ndarray, fn: np.ndarray) -> np.ndarray:
         """Add events, given as rows of `categories`, and IoUs of the true positives."""
@@ -206,13 +196,28 @@ def _area_and_crowd(segments: Sequence[dict], name: str) -> tuple[np.ndarray, np
     """Areas (G,) float64 and whether a segment is a crowd (G,)."""
     try:
         area = np.array([segment["area"] for segment in segments], np.float64)
-    except (KeyError, TypeError, ValueError):
-        ids = [s["id"] for s in segments if not isinstance(s.get("area"), (int, float))]
+    except (KeyError, TypeError, ValueError, OverflowError):
+        areas = [(s["id"], s.get("area")) for s in segments]
+        ids = [i for i, a in areas if not (isinstance(a, (int, float)) and a < 1e18)]
         raise ValueError(f"{name}: segments {ids} have no 'area', a number") from None
     if not (area > 0).all():
         ids = [s["id"] for s, a in zip(segments, area) if not a > 0]
         raise ValueError(f"{name}: segments {ids} have zero area")
     return area, np.array([s.get("iscrowd", 0) == 1 for s in segments], bool)
+
+
+def _on_last_crowd(
+    common: np.ndarray, gt_rows: np.ndarray, crowd: np.ndarray, pred_rows: np.ndarray
+) -> np.ndarray:
+    """Pixels (P,) of each predicted segment on the crowd of its class.
+
+    Of several crowds of a class the last one listed counts, as officially.
+    """
+    pixels = np.zeros(len(pred_rows))
+    last = {gt_rows[g]: g for g in np.flatnonzero(crowd)}
+    for row, g in last.items():
+        pixels += common[g] * (pred_rows == row)
+    return pixels
 
 
 def _check_labels(labels: np.ndarray, classes: int, name: str) -> None:

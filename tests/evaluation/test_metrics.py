@@ -162,7 +162,8 @@ def test_table_of_classes_when_asked(log):
     samples = [semantic_sample(seed) for seed in range(3)]
     evaluate("SemanticPQMetric", samples)
     assert log == []
-    evaluate("SemanticPQMetric", samples, classwise=True)
+    meta = {"classes": (*META["classes"], "never")}
+    evaluate("SemanticPQMetric", samples, meta, classwise=True)
     ((_, text),) = log
     lines = text.splitlines()
     assert lines[1].split() == ["|", "PQ", "SQ", "RQ", "TP", "FP", "FN"]

@@ -201,6 +201,15 @@ def test_map_types_and_memory_layout(dtype):
     assert quality.counts.tolist() == [[1, 1, 0, 0]] * 3
 
 
+@pytest.mark.parametrize("dtype", [np.int64, np.uint64])
+def test_ids_that_a_float_can_not_hold(dtype):
+    gt = np.array([[2**60, 2**60, 2**60 + 1, 2**60 + 1]], dtype)
+    found = counts(gt, [(2**60, 1), (2**60 + 1, 9)], gt, [(2**60, 1), (2**60 + 1, 9)])
+    assert found == {1: (1, 1, 0, 0), 9: (1, 1, 0, 0)}
+    with pytest.raises(ValueError, match=rf"ids \[{2**60 + 1}\] are in the map"):
+        counts(gt, [(2**60, 1)], gt, [(2**60, 1)])
+
+
 def test_arguments_are_not_written_to():
     gt = row_of((5, 10), (0, 4))
     segments, predicted = truth(gt, (5, 1)), guess((5, 1), (8, 4))
@@ -314,9 +323,11 @@ GOOD = truth(GT, (5, 1))
         (GT, truth(GT, (5, 1, 0, 0)), GT, [], r"G: segments \[5\] have zero area"),
         (GT, truth(GT, (5, 1, 0, float("nan"))), GT, [], r"G: segments \[5\] have zero area"),
         (GT, guess((5, 1)), GT, guess((5, 1)), r"G: segments \[5\] have no 'area', a number"),
+        (GT, truth(GT, (5, 1, 0, 10**400)), GT, [], r"G: segments \[5\] have no 'area', a number"),
         (GT, truth(GT, (5, 1, 0, "big")), GT, [], r"G: segments \[5\] have no 'area', a number"),
         (GT, [{"id": 5}], GT, [], r"G: every segment needs 'id' and .*\('category_id'\)"),
         (GT, GOOD, GT, [{"id": "5", "category_id": 1}], "P: every segment needs 'id' and"),
+        (GT, GOOD, GT, [{"id": 2**70, "category_id": 1}], "P: every segment needs 'id' and"),
         (GT, GOOD, GT, [{"id": 5, "category_id": [1]}], "P: every segment needs 'id' and"),
         (GT, GOOD, GT, ["segment"], "P: every segment needs 'id' and"),
         (GT, GOOD, GT, guess((5, 1), (5, 4)), r"P: segment ids must differ, .* got \[5, 5\]"),

@@ -35,6 +35,11 @@ def test_other_ignore_index():
     assert counts(gt, [0] * 13, ignore_index=2)[0] == [1, 1, 0, 0]
     # A class that is ignored in the ground truth may still be predicted.
     assert counts([0] * 4, [2] * 4, ignore_index=2) == [[0, 0, 0, 1], [0] * 4, [0, 0, 1, 0]]
+    assert counts([0] * 10 + [2] * 9, [2] * 19, ignore_index=2) == [
+        [0, 0, 0, 1],
+        [0] * 4,
+        [0, 0, 1, 0],
+    ]
     assert counts([0] * 4 + [65535] * 9, [0] * 13, ignore_index=65535)[0] == [1, 1, 0, 0]
 
 
