@@ -28,7 +28,7 @@ from rich.progress import track
 from rich.table import Table
 
 import mmmaskformer  # noqa: F401  (mends the stack before mmdet is imported)
-from mmmaskformer.datasets.panoptic_format import NUM_IDS
+from mmmaskformer.evaluation.panoptic_png import NUM_IDS
 
 OURS = Path(__file__).resolve().parents[1] / "configs/_base_/datasets/coco_panoptic.py"
 STOCK = {

@@ -23,8 +23,9 @@ import numpy as np
 from PIL import Image
 from rich.progress import track
 
-from mmmaskformer.datasets.panoptic_format import ids_to_colors, read_ids
+from mmmaskformer.datasets.panoptic_format import read_ids
 from mmmaskformer.datasets.tables import metainfo
+from mmmaskformer.evaluation.panoptic_png import ids_to_colors
 
 META = metainfo("ade20k_panoptic")
 SPLITS = {"training": "train", "validation": "val"}

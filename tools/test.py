@@ -12,7 +12,7 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Test (and evaluate) a segmentor")
     parser.add_argument("config", help="config file")
     parser.add_argument("checkpoint", help="checkpoint file or URL")
-    parser.add_argument("--out", help="folder for predicted label maps (png)")
+    parser.add_argument("--out", help="folder for label maps, and for COCO panoptic json and png")
     parser.add_argument("--show", action="store_true", help="show predictions in a window")
     parser.add_argument("--show-dir", help="folder for painted predictions")
     parser.add_argument("--wait-time", type=float, default=2, help="seconds to show each one")
@@ -34,10 +34,10 @@ def show_predictions(cfg: Config, args: argparse.Namespace) -> None:
         cfg.visualizer.save_dir = args.show_dir
 
 
-def write_label_maps(cfg: Config, folder: str) -> None:
+def write_predictions(cfg: Config, folder: str) -> None:
     evaluators = cfg.test_evaluator
     for evaluator in evaluators if isinstance(evaluators, list) else [evaluators]:
-        if evaluator.type.split(".")[-1] == "IoUMetric":
+        if evaluator.type.split(".")[-1] in ("IoUMetric", "PanopticQualityMetric"):
             evaluator.output_dir = folder
 
 
@@ -58,7 +58,7 @@ def main() -> None:
     if args.show or args.show_dir:
         show_predictions(cfg, args)
     if args.out:
-        write_label_maps(cfg, args.out)
+        write_predictions(cfg, args.out)
     if cfg.model.type == "mmmaskformer.MaskFormer":
         # Metrics and pictures need labels only.
         cfg.model.setdefault("test_cfg", {})

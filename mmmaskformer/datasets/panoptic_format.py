@@ -8,39 +8,15 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 
-import cv2
 import numpy as np
 from mmengine import fileio
 
-NUM_IDS = 1 << 24
-"""Ids are below this: three channels of eight bits."""
+from ..evaluation.panoptic_png import NUM_IDS, decode_ids
 
 
 def read_ids(path: str, backend_args: dict | None = None) -> np.ndarray:
-    """Segment ids (H, W) int32 of a panoptic png.
-
-    Raises:
-        FileNotFoundError: no such file.
-        ValueError: damaged, or no RGB image of eight bits.
-    """
-    content = np.frombuffer(fileio.get(str(path), backend_args=backend_args), np.uint8)
-    colors = cv2.imdecode(content, cv2.IMREAD_UNCHANGED) if content.size else None
-    if colors is None:
-        raise ValueError(
-            f"panoptic map {path} can not be read; it is damaged, incomplete or no image"
-        )
-    if colors.dtype != np.uint8 or colors.shape[2:] != (3,):
-        raise ValueError(
-            f"panoptic map {path} must have three channels of eight bits, got shape "
-            f"{colors.shape} of {colors.dtype}"
-        )
-    # Four bytes a pixel, red first: a little-endian integer of the id under 255.
-    return cv2.cvtColor(colors, cv2.COLOR_BGR2RGBA).view("<i4")[..., 0] & (NUM_IDS - 1)
-
-
-def ids_to_colors(ids: np.ndarray) -> np.ndarray:
-    """Segment ids (H, W) to the (H, W, 3) uint8 RGB of a panoptic png."""
-    return np.stack([ids & 255, ids >> 8 & 255, ids >> 16 & 255], -1).astype(np.uint8)
+    """Segment ids (H, W) int32 of a panoptic png; errors as `decode_ids`, or FileNotFoundError."""
+    return decode_ids(fileio.get(str(path), backend_args=backend_args), str(path))
 
 
 def read_json(path: str, backend_args: dict | None = None) -> dict:

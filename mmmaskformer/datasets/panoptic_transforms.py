@@ -19,8 +19,9 @@ from mmengine.structures import BaseDataElement
 from mmseg.datasets.transforms import PackSegInputs
 
 from ..core import NO_SEGMENT
+from ..evaluation.panoptic_png import NUM_IDS
 from ..registry import TRANSFORMS
-from .panoptic_format import NUM_IDS, listing, read_ids
+from .panoptic_format import listing, read_ids
 
 
 @TRANSFORMS.register_module()

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from PIL import Image
 
+from .panoptic_png import decode_ids
 from .panoptic_quality import PanopticQuality
 
 CHUNK = 8
@@ -29,30 +29,8 @@ class ImagePair(NamedTuple):
 
 
 def read_ids(path: str | Path) -> np.ndarray:
-    """Segment ids R + 256 G + 65536 B of an RGB png, (H, W) uint32; alpha is ignored.
-
-    Raises:
-        FileNotFoundError: no such file.
-        ValueError: the file is damaged, incomplete, or not RGB.
-    """
-    try:
-        with Image.open(path) as image:
-            mode, (width, height) = image.mode, image.size
-            if mode in ("RGB", "RGBA"):
-                # Four bytes per pixel is how pillow keeps them: one copy, no arithmetic.
-                pixels = image.tobytes("raw", "RGBX" if mode == "RGB" else "RGBA")
-    except FileNotFoundError:
-        raise
-    except Exception as error:
-        raise ValueError(
-            f"png {path} can not be read ({type(error).__name__}: {error}); it is damaged, "
-            "incomplete or no image"
-        ) from error
-    if mode not in ("RGB", "RGBA"):
-        raise ValueError(
-            f"png {path} must be RGB, ids as R + 256 G + 65536 B; it is of mode {mode}"
-        )
-    return np.frombuffer(pixels, "<u4").reshape(height, width) & 0xFFFFFF
+    """Segment ids (H, W) int32 of a png; errors as `decode_ids`, or FileNotFoundError."""
+    return decode_ids(Path(path).read_bytes(), str(path))
 
 
 def read_pairs(

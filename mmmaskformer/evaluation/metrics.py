@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,9 +17,10 @@ from mmengine.logging import print_log
 from ..registry import METRICS
 from .panoptic_quality import PanopticQuality, semantic_categories
 from .report import class_table
+from .submission import write_annotations, write_prediction
 
-SIDES = {"gt_panoptic_seg": "panoptic_truth", "pred_panoptic_seg": "panoptic_result"}
-"""Where samples hold the two sides; mmdet's have its own encoding under the first names."""
+OF_MMDET = {"gt_panoptic_seg": "panoptic_truth", "pred_panoptic_seg": "panoptic_result"}
+"""Where mmdet's samples hold the two sides; they have its own encoding under the first names."""
 
 
 @METRICS.register_module()
@@ -38,6 +40,9 @@ class PanopticQualityMetric(BaseMetric):
 
     Args:
         classwise: also log a table of all classes that occur.
+        output_dir: where to write predictions in COCO's format, `panoptic.json` and
+            `panoptic/*.png`; None: nowhere.
+        format_only: write without evaluating; ground truth is not needed.
         collect_device, prefix, collect_dir: as in `BaseMetric`.
     """
 
@@ -45,15 +50,21 @@ class PanopticQualityMetric(BaseMetric):
         self,
         classwise: bool = False,
         *,
+        output_dir: str | None = None,
+        format_only: bool = False,
         collect_device: str = "cpu",
         prefix: str | None = None,
         collect_dir: str | None = None,
     ) -> None:
         super().__init__(collect_device, prefix, collect_dir)
+        if format_only and output_dir is None:
+            raise ValueError("format_only needs output_dir")
         self.classwise = classwise
+        self.output_dir = output_dir
+        self.format_only = format_only
 
     def process(self, data_batch: Any, data_samples: Sequence) -> None:
-        """Count the segments of some images.
+        """Count the segments of some images, or write them.
 
         Raises:
             ValueError: as `PanopticQuality.update`, or a sample without one of the two.
@@ -61,16 +72,36 @@ class PanopticQualityMetric(BaseMetric):
         quality = PanopticQuality(self._categories())
         for sample in data_samples:
             name = sample.get("img_path") or "image"
-            sides = []
-            for key, of_mmdet in SIDES.items():
-                key = key if sample.get(of_mmdet) is None else of_mmdet
-                sides.append(_array(_field(sample, name, key, "ids")))
-                sides.append(_field(sample, name, key, "segments_info"))
-            counts = quality.update(*sides, **_names(name))
-            self.results.append(_pack(counts))
+            pred = self._side(sample, name, "pred_panoptic_seg")
+            entry = None if self.output_dir is None else self._write(sample, name, pred)
+            if self.format_only:
+                self.results.append((None, entry))
+                continue
+            truth = self._side(sample, name, "gt_panoptic_seg")
+            self.results.append((_pack(quality.update(*truth, *pred, **_names(name))), entry))
+
+    def _side(self, sample: Any, name: str, key: str) -> tuple[np.ndarray, list]:
+        key = key if sample.get(OF_MMDET[key]) is None else OF_MMDET[key]
+        ids, segments = (_field(sample, name, key, k) for k in ("ids", "segments_info"))
+        return _array(ids), segments
+
+    def _write(self, sample: Any, name: str, pred: tuple[np.ndarray, list]) -> dict:
+        image_id = sample.get("img_id")
+        image_id = Path(name).stem if image_id is None else image_id
+        category_ids = self.dataset_meta.get("category_ids")
+        return write_prediction(
+            Path(self.output_dir) / "panoptic", name, image_id, *pred, category_ids
+        )
 
     def compute_metrics(self, results: list) -> dict[str, float]:
-        """Percentages of all images."""
+        """Percentages of all images; writes the json."""
+        if self.output_dir is not None:
+            path = Path(self.output_dir) / "panoptic.json"
+            write_annotations(path, [entry for _, entry in results])
+            print_log(f"wrote {path}", logger="current")
+        if self.format_only:
+            return {}
+        results = [counts for counts, _ in results]
         groups = {"All": "", "Things": "_th", "Stuff": "_st"}
         return _report(self._categories(), results, groups, self.classwise)
 

@@ -7,7 +7,7 @@ from mmengine.registry import init_default_scope
 from PIL import Image
 
 from mmmaskformer.datasets import shapes
-from mmmaskformer.datasets.panoptic_format import ids_to_colors
+from mmmaskformer.evaluation.panoptic_png import ids_to_colors
 
 
 @pytest.fixture(autouse=True)

@@ -20,6 +20,11 @@ ROWS = {
     "cityscapes_panoptic": "cityscapes-19/maskformer_R101_bs16_90k",
 }
 
+EVALUATORS = [
+    dict(type="mmmaskformer.PanopticQualityMetric"),
+    dict(type="IoUMetric", iou_metrics=["mIoU"]),
+]
+
 
 @pytest.fixture(params=ROWS)
 def recipe(request, shared):
@@ -44,9 +49,7 @@ def test_sizes_and_loaders(recipe):
     assert cfg.train_dataloader.batch_size * int(row["gpus"]) == int(row["batch"])
     assert cfg.train_dataloader.num_workers == int(row["num_workers"])
     assert cfg.val_dataloader == cfg.test_dataloader
-    assert (
-        cfg.val_evaluator == cfg.test_evaluator == dict(type="mmmaskformer.PanopticQualityMetric")
-    )
+    assert cfg.val_evaluator == cfg.test_evaluator == EVALUATORS
 
 
 def test_crop_colour_and_padding(recipe):
@@ -109,4 +112,4 @@ def test_shapes_pipelines_run(shapes_root):
     cfg = Config.fromfile(BASES / "shapes_panoptic.py")
     check_samples(build(cfg.train_dataloader.dataset, shapes_root), training=True)
     check_samples(build(cfg.test_dataloader.dataset, shapes_root), training=False)
-    assert cfg.val_evaluator == dict(type="mmmaskformer.PanopticQualityMetric")
+    assert cfg.val_evaluator == EVALUATORS

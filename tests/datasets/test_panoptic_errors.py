@@ -10,7 +10,7 @@ from mmmaskformer.datasets import (
     LoadPanopticAnnotations,
     PanopticDataset,
 )
-from mmmaskformer.datasets.panoptic_format import ids_to_colors
+from mmmaskformer.evaluation.panoptic_png import ids_to_colors
 from tests.datasets.conftest import one_image, segment
 
 LOAD = [LoadImageFromFile(), LoadPanopticAnnotations()]
@@ -141,14 +141,13 @@ BROKEN_MAPS = {
         lambda path: Image.fromarray(ids_to_colors(np.int32([[1, 0, 1]]))).save(path),
         r"maps/a\.png lacks ids that its json has: 2$",
     ),
-    "one channel": (resave(mode="L"), r"maps/a\.png must have three channels of eight bits"),
-    "alpha": (resave(mode="RGBA"), r"maps/a\.png must have three channels of eight bits"),
+    "one channel": (resave(mode="L"), r"maps/a\.png must be RGB, .* it is of mode L"),
     "other size": (resave(size=(3, 2)), r"a\.png is 2x3 .* its image .*images/a\.png is 1x3"),
     "cut off": (
         lambda path: path.write_bytes(path.read_bytes()[:-20]),
-        r"maps/a\.png can not be read; it is damaged",
+        r"maps/a\.png can not be read .* damaged",
     ),
-    "empty": (lambda path: path.write_bytes(b""), r"maps/a\.png can not be read; it is damaged"),
+    "empty": (lambda path: path.write_bytes(b""), r"maps/a\.png can not be read .* damaged"),
 }
 
 

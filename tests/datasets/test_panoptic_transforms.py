@@ -18,8 +18,9 @@ from mmmaskformer.datasets import (
     PackPanopticInputs,
     PanopticDataset,
 )
-from mmmaskformer.datasets.panoptic_format import ids_to_colors, read_ids
+from mmmaskformer.datasets.panoptic_format import read_ids
 from mmmaskformer.datasets.panoptic_transforms import number_segments
+from mmmaskformer.evaluation.panoptic_png import ids_to_colors
 from tests.conftest import ROOT
 from tests.datasets.conftest import segment
 

@@ -100,7 +100,7 @@ def test_processes_do_not_change_a_bit(tmp_path, workers):
 def test_error_in_a_process_reaches_the_caller(tmp_path):
     categories, pairs = evaluation.read_pairs(*example(tmp_path, images=30))
     pairs[20].pred_png.write_bytes(b"nothing")
-    with pytest.raises(ValueError, match=r"png .*pred/020\.png can not be read"):
+    with pytest.raises(ValueError, match=r"map .*pred/020\.png can not be read"):
         evaluation.count_in_processes(categories, pairs, 2)
 
 
@@ -113,7 +113,7 @@ def test_ids_of_a_png(tmp_path, mode):
         image.putalpha(Image.new("L", image.size, 7))
         image.save(tmp_path / "a.png")
     read = evaluation.read_ids(tmp_path / "a.png")
-    assert read.dtype == np.uint32
+    assert read.dtype == np.int32
     np.testing.assert_array_equal(read, ids)
 
 
@@ -130,7 +130,7 @@ def test_damaged_png_is_named(tmp_path, keep):
     write_png(tmp_path / "a.png", rng.integers(0, 2**24, (30, 30)))
     content = (tmp_path / "a.png").read_bytes()
     (tmp_path / "a.png").write_bytes(content[:keep])
-    with pytest.raises(ValueError, match=r"png .*a\.png can not be read .* damaged, incomplete"):
+    with pytest.raises(ValueError, match=r"map .*a\.png can not be read .* damaged, incomplete"):
         evaluation.read_ids(tmp_path / "a.png")
 
 
@@ -209,7 +209,7 @@ FILE_ERRORS = {
             (gt.parent / "gt/001.png").read_bytes()[:70]
         ),
         ValueError,
-        r"png .*/gt/001\.png can not be read",
+        r"map .*/gt/001\.png can not be read",
     ),
     "id_not_in_json": (
         lambda gt, pred: annotation(pred, lambda a: a["segments_info"].pop(1)),

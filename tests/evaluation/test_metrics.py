@@ -1,5 +1,6 @@
 """The metrics as mmengine's runners use them, in one process and in two."""
 
+import json
 import logging
 import os
 import pickle
@@ -13,7 +14,7 @@ from mmengine.registry import METRICS, init_default_scope
 from mmengine.structures import BaseDataElement, PixelData
 from torch import distributed, multiprocessing
 
-from mmmaskformer.evaluation import PanopticQuality, metrics, semantic_categories
+from mmmaskformer.evaluation import PanopticQuality, metrics, read_ids, semantic_categories
 
 META = {"classes": ("cat", "dog", "sky"), "isthing": (True, True, False)}
 
@@ -288,3 +289,48 @@ def test_two_processes_equal_one(tmp_path):
     ]
     for rank in range(2):
         assert torch.load(f"{path}.{rank}", weights_only=True) == one
+
+
+def test_predictions_are_written_in_cocos_format(tmp_path):
+    """With the json's category ids; read back by the evaluation of files."""
+    meta = {**META, "category_ids": [17, 18, 119]}
+    samples = [{**panoptic_sample(seed), "img_id": 40 + seed} for seed in range(3)]
+    result = evaluate("PanopticQualityMetric", samples, meta, output_dir=str(tmp_path / "out"))
+    assert result == evaluate("PanopticQualityMetric", samples, meta)
+    written = json.loads((tmp_path / "out/panoptic.json").read_text())
+    assert [a["image_id"] for a in written["annotations"]] == [40, 41, 42]
+    for sample, annotation in zip(samples, written["annotations"]):
+        pred = sample["pred_panoptic_seg"]
+        ids = read_ids(tmp_path / "out/panoptic" / annotation["file_name"])
+        assert np.array_equal(ids, pred["ids"].numpy())
+        assert annotation["segments_info"] == [
+            {"id": s["id"], "category_id": meta["category_ids"][s["category_id"]]}
+            for s in pred["segments_info"]
+        ]
+    assert len(list((tmp_path / "out/panoptic").iterdir())) == 3
+
+
+def test_format_only_needs_no_ground_truth(tmp_path):
+    samples = [{k: v for k, v in panoptic_sample(seed).items() if k[:2] != "gt"} for seed in (1, 2)]
+    options = dict(output_dir=str(tmp_path), format_only=True)
+    assert evaluate("PanopticQualityMetric", samples, **options) == {}
+    written = json.loads((tmp_path / "panoptic.json").read_text())
+    assert [a["image_id"] for a in written["annotations"]] == ["1", "2"]
+    with pytest.raises(ValueError, match="format_only needs output_dir"):
+        evaluate("PanopticQualityMetric", samples, format_only=True)
+
+
+def test_mmdets_samples_hold_the_sides_under_other_names():
+    samples = [panoptic_sample(seed) for seed in range(3)]
+    renamed = [
+        {
+            "img_path": s["img_path"],
+            "panoptic_truth": s["gt_panoptic_seg"],
+            "panoptic_result": s["pred_panoptic_seg"],
+            "gt_panoptic_seg": {"sem_seg": 0},
+            "pred_panoptic_seg": {"sem_seg": 0},
+        }
+        for s in samples
+    ]
+    expected = evaluate("PanopticQualityMetric", samples)
+    assert evaluate("PanopticQualityMetric", renamed) == expected

@@ -1,0 +1,62 @@
+"""Panoptic predictions on disk, as COCO's evaluation server takes them."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from .panoptic_png import ids_to_colors
+
+
+def write_prediction(
+    folder: str | Path,
+    image_path: str,
+    image_id,
+    ids: np.ndarray,
+    segments_info: Sequence[dict],
+    category_ids: Sequence | None = None,
+) -> dict:
+    """Write one image's png under the image's name, complete or not at all.
+
+    Args:
+        ids: (H, W) integers, 0 is void.
+        segments_info: dicts with `id` and `category_id`, the class index.
+        category_ids: the json's category id of each class; None: the class index.
+
+    Returns:
+        The image's entry for `annotations`.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    name = f"{Path(image_path).stem}.png"
+    work = folder / f".{name}.{os.getpid()}"
+    try:
+        Image.fromarray(ids_to_colors(ids)).save(work, format="png")
+        os.replace(work, folder / name)
+    finally:
+        work.unlink(missing_ok=True)
+    segments = [
+        dict(
+            id=s["id"],
+            category_id=category_ids[s["category_id"]] if category_ids else s["category_id"],
+        )
+        for s in segments_info
+    ]
+    return dict(image_id=image_id, file_name=name, segments_info=segments)
+
+
+def write_annotations(path: str | Path, annotations: Sequence[dict]) -> None:
+    """Write the json that lists the predictions, complete or not at all."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    work = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        work.write_text(json.dumps(dict(annotations=list(annotations))))
+        os.replace(work, path)
+    finally:
+        work.unlink(missing_ok=True)
