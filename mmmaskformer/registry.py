@@ -17,7 +17,11 @@ TRANSFORMS = Registry(
     parent=parents.TRANSFORMS,
     locations=["mmmaskformer.datasets", "mmmaskformer.det.packing"],
 )
-METRICS = Registry("metric", parent=parents.METRICS, locations=["mmmaskformer.evaluation.metrics"])
+METRICS = Registry(
+    "metric",
+    parent=parents.METRICS,
+    locations=["mmmaskformer.evaluation.metrics", "mmmaskformer.evaluation.semantic_metrics"],
+)
 VISUALIZERS = Registry(
     "visualizer",
     parent=parents.VISUALIZERS,

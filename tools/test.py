@@ -7,6 +7,8 @@ from mmengine.config import Config
 
 from mmmaskformer.launch import CheckWeights, add_common_arguments, build_runner, load_config
 
+WRITERS = ("IoUMetric", "SceneParsingMetric", "PanopticQualityMetric")
+
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Test (and evaluate) a segmentor")
@@ -37,7 +39,7 @@ def show_predictions(cfg: Config, args: argparse.Namespace) -> None:
 def write_predictions(cfg: Config, folder: str) -> None:
     evaluators = cfg.test_evaluator
     for evaluator in evaluators if isinstance(evaluators, list) else [evaluators]:
-        if evaluator.type.split(".")[-1] in ("IoUMetric", "PanopticQualityMetric"):
+        if evaluator.type.split(".")[-1] in WRITERS:
             evaluator.output_dir = folder
 
 

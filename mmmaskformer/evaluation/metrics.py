@@ -15,7 +15,7 @@ from mmengine.evaluator import BaseMetric
 from mmengine.logging import print_log
 
 from ..registry import METRICS
-from .panoptic_quality import PanopticQuality, semantic_categories
+from .panoptic_quality import PanopticQuality
 from .report import class_table
 from .submission import write_annotations, write_prediction
 
@@ -78,12 +78,14 @@ class PanopticQualityMetric(BaseMetric):
                 self.results.append((None, entry))
                 continue
             truth = self._side(sample, name, "gt_panoptic_seg")
-            self.results.append((_pack(quality.update(*truth, *pred, **_names(name))), entry))
+            self.results.append(
+                (pack_counts(quality.update(*truth, *pred, **side_names(name))), entry)
+            )
 
     def _side(self, sample: Any, name: str, key: str) -> tuple[np.ndarray, list]:
         key = key if sample.get(OF_MMDET[key]) is None else OF_MMDET[key]
-        ids, segments = (_field(sample, name, key, k) for k in ("ids", "segments_info"))
-        return _array(ids), segments
+        ids, segments = (read_field(sample, name, key, k) for k in ("ids", "segments_info"))
+        return as_array(ids), segments
 
     def _write(self, sample: Any, name: str, pred: tuple[np.ndarray, list]) -> dict:
         image_id = sample.get("img_id")
@@ -103,7 +105,7 @@ class PanopticQualityMetric(BaseMetric):
             return {}
         results = [counts for counts, _ in results]
         groups = {"All": "", "Things": "_th", "Stuff": "_st"}
-        return _report(self._categories(), results, groups, self.classwise)
+        return report_groups(self._categories(), results, groups, self.classwise)
 
     def _categories(self) -> list[dict]:
         meta = self.dataset_meta or {}
@@ -119,64 +121,8 @@ class PanopticQualityMetric(BaseMetric):
         ]
 
 
-@METRICS.register_module()
-class SemanticPQMetric(BaseMetric):
-    """PQ_st, SQ_st, RQ_st of label maps, every class one stuff segment, in percent.
-
-    Reads `pred_sem_seg` and `gt_sem_seg` as mmseg's IoUMetric does, so it may stand beside it
-    with any mmseg model:
-
-        val_evaluator = [dict(type="IoUMetric"), dict(type="mmmaskformer.SemanticPQMetric")]
-
-    Args:
-        ignore_index: label of ground-truth pixels that do not count.
-        classwise: also log a table of all classes that occur.
-        collect_device, prefix, collect_dir: as in `BaseMetric`.
-    """
-
-    def __init__(
-        self,
-        ignore_index: int = 255,
-        classwise: bool = False,
-        *,
-        collect_device: str = "cpu",
-        prefix: str | None = None,
-        collect_dir: str | None = None,
-    ) -> None:
-        super().__init__(collect_device, prefix, collect_dir)
-        self.ignore_index = ignore_index
-        self.classwise = classwise
-
-    def process(self, data_batch: Any, data_samples: Sequence) -> None:
-        """Count the classes of some images; label maps are `data` (1, H, W) or (H, W).
-
-        Raises:
-            ValueError: as `PanopticQuality.update_semantic`, or a sample without one of the two.
-        """
-        quality = PanopticQuality(self._categories())
-        for sample in data_samples:
-            name = sample.get("img_path") or "image"
-            gt, pred = (
-                _array(_field(sample, name, key, "data")) for key in ("gt_sem_seg", "pred_sem_seg")
-            )
-            gt, pred = (array[0] if array.ndim == 3 else array for array in (gt, pred))
-            counts = quality.update_semantic(
-                gt, pred, ignore_index=self.ignore_index, **_names(name)
-            )
-            self.results.append(_pack(counts))
-
-    def compute_metrics(self, results: list) -> dict[str, float]:
-        """Percentages of all images."""
-        return _report(self._categories(), results, {"Stuff": "_st"}, self.classwise)
-
-    def _categories(self) -> list[dict]:
-        classes = (self.dataset_meta or {}).get("classes")
-        if not classes:
-            raise ValueError("SemanticPQMetric needs 'classes' in the dataset's metainfo")
-        return semantic_categories(classes)
-
-
-def _field(sample: Any, name: str, *keys: str) -> Any:
+def read_field(sample: Any, name: str, *keys: str) -> Any:
+    """`sample[keys[0]][keys[1]]...`; ValueError with the image's name where there is none."""
     value = sample
     for key in keys:
         value = value.get(key)
@@ -185,22 +131,23 @@ def _field(sample: Any, name: str, *keys: str) -> Any:
     return value
 
 
-def _array(data: Any) -> np.ndarray:
+def as_array(data: Any) -> np.ndarray:
+    """A tensor or anything like an array, as numpy's."""
     return data.cpu().numpy() if hasattr(data, "cpu") else np.asarray(data)
 
 
-def _names(image: str) -> dict[str, str]:
+def side_names(image: str) -> dict[str, str]:
     """What errors call the two sides."""
     return {"gt_name": f"{image}: ground truth", "pred_name": f"{image}: prediction"}
 
 
-def _pack(counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def pack_counts(counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The rows of (C, 4) counts that are not 0: with many classes, an image has few of them."""
     rows = np.flatnonzero(counts.any(1))
     return rows, counts[rows]
 
 
-def _report(
+def report_groups(
     categories: list[dict], results: list, suffixes: dict[str, str], classwise: bool
 ) -> dict[str, float]:
     """Percentages of the groups in `suffixes`, under mmdet's names; logs what was asked for."""

@@ -334,3 +334,16 @@ def test_mmdets_samples_hold_the_sides_under_other_names():
     ]
     expected = evaluate("PanopticQualityMetric", samples)
     assert evaluate("PanopticQualityMetric", renamed) == expected
+
+
+def test_challenge_score_is_the_mean_of_accuracy_and_iou():
+    metric = METRICS.build(dict(type="mmmaskformer.SceneParsingMetric"))
+    metric.dataset_meta = META
+    label = torch.tensor([[[0, 0, 1, 1, 2, 255]]])
+    guess = torch.tensor([[[0, 1, 1, 1, 2, 2]]])
+    sample = {"gt_sem_seg": {"data": label}, "pred_sem_seg": {"data": guess}, "img_path": "a.png"}
+    metric.process({}, [sample])
+    result = metric.evaluate(1)
+    # IoU 1/2, 2/3, 1; 4 of 5 pixels are right.
+    assert result["mIoU"] == pytest.approx(100 * (1 / 2 + 2 / 3 + 1) / 3, abs=0.01)
+    assert result["score"] == pytest.approx((80 + result["mIoU"]) / 2)

@@ -57,3 +57,8 @@ val_dataloader = dict(
     )
 )
 test_dataloader = val_dataloader
+val_evaluator = [
+    dict(type="mmmaskformer.SceneParsingMetric"),
+    dict(type="mmmaskformer.SemanticPQMetric"),
+]
+test_evaluator = val_evaluator

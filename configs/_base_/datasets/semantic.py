@@ -17,5 +17,8 @@ test_pipeline = [
     dict(type="mmmaskformer.LoadAnnotations"),
     dict(type="PackSegInputs"),
 ]
-val_evaluator = dict(type="IoUMetric", iou_metrics=["mIoU"])
+val_evaluator = [
+    dict(type="IoUMetric", iou_metrics=["mIoU"]),
+    dict(type="mmmaskformer.SemanticPQMetric"),
+]
 test_evaluator = val_evaluator

@@ -1,0 +1,7 @@
+_base_ = [
+    "./_base_/runtime.py",
+    "./_base_/models/maskformer_r18_panoptic_scratch.py",
+    "./_base_/datasets/coco_panoptic_small.py",
+    "./_base_/schedules/scratch_300.py",
+]
+model = dict(decode_head=dict(num_classes=133, isthing="mmmaskformer.COCOPanopticDataset"))
