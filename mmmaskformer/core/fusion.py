@@ -226,11 +226,13 @@ class ConfidentQueries:
 
     Attributes:
         view: with K queries.
+        queries: (K,) int64 their numbers.
         scores: (K,) probability of the most likely class.
         labels: (K,) int64 that class.
     """
 
     view: View
+    queries: Tensor
     scores: Tensor
     labels: Tensor
 
@@ -238,9 +240,10 @@ class ConfidentQueries:
 def confident_queries(view: View, threshold: float) -> ConfidentQueries:
     """Queries whose most likely class is an object with more than `threshold` probability."""
     scores, labels = view.class_prob.max(-1)
-    keep = (labels < view.class_prob.shape[1] - 1) & (scores > threshold)
+    no_object = view.class_prob.shape[1] - 1
+    keep = torch.nonzero((labels < no_object) & (scores > threshold)).flatten()
     view = replace(view, class_prob=view.class_prob[keep], mask_logits=view.mask_logits[keep])
-    return ConfidentQueries(view, scores[keep], labels[keep])
+    return ConfidentQueries(view, keep, scores[keep], labels[keep])
 
 
 class PerPixelFusion(BandedFusion):

@@ -1,0 +1,80 @@
+"""Which pixels each query answers for (the paper's Figure I)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import matplotlib
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.patches import Patch
+
+COLORS = (plt.get_cmap("tab10")(np.arange(10))[:, :3] * 255).astype(np.uint8)
+
+
+@dataclass(frozen=True)
+class QueryMasks:
+    """What some queries say about one image.
+
+    Attributes:
+        queries: (K,) their numbers.
+        names: (K,) their classes.
+        scores: (K,) class probabilities.
+        masks: (K, H, W) bool, mask probability above one half.
+    """
+
+    queries: Sequence[int]
+    names: Sequence[str]
+    scores: Sequence[float]
+    masks: np.ndarray
+
+
+def paint_queries(image: np.ndarray, masks: np.ndarray, alpha: float = 0.6) -> np.ndarray:
+    """Masks (K, H, W) over a grey version of the image (H, W, 3) uint8, a colour per query;
+    where masks overlap, the first one is seen."""
+    grey = np.repeat(image.mean(2, keepdims=True), 3, 2)
+    for k in reversed(range(len(masks))):
+        color = COLORS[k % len(COLORS)]
+        grey[masks[k]] = (1 - alpha) * grey[masks[k]] + alpha * color
+    return grey.astype(np.uint8)
+
+
+def query_panels(
+    path: str | Path, images: Sequence[np.ndarray], models: Mapping[str, Sequence[QueryMasks]]
+) -> None:
+    """Write a PNG: one row per image, the image first, then one column per model.
+
+    Args:
+        images: (H, W, 3) uint8 RGB.
+        models: title -> one `QueryMasks` per image.
+    """
+    rows, columns = len(images), 1 + len(models)
+    figure, axes = plt.subplots(rows, columns, figsize=(4 * columns, 3.6 * rows), squeeze=False)
+    for row, image in enumerate(images):
+        axes[row, 0].imshow(image)
+        for axis, answers in zip(axes[row, 1:], models.values()):
+            axis.imshow(paint_queries(image, answers[row].masks))
+            draw_legend(axis, answers[row])
+    for axis, title in zip(axes[0], ("image", *models)):
+        axis.set_title(title, fontsize=11)
+    for axis in axes.flat:
+        axis.set_axis_off()
+    figure.tight_layout()
+    figure.savefig(path, dpi=80)
+    plt.close(figure)
+
+
+def draw_legend(axis: plt.Axes, answer: QueryMasks, most: int = 8) -> None:
+    """Number, class and score of the queries, best `most` first."""
+    patches = [
+        Patch(color=COLORS[k % len(COLORS)] / 255, label=f"query {query}: {name} {score:.2f}")
+        for k, (query, name, score) in enumerate(zip(answer.queries, answer.names, answer.scores))
+    ]
+    if not patches:
+        axis.text(0.5, 0.5, "no query", transform=axis.transAxes, ha="center", color="white")
+        return
+    axis.legend(handles=patches[:most], loc="lower left", fontsize=7, framealpha=0.7)

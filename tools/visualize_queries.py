@@ -1,0 +1,110 @@
+"""Show which pixels the queries of one or several models answer for, side by side:
+
+    python tools/visualize_queries.py --model CONFIG CHECKPOINT [--model CONFIG CHECKPOINT ...]
+
+With a semantic and a panoptic model of the same classes this is the paper's Figure I: one query
+for all cars there, one for each car here.
+"""
+
+import argparse
+from pathlib import Path
+
+import mmcv
+import numpy as np
+import torch
+from mmengine.config import Config
+from mmengine.dataset import Compose
+from mmengine.registry import init_default_scope
+from mmengine.runner import load_checkpoint
+from rich.progress import track
+
+from mmmaskformer.core.fusion import View, confident_queries, output_logits
+from mmmaskformer.registry import DATASETS, MODELS
+from mmmaskformer.visualization.queries import QueryMasks, query_panels
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument(
+        "--model", nargs=2, action="append", required=True, metavar=("CONFIG", "CHECKPOINT")
+    )
+    parser.add_argument("--images", nargs="*", help="files; default: from the first test dataset")
+    parser.add_argument("--count", type=int, default=4, help="number of images of the dataset")
+    parser.add_argument("--classes", nargs="*", help="names; default: all")
+    parser.add_argument("--score-thr", type=float, default=0.3, help="least class probability")
+    parser.add_argument("--out", default="queries.png", help="picture to write")
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    return parser.parse_args()
+
+
+class Model:
+    """A model of a config with its weights, the classes, and the pipeline for image files."""
+
+    def __init__(self, config: str, checkpoint: str, device: str) -> None:
+        cfg = Config.fromfile(config)
+        init_default_scope(cfg.get("default_scope", "mmseg"))
+        cfg.model.backbone.init_cfg = None
+        self.model = MODELS.build(cfg.model).to(device).eval()
+        load_checkpoint(self.model, checkpoint, map_location="cpu", strict=True)
+        dataset = DATASETS.get(cfg.test_dataloader.dataset.type)
+        self.classes = cfg.test_dataloader.dataset.get("metainfo", dataset.METAINFO)["classes"]
+        steps = [s for s in cfg.test_dataloader.dataset.pipeline if "Annotations" not in s.type]
+        self.pipeline = Compose(steps)
+        self.dataset = cfg.test_dataloader.dataset
+
+    @torch.no_grad()
+    def answer(self, path: str, wanted: list, threshold: float) -> QueryMasks:
+        """The confident queries of the wanted classes (all if empty), best first."""
+        packed = self.pipeline(dict(img_path=path, seg_fields=[], reduce_zero_label=False))
+        batch = dict(inputs=[packed["inputs"]], data_samples=[packed["data_samples"]])
+        batch = self.model.data_preprocessor(batch, False)
+        sample, inputs = batch["data_samples"][0], batch["inputs"]
+        head = self.model.decode_head
+        output = head.factors(self.model.extract_feat(inputs))
+        view = View.of(output, 0, inputs.shape[-2:], sample.metainfo["img_shape"][:2])
+        sure = confident_queries(view, threshold)
+        names = [self.classes[label] for label in sure.labels.tolist()]
+        size = sample.metainfo["ori_shape"][:2]
+        masks = output_logits(sure.view, size, slice(0, size[0])) > 0
+        chosen = [
+            k
+            for k in sure.scores.argsort(descending=True).tolist()
+            if (not wanted or names[k] in wanted) and masks[k].any()
+        ]
+        return QueryMasks(
+            sure.queries[chosen].tolist(),
+            [names[k] for k in chosen],
+            sure.scores[chosen].tolist(),
+            masks[chosen].cpu().numpy(),
+        )
+
+
+def main() -> None:
+    args = parse_args()
+    for _, checkpoint in args.model:
+        if not Path(checkpoint).is_file():
+            raise FileNotFoundError(f"checkpoint {checkpoint} does not exist")
+    models = [Model(config, checkpoint, args.device) for config, checkpoint in args.model]
+    for model in models:
+        unknown = set(args.classes or []) - set(model.classes)
+        if unknown:
+            raise ValueError(f"--classes {sorted(unknown)} are not among {list(model.classes)}")
+    paths = args.images
+    if not paths:
+        dataset = DATASETS.build(models[0].dataset)
+        indices = np.linspace(0, len(dataset) - 1, min(args.count, len(dataset)), dtype=int)
+        paths = [dataset.get_data_info(int(i))["img_path"] for i in indices]
+    images = [mmcv.imread(path, channel_order="rgb") for path in paths]
+    answers = {
+        Path(config).stem: [
+            model.answer(path, args.classes, args.score_thr)
+            for path in track(paths, description=Path(config).stem)
+        ]
+        for (config, _), model in zip(args.model, models)
+    }
+    query_panels(args.out, images, answers)
+    print(f"wrote {args.out}")
+
+
+if __name__ == "__main__":
+    main()
