@@ -1,7 +1,8 @@
-"""Train and test some configs one after another; one table and one picture of all of them.
+"""Train and test some configs one after another; one table and pictures of all of them.
 
-Without arguments: MaskFormer and UperNet on the generated `shapes` dataset. What is already
-trained is not trained again; a killed run goes on from its last checkpoint.
+Without arguments: MaskFormer and UperNet on the generated `shapes` dataset, and MaskFormer on its
+panoptic ground truth. What is already trained is not trained again; a killed run goes on from its
+last checkpoint.
 """
 
 from __future__ import annotations
@@ -25,15 +26,18 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Column, Table
 
 import mmmaskformer  # noqa: F401  (mends the stack before mmseg is imported)
-from mmmaskformer.visualization import label_panels
+from mmmaskformer.evaluation import read_ids
+from mmmaskformer.visualization import label_panels, panoptic_overlay
 
 ROOT = Path(__file__).resolve().parents[1]
 CONSOLE = Console()
+KEYS = ("mIoU", "aAcc", "PQ", "step", "memory", "parameters")
 
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    shapes = [ROOT / "configs" / f"{name}_r18_shapes.py" for name in ("maskformer", "upernet")]
+    names = ("maskformer_r18_shapes", "upernet_r18_shapes", "maskformer_r18_shapes-panoptic")
+    shapes = [ROOT / "configs" / f"{name}.py" for name in names]
     parser.add_argument("configs", nargs="*", type=Path, default=shapes)
     parser.add_argument("--work-dir", type=Path, default=Path("work_dirs/quickstart"))
     parser.add_argument("--images", type=int, default=6, help="rows of the picture")
@@ -113,6 +117,7 @@ def train_and_test(config: Path, folder: Path) -> dict:
     return {
         "mIoU": metrics["mIoU"],
         "aAcc": metrics["aAcc"],
+        "PQ": metrics.get("PQ"),
         "step": statistics.median(entry["time"] for entry in steps_done(folder)),
         "memory": memory,
         "parameters": count_parameters(cfg) / 1e6,
@@ -159,10 +164,35 @@ def draw(configs: list[Path], folders: list[Path], count: int, path: Path) -> No
     label_panels(path, images, maps, dataset.metainfo["classes"], dataset.metainfo["palette"])
 
 
+def draw_panoptic(config: Path, folder: Path, count: int, path: Path) -> None:
+    """Ground truth and prediction of some test images, as segments over the images."""
+    from mmseg.registry import DATASETS
+
+    dataset = DATASETS.build(Config.fromfile(config).test_dataloader.dataset)
+    meta = dataset.metainfo
+    labels = {category: label for label, category in enumerate(meta.get("category_ids", []))}
+    written = json.loads((folder / "predictions/panoptic.json").read_text())["annotations"]
+    found = {Path(entry["file_name"]).stem: entry for entry in written}
+    rows = []
+    for index in np.linspace(0, len(dataset) - 1, count, dtype=int):
+        info = dataset.get_data_info(int(index))
+        image = cv2.imread(info["img_path"])[..., ::-1]
+        entry = found[Path(info["img_path"]).stem]
+        segments = [
+            {**s, "category_id": labels.get(s["category_id"], s["category_id"])}
+            for s in entry["segments_info"]
+        ]
+        ids = read_ids(folder / "predictions/panoptic" / entry["file_name"])
+        truth = panoptic_overlay(image, read_ids(info["seg_map_path"]), info["segments_info"], meta)
+        rows.append(np.hstack([image, truth, panoptic_overlay(image, ids, segments, meta)]))
+    cv2.imwrite(str(path), np.vstack(rows)[..., ::-1])
+
+
 def show(configs: list[Path], results: list[dict], path: Path) -> None:
     columns = {
         "mIoU": "{mIoU:.1f}",
         "aAcc": "{aAcc:.1f}",
+        "PQ": "{PQ:.1f}",
         "s / step": "{step:.2f}",
         "peak MB": "{memory:.0f}",
         "params, M": "{parameters:.1f}",
@@ -170,7 +200,11 @@ def show(configs: list[Path], results: list[dict], path: Path) -> None:
     table = Table(Column("model", no_wrap=True), *columns)
     lines = [" | ".join(("model", *columns)), "|".join(["---"] * (1 + len(columns)))]
     for config, result in zip(configs, results):
-        row = (config.stem, *(form.format(**result) for form in columns.values()))
+        cells = [
+            "-" if result[key] is None else form.format(**result)
+            for key, form in zip(KEYS, columns.values())
+        ]
+        row = (config.stem, *cells)
         table.add_row(*row)
         lines.append(" | ".join(row))
     CONSOLE.print(table)
@@ -196,8 +230,14 @@ def main() -> None:
         results.append(result)
     picture = args.work_dir / "predictions.png"
     draw(configs, folders, args.images, picture)
+    pictures = [picture]
+    for config, folder in zip(configs, folders):
+        if (folder / "predictions/panoptic.json").is_file():
+            pictures.append(args.work_dir / f"{config.stem}.png")
+            draw_panoptic(config, folder, args.images, pictures[-1])
     show(configs, results, args.work_dir / "results.md")
-    CONSOLE.print(f"pictures: {picture}\ntable: {args.work_dir / 'results.md'}")
+    CONSOLE.print(f"pictures: {', '.join(map(str, pictures))}")
+    CONSOLE.print(f"table: {args.work_dir / 'results.md'}")
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """Arrays in, pictures out."""
 
 from .panels import label_panels, paint
+from .panoptic import panoptic_overlay
 
-__all__ = ["label_panels", "paint"]
+__all__ = ["label_panels", "paint", "panoptic_overlay"]

@@ -22,6 +22,22 @@ test_pipeline = [
     dict(type="mmmaskformer.LoadPanopticAnnotations", with_ids=True),
     dict(type="mmmaskformer.PackPanopticInputs"),
 ]
+# Not the paper's, which has no panoptic test-time augmentation.
+tta_pipeline = [
+    dict(type="mmmaskformer.LoadImageFromFile"),
+    dict(
+        type="TestTimeAug",
+        transforms=[
+            [
+                dict(type="Resize", scale=(3072, s), keep_ratio=True, backend="pillow")
+                for s in (512, 640, 768)
+            ],
+            [dict(type="RandomFlip", prob=0.0), dict(type="RandomFlip", prob=1.0)],
+            [dict(type="mmmaskformer.LoadPanopticAnnotations", with_ids=True)],
+            [dict(type="mmmaskformer.PackPanopticInputs")],
+        ],
+    ),
+]
 # `ade20k_panoptic_*` come from tools/prepare_ade20k_panoptic.py.
 dataset = dict(type="mmmaskformer.ADE20KPanopticDataset", data_root="data/ade/ADEChallengeData2016")
 train_dataloader = dict(

@@ -20,6 +20,22 @@ test_pipeline = [
     dict(type="mmmaskformer.LoadPanopticAnnotations", with_ids=True),
     dict(type="mmmaskformer.PackPanopticInputs"),
 ]
+# Not the paper's, which has no panoptic test-time augmentation.
+tta_pipeline = [
+    dict(type="mmmaskformer.LoadImageFromFile"),
+    dict(
+        type="TestTimeAug",
+        transforms=[
+            [
+                dict(type="Resize", scale=(2560, s), keep_ratio=True, backend="pillow")
+                for s in (768, 1024, 1280)
+            ],
+            [dict(type="RandomFlip", prob=0.0), dict(type="RandomFlip", prob=1.0)],
+            [dict(type="mmmaskformer.LoadPanopticAnnotations", with_ids=True)],
+            [dict(type="mmmaskformer.PackPanopticInputs")],
+        ],
+    ),
+]
 # Layout and names of cityscapesScripts' createPanopticImgs.
 dataset = dict(type="mmmaskformer.CityscapesPanopticDataset", data_root="data/cityscapes")
 train_dataloader = dict(

@@ -28,6 +28,22 @@ test_pipeline = [
     dict(type="mmmaskformer.LoadPanopticAnnotations", with_ids=True),
     dict(type="mmmaskformer.PackPanopticInputs"),
 ]
+# Not the paper's, which has no panoptic test-time augmentation.
+tta_pipeline = [
+    dict(type="mmmaskformer.LoadImageFromFile"),
+    dict(
+        type="TestTimeAug",
+        transforms=[
+            [
+                dict(type="Resize", scale=(1600, s), keep_ratio=True, backend="pillow")
+                for s in (640, 800, 960)
+            ],
+            [dict(type="RandomFlip", prob=0.0), dict(type="RandomFlip", prob=1.0)],
+            [dict(type="mmmaskformer.LoadPanopticAnnotations", with_ids=True)],
+            [dict(type="mmmaskformer.PackPanopticInputs")],
+        ],
+    ),
+]
 dataset = dict(type="mmmaskformer.COCOPanopticDataset", data_root="data/coco")
 train_dataloader = dict(
     batch_size=1,

@@ -10,6 +10,19 @@ test_pipeline = [
     dict(type="mmmaskformer.LoadPanopticAnnotations", with_ids=True),
     dict(type="mmmaskformer.PackPanopticInputs"),
 ]
+# Not the paper's, which has no panoptic test-time augmentation.
+tta_pipeline = [
+    dict(type="mmmaskformer.LoadImageFromFile"),
+    dict(
+        type="TestTimeAug",
+        transforms=[
+            [dict(type="Resize", scale=(512, s), keep_ratio=True) for s in (96, 128, 160)],
+            [dict(type="RandomFlip", prob=0.0), dict(type="RandomFlip", prob=1.0)],
+            [dict(type="mmmaskformer.LoadPanopticAnnotations", with_ids=True)],
+            [dict(type="mmmaskformer.PackPanopticInputs")],
+        ],
+    ),
+]
 dataset = dict(type="mmmaskformer.ShapesPanopticDataset", data_root="data/shapes")
 train_dataloader = dict(
     batch_size=8,
