@@ -1,11 +1,11 @@
 # Learns eight images by heart: what is wired wrongly shows here first.
 _base_ = ["./maskformer_r18_coco-panoptic.py"]
 train_pipeline = _base_.train_pipeline
-train_pipeline[2].scales = [(480, 320)]
+train_pipeline[2].scales = [(480, 256)]
 train_pipeline[3].prob = 0.0
 test_pipeline = _base_.test_pipeline
-test_pipeline[1].scale = (480, 320)
 train_dataloader = _base_.train_dataloader
+train_dataloader.update(batch_size=2)
 train_dataloader.dataset.update(indices=8, pipeline=train_pipeline)
 val_dataloader = dict(
     dataset=dict(

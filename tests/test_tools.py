@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 import cv2
+import mmdet
 import mmseg
 import numpy as np
 import pytest
@@ -155,6 +156,59 @@ def test_two_cpu_processes_train_and_test(workspace, trained):
     assert scores[0] == scores[1]
 
 
+PANOPTIC = "configs/maskformer_r18_shapes-panoptic.py"
+KEEP_EVERYTHING = [
+    "model.decode_head.panoptic_fusion.object_threshold=0.0",
+    "model.decode_head.panoptic_fusion.overlap_threshold=0.0",
+]
+
+
+@pytest.fixture(scope="module")
+def panoptic(workspace):
+    """A checkpoint of the panoptic config, trained by mmdet's own script and samples."""
+    script = Path(mmdet.__file__).parent / ".mim/tools/train.py"
+    work_dir = workspace / "panoptic"
+    config = PANOPTIC.replace(".py", "-mmdet.py")
+    output = python(script, config, "--work-dir", work_dir, *options(workspace))
+    assert "Iter(train) [2/2]" in output
+    assert re.search(r"PQ: \d", output)
+    return work_dir / "iter_2.pth"
+
+
+def test_panoptic_predictions_on_disk_have_the_logged_quality(workspace, panoptic):
+    out, data = workspace / "panoptic_out", workspace / "shapes"
+    output = python(
+        "tools/test.py", PANOPTIC, panoptic, "--work-dir", out, "--out", out,
+        "--show-dir", out / "shown", *options(workspace), *KEEP_EVERYTHING,
+    )  # fmt: skip
+    assert re.search(r"mIoU: \d", output)
+    assert len(list((out / "shown").rglob("*.png"))) == 4
+    python(
+        "tools/evaluate_pq.py", "--gt_json_file", data / "panoptic_val.json",
+        "--pred_json_file", out / "panoptic.json", "--out", out / "pq.json",
+    )  # fmt: skip
+    pq = json.loads((out / "pq.json").read_text())["All"]["pq"]
+    logged = float(re.findall(r" PQ: ([\d.]+)", output)[-1])
+    assert 100 * pq == pytest.approx(logged, abs=1e-3)
+
+
+def test_panoptic_tta_and_query_pictures(workspace, panoptic):
+    output = python(
+        "tools/test.py", PANOPTIC, panoptic, "--work-dir", workspace / "panoptic_tta",
+        "--aug-test", *options(workspace), *KEEP_EVERYTHING,
+    )  # fmt: skip
+    assert re.search(r"PQ: \d", output)
+    picture = workspace / "queries.png"
+    images = sorted((workspace / "shapes/images/val").glob("*.png"))[:2]
+    command = ["tools/visualize_queries.py", "--out", picture, "--score-thr", "0"]
+    command += ["--model", PANOPTIC, panoptic, "--images", *images]
+    python(*command)
+    drawn = cv2.imread(str(picture))
+    assert np.unique(drawn.reshape(-1, 3), axis=0).shape[0] > 50
+    output = python(*command, "--classes", "unicorn", ok=False)
+    assert "--classes ['unicorn'] are not among" in output.splitlines()[-1]
+
+
 def test_mmsegs_own_train_script_takes_our_config(workspace):
     script = Path(mmseg.__file__).parent / ".mim/tools/train.py"
     output = python(script, CONFIG, "--work-dir", workspace / "mmseg", *options(workspace))
@@ -195,7 +249,7 @@ def test_quickstart_draws_and_reuses(workspace):
     assert min(picture.shape[:2]) > 300
     assert np.unique(picture.reshape(-1, 3), axis=0).shape[0] > 50
     results = json.loads((folder / "maskformer_tiny/results.json").read_text())
-    assert set(results) == {"mIoU", "aAcc", "step", "memory", "parameters"}
+    assert set(results) == {"mIoU", "aAcc", "PQ", "step", "memory", "parameters"}
     assert "trained already" in python(*command)
     (folder / "maskformer_tiny/config.txt").unlink()  # as if tools/train.py had made it
     assert "holds another run" in python(*command)
