@@ -15,12 +15,11 @@ import importlib.metadata
 import importlib.util
 import os
 import pickle
-import re
 import sys
 import types
-import zipfile
 
 from .dependencies import ANY_OF, MMCV, REQUIRED
+from .safe_pickle import ArrayUnpickler, CheckpointUnpickler
 
 
 def check_dependencies() -> None:
@@ -83,86 +82,6 @@ def provide_mmcv_ext() -> None:
     sys.modules["mmcv._ext"] = placeholder
 
 
-_NUMPY = (
-    r"collections OrderedDict"
-    r"|_codecs encode"
-    r"|(builtins|__builtin__) (bytes|bytearray)"
-    r"|numpy (ndarray|dtype|bool_?|str_|bytes_|u?int\d+|float\d+|complex\d+)"
-    r"|numpy\.(core|_core)\.multiarray (scalar|_reconstruct)"
-    r"|numpy\.(core|_core)\.numeric _frombuffer"
-    r"|numpy\.dtypes [A-Za-z0-9]+DType"
-)
-_ADMITTED = (
-    _NUMPY + r"|collections (defaultdict|deque)"
-    r"|(builtins|__builtin__) (set|frozenset|slice|complex|int|float|bool|str|bytes|bytearray"
-    r"|list|dict|tuple|range|object)"
-    r"|copyreg _reconstructor|copy_reg _reconstructor"
-    r"|torch ([A-Z][A-Za-z0-9]*Storage|Size|device|Tensor|Generator"
-    r"|u?int\d+|float\d+\w*|bfloat16|complex\d+|bool|qu?int\d+)"
-    r"|torch\._utils _rebuild_(tensor|tensor_v2|tensor_v3|parameter|parameter_with_state)"
-    r"|torch\.nn\.parameter Parameter"
-    r"|torch\.storage (TypedStorage|UntypedStorage)"
-    r"|torch\.serialization _get_layout"
-    r"|mmengine\.logging\.history_buffer HistoryBuffer(\.(min|max|mean|current))?"
-)
-
-
-class _Unpickler(pickle._Unpickler):
-    """Admits what checkpoints of torch and mmengine hold; refuses everything else by name.
-
-    The Python implementation, because two more doors have to be shut: state that is set on a
-    class or a function, and torch's old records of module sources.
-    """
-
-    dispatch = dict(pickle._Unpickler.dispatch)
-    admitted = _ADMITTED
-
-    def find_class(self, module: str, name: str):
-        if name == "getattr" and module in ("builtins", "__builtin__"):
-            return _history_buffer_method
-        if not re.fullmatch(self.admitted, f"{module} {name}"):
-            raise pickle.UnpicklingError(f"it asks for '{module}.{name}'")
-        return super().find_class(module, name)
-
-    def load_build(self) -> None:
-        target = self.stack[-2]
-        if isinstance(target, type) or callable(target):
-            raise pickle.UnpicklingError(f"it asks to change {target!r}")
-        super().load_build()
-
-    def load_binpersid(self) -> None:
-        record = self.stack[-1]
-        if not isinstance(record, tuple) or record[0] not in ("storage", b"storage"):
-            raise pickle.UnpicklingError(f"it asks for the persistent record {record!r}")
-        super().load_binpersid()
-
-    def load_persid(self) -> None:
-        raise pickle.UnpicklingError("it asks for a persistent record in text form")
-
-    dispatch[pickle.BUILD[0]] = load_build
-    dispatch[pickle.BINPERSID[0]] = load_binpersid
-    dispatch[pickle.PERSID[0]] = load_persid
-
-
-class _ArrayUnpickler(_Unpickler):
-    """Admits numpy arrays and plain containers only."""
-
-    admitted = _NUMPY
-
-    def find_class(self, module: str, name: str):
-        if not re.fullmatch(self.admitted, f"{module} {name}"):
-            raise pickle.UnpicklingError(f"it asks for '{module}.{name}'")
-        return super().find_class(module, name)
-
-
-def _history_buffer_method(owner, name):
-    from mmengine.logging.history_buffer import HistoryBuffer
-
-    if owner is HistoryBuffer and name in ("min", "max", "mean", "current"):
-        return getattr(owner, name)
-    raise pickle.UnpicklingError(f"it asks for 'getattr({owner!r}, {name!r})'")
-
-
 def load_pickle_file(filename: str | os.PathLike):
     """A pickle of numpy arrays and plain containers, as Detectron2 writes its `.pkl` files.
 
@@ -172,7 +91,7 @@ def load_pickle_file(filename: str | os.PathLike):
     with open(filename, "rb") as file:
         try:
             # Files from Python 2 hold their bytes as text.
-            return _ArrayUnpickler(file, encoding="latin1").load()
+            return ArrayUnpickler(file, encoding="latin1").load()
         except pickle.UnpicklingError as error:
             if "it asks" not in str(error):
                 raise RuntimeError(f"{filename} is damaged or incomplete: {error}") from error
@@ -204,8 +123,8 @@ def load_checkpoint_file(filename: str, map_location=None):
             f"checkpoint {filename} is refused: it is a TorchScript archive, which holds code"
         )
     pickle_module = types.ModuleType("mmmaskformer_pickle")
-    pickle_module.Unpickler = _Unpickler
-    pickle_module.load = lambda file, **kwargs: _Unpickler(file, **kwargs).load()
+    pickle_module.Unpickler = CheckpointUnpickler
+    pickle_module.load = lambda file, **kwargs: CheckpointUnpickler(file, **kwargs).load()
     try:
         return torch.load(
             path, map_location=map_location, pickle_module=pickle_module, weights_only=False
@@ -224,11 +143,14 @@ def load_checkpoint_file(filename: str, map_location=None):
 
 
 def _is_torchscript(path: str) -> bool:
-    """Whether `torch.load` would hand the file to `torch.jit.load`."""
-    if not zipfile.is_zipfile(path):
+    """Whether `torch.load` would hand the file to `torch.jit.load`, in the eyes of its reader."""
+    import torch
+
+    try:
+        records = torch._C.PyTorchFileReader(path).get_all_records()
+    except Exception:  # no zip archive, or a damaged one, which torch.load will tell
         return False
-    with zipfile.ZipFile(path) as archive:
-        return any(name.endswith("constants.pkl") for name in archive.namelist())
+    return "constants.pkl" in records
 
 
 def use_safe_checkpoint_loading() -> None:

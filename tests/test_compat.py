@@ -9,7 +9,7 @@ import torch
 from mmengine.logging import HistoryBuffer
 from mmengine.runner.checkpoint import CheckpointLoader
 
-from mmmaskformer import compat
+from mmmaskformer import compat, safe_pickle
 
 
 def test_missing_op_names_itself_and_the_remedy():
@@ -109,14 +109,65 @@ def test_torchscript_archive_is_refused(tmp_path):
         (b"ctorch.storage\nTypedStorage\nN}(X\x05\x00\x00\x00numpyNu\x86b.", "asks to change"),
         # Records of module sources make torch write patch files.
         (b"(X\x06\x00\x00\x00moduleNNNtQ.", "persistent record"),
-        (b"Pmodule\n.", "persistent record in text form"),
+        (b"Pmodule\n.", "persistent record"),
     ],
 )
 def test_doors_beside_imports_are_shut(opcodes, message):
     numpy_method = torch.storage.TypedStorage.__dict__.get("numpy")
     with pytest.raises(pickle.UnpicklingError, match=message):
-        compat._Unpickler(io.BytesIO(b"\x80\x02" + opcodes)).load()
+        safe_pickle.CheckpointUnpickler(io.BytesIO(b"\x80\x02" + opcodes)).load()
     assert torch.storage.TypedStorage.__dict__.get("numpy") is numpy_method
+
+
+NDARRAY = b"cnumpy\nndarray\n"
+MAKE = b"cnumpy._core.multiarray\n_reconstruct\n(" + NDARRAY + b"(K\x00tC\x01btR"
+FROM_BUFFER = b"cnumpy._core.numeric\n_frombuffer\n"
+DTYPE = b"cnumpy\ndtype\n(X\x02\x00\x00\x00%stR"
+
+
+@pytest.mark.parametrize(
+    ("opcodes", "message"),
+    [
+        # With object arrays, or arrays over other arrays' memory, numpy's constructors write
+        # anywhere.
+        (NDARRAY + b"(K\x01K\x01tR.", "'numpy.ndarray' to be called"),
+        (DTYPE % b"O8" + b".", "arrays of type 'O8'"),
+        (DTYPE % b"V8" + b".", "arrays of type 'V8'"),
+        (MAKE + b"(K\x01(K\x02t" + DTYPE % b"u1" + b"\x89C\x01atb.", "not of simple numbers"),
+        (MAKE + b"(K\x01(J\xff\xff\xff\xfft" + DTYPE % b"u1" + b"\x89C\x00tb.", "simple numbers"),
+        (
+            b"cnumpy._core.numeric\n_frombuffer\n(]"
+            + DTYPE % b"u1"
+            + b"(K\x00tX\x01\x00\x00\x00CtR.",
+            "simple numbers",
+        ),
+        (b"cbuiltins\nbytes\n(J\x00\x00\x00\x10tR.", "bytes of int"),
+        (b"c_codecs\nencode\n(X\x01\x00\x00\x00aX\x03\x00\x00\x00hextR.", "the encoding 'hex'"),
+        (b"ccollections\nOrderedDict\n)R}b.", "asks to change OrderedDict"),
+    ],
+)
+def test_arrays_are_made_of_simple_numbers_only(opcodes, message):
+    with pytest.raises(pickle.UnpicklingError, match=message):
+        safe_pickle.ArrayUnpickler(io.BytesIO(b"\x80\x04" + opcodes)).load()
+
+
+def test_arrays_come_back_as_they_were():
+    arrays = {
+        "f": np.asfortranarray(np.arange(6.0).reshape(2, 3)),
+        "b": np.arange(3, dtype=">i2"),
+        "empty": np.zeros((2, 0), np.float16),
+        "flag": np.array([True, False]),
+        "scalar": np.float64(0.1),
+        "point": np.array(3),
+    }
+    arrays["again"] = arrays["f"]
+    for protocol in range(2, pickle.HIGHEST_PROTOCOL + 1):
+        content = pickle.dumps(arrays, protocol)
+        loaded = safe_pickle.ArrayUnpickler(io.BytesIO(content)).load()
+        assert loaded["again"] is loaded["f"]
+        for name, array in arrays.items():
+            np.testing.assert_array_equal(loaded[name], array)
+            assert np.asarray(loaded[name]).dtype == np.asarray(array).dtype
 
 
 def test_truncated_and_missing_checkpoints_name_themselves(tmp_path):

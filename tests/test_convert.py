@@ -167,7 +167,7 @@ def write_bad(path, kind, good):
         ("text", "damaged"),
         ("no dict", "holds no weights"),
         ("no arrays", "holds no weights"),
-        ("objects", "holds no weights"),
+        ("objects", "asks for arrays of type 'O8'"),
         ("foreign", "encoder.weight belong to no implementation"),
     ],
 )
