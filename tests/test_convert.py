@@ -16,8 +16,9 @@ from mmengine.runner import load_checkpoint
 from mmseg.registry import MODELS
 from mmseg.utils import register_all_modules
 
-from mmmaskformer.convert import convert_checked, read_weights
+from mmmaskformer.convert import WithoutMemory, convert_checked, read_weights
 from mmmaskformer.core.checkpoint import CheckpointError
+from mmmaskformer.core.checkpoint import convert as rename
 from tests.conftest import ROOT
 from tests.original_format import original_name, original_weights
 
@@ -300,3 +301,119 @@ def test_safetensors(model, tmp_path):
     (tmp_path / "model.safetensors").write_bytes(data[:-9])
     with pytest.raises(CheckpointError, match="damaged"):
         read_weights(tmp_path / "model.safetensors")
+
+
+VARIANTS = {
+    "r34": (dict(depth=34), {}, "ResNet-34 backbone"),
+    "r152": (dict(depth=152), {}, "ResNet-152 backbone"),
+    "one layer": ({}, dict(transformer_decoder=dict(num_layers=1)), "1 decoder layers"),
+    "alone": ({}, dict(transformer_decoder=dict(self_attention=False)), "no self-attention"),
+    "queries": ({}, dict(num_queries=7), "7 queries"),
+    "projected": ({}, dict(channels=512, project_memory=True), "MaskFormer"),
+    "encoder": (
+        {},
+        dict(
+            pixel_decoder=dict(
+                type="TransformerEncoderPixelDecoder", num_layers=2, feedforward_channels=64
+            )
+        ),
+        "2 encoder layers",
+    ),
+    "narrow": (
+        {},
+        dict(channels=64, mask_channels=32, transformer_decoder=dict(feedforward_channels=96)),
+        "MaskFormer",
+    ),
+    "perpixel": ({}, dict(type="mmmaskformer.PerPixelBaselineHead"), "PerPixelBaseline, 10"),
+    "plus": ({}, dict(type="mmmaskformer.PerPixelBaselinePlusHead"), "PerPixelBaselinePlus, 10"),
+}
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_architecture_is_read_from_the_shapes(name):
+    """Of any model of ours, through the names of our own format."""
+    backbone, head, description = VARIANTS[name]
+    channels = [64, 128, 256, 512] if backbone.get("depth", 18) < 50 else [256, 512, 1024, 2048]
+    cfg = dict(
+        type="mmmaskformer.MaskFormer",
+        backbone=dict(type="ResNet", norm_cfg=dict(type="BN"), **{"depth": 18, **backbone}),
+        decode_head={
+            "type": "mmmaskformer.MaskFormerHead",
+            "in_channels": channels,
+            "num_classes": 10,
+            **head,
+        },
+    )
+    with WithoutMemory():
+        weights = MODELS.build(cfg).state_dict()
+    report = convert_checked(weights)
+    assert report.conversion.source.name == "mmmaskformer's own format"
+    assert description in report.description
+    assert report.num_classes == 10
+    for extra in ("decode_head.predictor.more.weight", "backbone.layer1.0.conv9.weight"):
+        with pytest.raises(CheckpointError, match="left over"):
+            convert_checked({**weights, extra: torch.zeros(1)})
+
+
+def test_head_without_backbone_is_refused(model):
+    weights = {n: t for n, t in model.state_dict().items() if n.startswith("decode_head")}
+    with pytest.raises(CheckpointError, match="without a known backbone"):
+        convert_checked(weights)
+
+
+def test_torchvision_classifier_keeps_its_names():
+    kind = dict(type="ResNet", depth=18, norm_cfg=dict(type="BN"))
+    source = MODELS.build(kind).state_dict()
+    counted = {**source, "bn1.num_batches_tracked": torch.tensor(7), "fc.bias": torch.zeros(3)}
+    report = convert_checked(counted)
+    assert report.conversion.state_dict.keys() == source.keys()
+    assert report.conversion.state_dict["bn1.num_batches_tracked"] == 7
+    assert list(report.conversion.unused) == ["fc.bias"]
+    wide = {n: t for n, t in source.items() if n != "layer1.0.conv2.weight"}
+    wide["layer1.0.conv2.weight"] = torch.zeros(64, 32, 3, 3)  # grouped, as in ResNeXt
+    with pytest.raises(CheckpointError, match=r"conv2\.weight is \(64, 32, 3, 3\) instead of"):
+        convert_checked(wide)
+
+
+def test_names_of_transformers_4():
+    layer, ours = "model.transformer_module.decoder.layers.0.", "transformer_decoder.layers.0."
+    old = {layer + "self_attn.out_proj.bias": "self_attn.out_proj.bias"}
+    old.update({layer + "fc1.weight": "linear1.weight", layer + "fc2.bias": "linear2.bias"})
+    weights = {name: torch.zeros(1) for name in old}
+    weights["model.pixel_level_module.decoder.mask_projection.bias"] = torch.zeros(1)
+    names = rename(weights).state_dict
+    for new in old.values():
+        assert f"decode_head.predictor.{ours}{new}" in names
+
+
+def test_normalisation_constants_are_named():
+    weights = {"sem_seg_head.layer_4.weight": torch.zeros(1), "pixel_mean": torch.zeros(3, 1, 1)}
+    assert rename(weights).unused == {"pixel_mean": "follows from the config"}
+
+
+def test_entries_that_are_no_arrays_are_named(tmp_path):
+    torch.save({"state_dict": {"a": torch.zeros(1), "epoch": 3}}, tmp_path / "a.pth")
+    with pytest.raises(CheckpointError, match="entries that are no arrays: epoch"):
+        read_weights(tmp_path / "a.pth")
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float64, np.int64, np.bool_])
+def test_types_of_arrays_are_kept(dtype, tmp_path):
+    (tmp_path / "a.pkl").write_bytes(pickle.dumps({"a": np.ones(3, dtype)}))
+    weights = read_weights(tmp_path / "a.pkl")
+    assert weights["a"].numpy().dtype == dtype
+
+
+def test_pickles_of_python_2(tmp_path):
+    """They hold bytes as text, not always of ASCII."""
+    path = tmp_path / "a.pkl"
+    path.write_bytes(b"\x80\x02}U\x01aU\x01\xe9s.")
+    with pytest.raises(CheckpointError, match="holds no weights"):
+        read_weights(path)
+
+
+def test_nothing_is_left_where_writing_fails(convert, released, tmp_path):
+    folder = tmp_path / "is_a_folder.pth"
+    folder.mkdir()
+    assert "is_a_folder.pth" in convert(released, folder, ok=False)
+    assert sorted(os.listdir(tmp_path)) == sorted(["is_a_folder.pth", released.name])

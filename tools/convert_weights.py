@@ -58,15 +58,13 @@ def main() -> None:
     try:
         report = convert_checked(read_weights(args.src))
         check(report, args)
-    except (CheckpointError, FileNotFoundError) as error:
+        conversion = report.conversion
+        meta = dict(source=conversion.source.name, description=report.description)
+        write_checkpoint(conversion.state_dict, args.dst, meta)
+    except (CheckpointError, OSError) as error:
         text = str(error)
-        sys.exit(f"error: {text if args.src in text else f'{args.src}: {text}'}")
-    conversion = report.conversion
-    write_checkpoint(
-        conversion.state_dict,
-        args.dst,
-        dict(source=conversion.source.name, description=report.description),
-    )
+        known = args.src in text or args.dst in text
+        sys.exit(f"error: {text if known else f'{args.src}: {text}'}")
     print(f"{args.src}: {conversion.source.name}; {report.description}")
     for title, names in (("not used", conversion.unused), ("not filled", report.unfilled)):
         for name, reason in names.items():
