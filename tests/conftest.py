@@ -1,3 +1,5 @@
+import runpy
+import sys
 from pathlib import Path
 
 import pytest
@@ -20,3 +22,24 @@ def shared():
 @pytest.fixture(autouse=True)
 def seeded():
     torch.manual_seed(0)
+
+
+@pytest.fixture
+def convert(monkeypatch, capsys):
+    """tools/convert_weights.py in this process; the text it prints, or its one line of error."""
+
+    tool = str(ROOT / "tools/convert_weights.py")
+
+    def run(*arguments, ok=True):
+        monkeypatch.setattr(sys, "argv", ["convert_weights.py", *map(str, arguments)])
+        if ok:
+            runpy.run_path(tool, run_name="__main__")
+            return capsys.readouterr().out
+        with pytest.raises(SystemExit) as exit_info:
+            runpy.run_path(tool, run_name="__main__")
+        message = exit_info.value.code
+        assert message.startswith("error: ")
+        assert "\n" not in message
+        return message
+
+    return run

@@ -63,6 +63,9 @@ def by_type(pipeline, name):
     return step
 
 
+STEPPED = [row for row in ROWS if row["steps"] and has_config(row)]
+
+
 @pytest.fixture(**rows("semantic"))
 def semantic(request):
     return request.param, load(our_name(request.param))
@@ -121,6 +124,15 @@ def test_schedule_and_model(recipe):
     assert preprocessor.test_cfg.size_divisor == divisor
     assert preprocessor.pad_val == 0
     assert preprocessor.bgr_to_rgb == (row["image_format"] == "RGB")
+
+
+@pytest.mark.parametrize("row", STEPPED, ids=our_name)
+def test_steps_of_the_learning_rate(row):
+    cfg = load(our_name(row))
+    steps = cfg.param_scheduler[0]
+    assert steps.milestones == numbers(row["steps"])
+    assert steps.gamma == float(row["gamma"])
+    assert (steps.begin, steps.end, steps.by_epoch) == (0, cfg.train_cfg.max_iters, False)
 
 
 def check_head(row, head):

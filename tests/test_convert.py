@@ -3,8 +3,6 @@
 import json
 import os
 import pickle
-import re
-import runpy
 import subprocess
 import sys
 
@@ -20,11 +18,10 @@ from mmmaskformer.convert import WithoutMemory, convert_checked, read_weights
 from mmmaskformer.core.checkpoint import CheckpointError
 from mmmaskformer.core.checkpoint import convert as rename
 from tests.conftest import ROOT
-from tests.original_format import original_name, original_weights
+from tests.original_format import original_weights
 
 register_all_modules()
 SMALL = "maskformer_r18_shapes"
-TOOL = ROOT / "tools/convert_weights.py"
 
 
 def build(name):
@@ -47,25 +44,6 @@ def released(model, tmp_path):
     return path
 
 
-@pytest.fixture
-def convert(monkeypatch, capsys):
-    """The tool in this process; the text it prints, or its one line of error."""
-
-    def run(*arguments, ok=True):
-        monkeypatch.setattr(sys, "argv", ["convert_weights.py", *map(str, arguments)])
-        if ok:
-            runpy.run_path(str(TOOL), run_name="__main__")
-            return capsys.readouterr().out
-        with pytest.raises(SystemExit) as exit_info:
-            runpy.run_path(str(TOOL), run_name="__main__")
-        message = exit_info.value.code
-        assert message.startswith("error: ")
-        assert "\n" not in message
-        return message
-
-    return run
-
-
 def test_a_released_file_becomes_the_same_model(model, convert, released, tmp_path):
     target = tmp_path / "new_folder" / "ours.pth"
     output = convert(released, target, "--num-classes", 10, "--config", f"configs/{SMALL}.py")
@@ -83,7 +61,14 @@ def test_a_released_file_becomes_the_same_model(model, convert, released, tmp_pa
 
 def test_command_line_has_no_traceback(tmp_path):
     (tmp_path / "bad.pkl").write_text("<html>")
-    command = [sys.executable, "-W", "ignore", TOOL, tmp_path / "bad.pkl", tmp_path / "ours.pth"]
+    command = [
+        sys.executable,
+        "-W",
+        "ignore",
+        ROOT / "tools/convert_weights.py",
+        tmp_path / "bad.pkl",
+        tmp_path / "ours.pth",
+    ]
     result = subprocess.run(command, text=True, capture_output=True, check=False)
     assert result.returncode == 1
     assert not result.stdout
@@ -231,65 +216,6 @@ def test_every_released_model_is_recognised_and_complete(path):
         assert set(result.conversion.unused) <= {"criterion.empty_weight"}
 
 
-def swin_classifier(state_dict):
-    """Weights of mmseg's Swin under the names and in the order of Swin's authors."""
-    weights = {"norm.weight": torch.ones(32), "head.weight": torch.ones(3, 32)}
-    for name, tensor in state_dict.items():
-        if re.match(r"norm\d", name):
-            continue
-        if "downsample" in name:
-            # From (channel, row, column) to (column, row, channel).
-            tensor = (
-                tensor.unflatten(-1, (-1, 2, 2)).movedim((-3, -2, -1), (-1, -2, -3)).flatten(-3)
-            )
-        name = name.replace("projection", "proj").replace("stages", "layers")
-        name = name.replace("w_msa.", "").replace("ffn.layers.0.0", "mlp.fc1")
-        weights[name.replace("ffn.layers.1", "mlp.fc2")] = tensor
-    return weights
-
-
-def test_swin_classifier_initialises_the_backbone(convert, tmp_path):
-    small = dict(type="SwinTransformer", embed_dims=4, depths=(2, 2, 3, 2), num_heads=(1, 2, 2, 4))
-    source = MODELS.build(small)
-    with torch.no_grad():
-        for parameter in source.parameters():
-            parameter.normal_()
-    torch.save({"model": swin_classifier(source.state_dict())}, tmp_path / "swin.pth")
-    output = convert(tmp_path / "swin.pth", tmp_path / "ours.pth")
-    assert "not used: head.weight belongs to the image classifier" in output
-    assert "not filled: norm0.weight" in output
-    assert "CC BY-NC" not in output
-    init_cfg = dict(type="Pretrained", checkpoint=str(tmp_path / "ours.pth"))
-    model = MODELS.build(dict(small, init_cfg=init_cfg))
-    model.init_weights()
-    for name, tensor in source.state_dict().items():
-        if not re.match(r"norm\d", name):
-            assert torch.equal(model.state_dict()[name], tensor), name
-
-
-@pytest.mark.parametrize("deep", [False, True])
-def test_detectron2_classifier_initialises_the_backbone(deep, convert, tmp_path):
-    kind = dict(type="ResNetV1c", stem_channels=128) if deep else dict(type="ResNet")
-    kind.update(depth=18, norm_cfg=dict(type="BN"))
-    source = MODELS.build(kind)
-    source.init_weights()
-    weights = {"stem.fc.weight": np.zeros((3, 2))}
-    for name, tensor in source.state_dict().items():
-        new = original_name(f"backbone.{name}")[9:]
-        if deep:
-            new = re.sub(r"^stem\.([036])\.", lambda m: f"stem.conv{int(m[1]) // 3 + 1}.", new)
-            new = re.sub(r"^stem\.([147])\.", lambda m: f"stem.conv{int(m[1]) // 3 + 1}.norm.", new)
-        weights[new] = tensor.numpy()
-    path = tmp_path / "R-18.pkl"
-    path.write_bytes(pickle.dumps({"model": weights, "matching_heuristics": True}))
-    convert(path, tmp_path / "ours.pth")
-    init_cfg = dict(type="Pretrained", checkpoint=str(tmp_path / "ours.pth"))
-    model = MODELS.build(dict(kind, init_cfg=init_cfg))
-    model.init_weights()
-    for name, tensor in source.state_dict().items():
-        assert torch.equal(model.state_dict()[name], tensor), name
-
-
 def test_safetensors(model, tmp_path):
     safetensors = pytest.importorskip("safetensors.torch", reason="needs extra dev")
     arrays = original_weights(model.state_dict())["model"]
@@ -359,20 +285,6 @@ def test_head_without_backbone_is_refused(model):
     weights = {n: t for n, t in model.state_dict().items() if n.startswith("decode_head")}
     with pytest.raises(CheckpointError, match="without a known backbone"):
         convert_checked(weights)
-
-
-def test_torchvision_classifier_keeps_its_names():
-    kind = dict(type="ResNet", depth=18, norm_cfg=dict(type="BN"))
-    source = MODELS.build(kind).state_dict()
-    counted = {**source, "bn1.num_batches_tracked": torch.tensor(7), "fc.bias": torch.zeros(3)}
-    report = convert_checked(counted)
-    assert report.conversion.state_dict.keys() == source.keys()
-    assert report.conversion.state_dict["bn1.num_batches_tracked"] == 7
-    assert list(report.conversion.unused) == ["fc.bias"]
-    wide = {n: t for n, t in source.items() if n != "layer1.0.conv2.weight"}
-    wide["layer1.0.conv2.weight"] = torch.zeros(64, 32, 3, 3)  # grouped, as in ResNeXt
-    with pytest.raises(CheckpointError, match=r"conv2\.weight is \(64, 32, 3, 3\) instead of"):
-        convert_checked(wide)
 
 
 def test_names_of_transformers_4():

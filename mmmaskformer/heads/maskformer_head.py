@@ -91,17 +91,9 @@ class MaskFormerHead(BandedHead):
             loss_mask=build_part(loss_mask, "FocalLoss"),
             loss_dice=build_part(loss_dice, "DiceLoss"),
         )
-        self.panoptic_fusion = self.instance_fusion = None
-        if isthing is not None:
-            things = dict(isthing=read_things(isthing, num_classes))
-            self.panoptic_fusion = build_fusion(
-                {**things, **(panoptic_fusion or {})}, "PanopticFusion"
-            )
-            self.instance_fusion = build_fusion(
-                {**things, **(instance_fusion or {})}, "InstanceFusion"
-            )
-        elif panoptic_fusion is not None or instance_fusion is not None:
-            raise ValueError("panoptic_fusion and instance_fusion need isthing")
+        things = read_things(isthing, num_classes)
+        self.panoptic_fusion = build_with_things(panoptic_fusion, "PanopticFusion", things)
+        self.instance_fusion = build_with_things(instance_fusion, "InstanceFusion", things)
 
     def factors(self, features: Sequence[Tensor]) -> core.FactoredOutput:
         """Backbone features to factored output; all layers while training, else the last."""
@@ -157,12 +149,14 @@ class MaskFormerHead(BandedHead):
         ]
 
 
-def read_things(isthing: Sequence[bool] | str, num_classes: int) -> tuple[bool, ...]:
+def read_things(isthing: Sequence[bool] | str | None, num_classes: int) -> tuple | None:
     """Flags of the classes, as they are or from the metadata of a registered dataset.
 
     Raises:
         ValueError: no such dataset, or flags for another number of classes.
     """
+    if isthing is None:
+        return None
     if isinstance(isthing, str):
         dataset = DATASETS.get(isthing)
         if dataset is None or "isthing" not in dataset.METAINFO:
@@ -174,6 +168,15 @@ def read_things(isthing: Sequence[bool] | str, num_classes: int) -> tuple[bool, 
     if len(isthing) != num_classes:
         raise ValueError(f"num_classes is {num_classes}, but isthing has {len(isthing)} flags")
     return tuple(bool(thing) for thing in isthing)
+
+
+def build_with_things(cfg: dict | None, default: str, isthing: tuple | None):
+    """An inference strategy that tells things from stuff; None without `isthing`."""
+    if isthing is not None:
+        return build_fusion({"isthing": isthing, **(cfg or {})}, default)
+    if cfg is not None:
+        raise ValueError(f"the config of {default} needs isthing")
+    return None
 
 
 def build_assigner(cfg: dict | None) -> core.HungarianAssigner:

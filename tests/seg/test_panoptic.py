@@ -120,7 +120,7 @@ def test_things_may_come_from_a_registered_dataset():
         (dict(isthing="mmmaskformer.CamVidDataset"), "no registered dataset .* 'isthing'"),
         (dict(isthing="NoSuchDataset"), "no registered dataset"),
         (dict(isthing=[True, False]), "num_classes is 6, but isthing has 2 flags"),
-        (dict(panoptic_fusion=dict(object_threshold=0.7)), "need isthing"),
+        (dict(panoptic_fusion=dict(object_threshold=0.7)), "PanopticFusion needs isthing"),
     ],
 )
 def test_things_that_do_not_fit(options, message):

@@ -1,5 +1,5 @@
 # Resizing with pillow, as the original does; OpenCV's bilinear differs when it shrinks.
-_base_ = ["./semantic.py"]
+_base_ = ["./panoptic.py"]
 crop_size = (640, 640)
 train_pipeline = [
     dict(type="mmmaskformer.LoadImageFromFile"),
@@ -16,27 +16,11 @@ train_pipeline = [
     dict(type="Pad", size=crop_size[::-1], pad_val=dict(img=(128, 128, 128), seg=0)),
     dict(type="mmmaskformer.PackPanopticInputs"),
 ]
-test_pipeline = [
-    dict(type="mmmaskformer.LoadImageFromFile"),
-    dict(type="Resize", scale=(2560, 640), keep_ratio=True, backend="pillow"),
-    dict(type="mmmaskformer.LoadPanopticAnnotations", with_ids=True),
-    dict(type="mmmaskformer.PackPanopticInputs"),
-]
-# Not the paper's, which has no panoptic test-time augmentation.
-tta_pipeline = [
-    dict(type="mmmaskformer.LoadImageFromFile"),
-    dict(
-        type="TestTimeAug",
-        transforms=[
-            [
-                dict(type="Resize", scale=(3072, s), keep_ratio=True, backend="pillow")
-                for s in (512, 640, 768)
-            ],
-            [dict(type="RandomFlip", prob=0.0), dict(type="RandomFlip", prob=1.0)],
-            [dict(type="mmmaskformer.LoadPanopticAnnotations", with_ids=True)],
-            [dict(type="mmmaskformer.PackPanopticInputs")],
-        ],
-    ),
+test_pipeline = _base_.test_pipeline
+test_pipeline[1].scale = (2560, 640)
+tta_pipeline = _base_.tta_pipeline
+tta_pipeline[1].transforms[0] = [
+    dict(type="Resize", scale=(3072, s), keep_ratio=True, backend="pillow") for s in (512, 640, 768)
 ]
 # `ade20k_panoptic_*` come from tools/prepare_ade20k_panoptic.py.
 dataset = dict(type="mmmaskformer.ADE20KPanopticDataset", data_root="data/ade/ADEChallengeData2016")
@@ -57,8 +41,3 @@ val_dataloader = dict(
     )
 )
 test_dataloader = val_dataloader
-val_evaluator = [
-    dict(type="mmmaskformer.PanopticQualityMetric"),
-    dict(type="IoUMetric", iou_metrics=["mIoU"]),
-]
-test_evaluator = val_evaluator

@@ -1,5 +1,5 @@
 # Sizes and augmentation of the semantic Cityscapes models; crops always fit, nothing is padded.
-_base_ = ["./semantic.py"]
+_base_ = ["./panoptic.py"]
 train_pipeline = [
     dict(type="mmmaskformer.LoadImageFromFile"),
     dict(type="mmmaskformer.LoadPanopticAnnotations"),
@@ -14,27 +14,12 @@ train_pipeline = [
     dict(type="RandomFlip", prob=0.5),
     dict(type="mmmaskformer.PackPanopticInputs"),
 ]
-test_pipeline = [
-    dict(type="mmmaskformer.LoadImageFromFile"),
-    dict(type="Resize", scale=(2048, 1024), keep_ratio=True, backend="pillow"),
-    dict(type="mmmaskformer.LoadPanopticAnnotations", with_ids=True),
-    dict(type="mmmaskformer.PackPanopticInputs"),
-]
-# Not the paper's, which has no panoptic test-time augmentation.
-tta_pipeline = [
-    dict(type="mmmaskformer.LoadImageFromFile"),
-    dict(
-        type="TestTimeAug",
-        transforms=[
-            [
-                dict(type="Resize", scale=(2560, s), keep_ratio=True, backend="pillow")
-                for s in (768, 1024, 1280)
-            ],
-            [dict(type="RandomFlip", prob=0.0), dict(type="RandomFlip", prob=1.0)],
-            [dict(type="mmmaskformer.LoadPanopticAnnotations", with_ids=True)],
-            [dict(type="mmmaskformer.PackPanopticInputs")],
-        ],
-    ),
+test_pipeline = _base_.test_pipeline
+test_pipeline[1].scale = (2048, 1024)
+tta_pipeline = _base_.tta_pipeline
+tta_pipeline[1].transforms[0] = [
+    dict(type="Resize", scale=(2560, s), keep_ratio=True, backend="pillow")
+    for s in (768, 1024, 1280)
 ]
 # Layout and names of cityscapesScripts' createPanopticImgs.
 dataset = dict(type="mmmaskformer.CityscapesPanopticDataset", data_root="data/cityscapes")
@@ -57,8 +42,3 @@ val_dataloader = dict(
     )
 )
 test_dataloader = val_dataloader
-val_evaluator = [
-    dict(type="mmmaskformer.PanopticQualityMetric"),
-    dict(type="IoUMetric", iou_metrics=["mIoU"]),
-]
-test_evaluator = val_evaluator

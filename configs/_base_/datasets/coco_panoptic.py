@@ -1,5 +1,5 @@
 # Resizing with pillow, as the original does; OpenCV's bilinear differs when it shrinks.
-_base_ = ["./semantic.py"]
+_base_ = ["./panoptic.py"]
 resize = dict(
     type="RandomChoiceResize",
     resize_type="mmmaskformer.AntialiasResize",
@@ -22,27 +22,11 @@ train_pipeline = [
     dict(type="RandomFlip", prob=0.5),
     dict(type="mmmaskformer.PackPanopticInputs"),
 ]
-test_pipeline = [
-    dict(type="mmmaskformer.LoadImageFromFile"),
-    dict(type="Resize", scale=(1333, 800), keep_ratio=True, backend="pillow"),
-    dict(type="mmmaskformer.LoadPanopticAnnotations", with_ids=True),
-    dict(type="mmmaskformer.PackPanopticInputs"),
-]
-# Not the paper's, which has no panoptic test-time augmentation.
-tta_pipeline = [
-    dict(type="mmmaskformer.LoadImageFromFile"),
-    dict(
-        type="TestTimeAug",
-        transforms=[
-            [
-                dict(type="Resize", scale=(1600, s), keep_ratio=True, backend="pillow")
-                for s in (640, 800, 960)
-            ],
-            [dict(type="RandomFlip", prob=0.0), dict(type="RandomFlip", prob=1.0)],
-            [dict(type="mmmaskformer.LoadPanopticAnnotations", with_ids=True)],
-            [dict(type="mmmaskformer.PackPanopticInputs")],
-        ],
-    ),
+test_pipeline = _base_.test_pipeline
+test_pipeline[1].scale = (1333, 800)
+tta_pipeline = _base_.tta_pipeline
+tta_pipeline[1].transforms[0] = [
+    dict(type="Resize", scale=(1600, s), keep_ratio=True, backend="pillow") for s in (640, 800, 960)
 ]
 dataset = dict(type="mmmaskformer.COCOPanopticDataset", data_root="data/coco")
 train_dataloader = dict(
@@ -63,9 +47,4 @@ val_dataloader = dict(
     )
 )
 test_dataloader = val_dataloader
-val_evaluator = [
-    dict(type="mmmaskformer.PanopticQualityMetric"),
-    dict(type="IoUMetric", iou_metrics=["mIoU"]),
-]
-test_evaluator = val_evaluator
 del resize

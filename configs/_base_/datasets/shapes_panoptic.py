@@ -1,27 +1,15 @@
-_base_ = ["./semantic.py"]
+_base_ = ["./panoptic.py"]
 train_pipeline = [
     dict(type="mmmaskformer.LoadImageFromFile"),
     dict(type="mmmaskformer.LoadPanopticAnnotations"),
     dict(type="RandomFlip", prob=0.5),
     dict(type="mmmaskformer.PackPanopticInputs"),
 ]
-test_pipeline = [
-    dict(type="mmmaskformer.LoadImageFromFile"),
-    dict(type="mmmaskformer.LoadPanopticAnnotations", with_ids=True),
-    dict(type="mmmaskformer.PackPanopticInputs"),
-]
-# Not the paper's, which has no panoptic test-time augmentation.
-tta_pipeline = [
-    dict(type="mmmaskformer.LoadImageFromFile"),
-    dict(
-        type="TestTimeAug",
-        transforms=[
-            [dict(type="Resize", scale=(512, s), keep_ratio=True) for s in (96, 128, 160)],
-            [dict(type="RandomFlip", prob=0.0), dict(type="RandomFlip", prob=1.0)],
-            [dict(type="mmmaskformer.LoadPanopticAnnotations", with_ids=True)],
-            [dict(type="mmmaskformer.PackPanopticInputs")],
-        ],
-    ),
+test_pipeline = _base_.test_pipeline
+del test_pipeline[1]
+tta_pipeline = _base_.tta_pipeline
+tta_pipeline[1].transforms[0] = [
+    dict(type="Resize", scale=(512, s), keep_ratio=True) for s in (96, 128, 160)
 ]
 dataset = dict(type="mmmaskformer.ShapesPanopticDataset", data_root="data/shapes")
 train_dataloader = dict(
@@ -47,8 +35,3 @@ val_dataloader = dict(
     ),
 )
 test_dataloader = val_dataloader
-val_evaluator = [
-    dict(type="mmmaskformer.PanopticQualityMetric"),
-    dict(type="IoUMetric", iou_metrics=["mIoU"]),
-]
-test_evaluator = val_evaluator
