@@ -63,6 +63,27 @@ def by_type(pipeline, name):
     return step
 
 
+@pytest.fixture(**rows("panoptic"))
+def panoptic(request):
+    return request.param, load(our_name(request.param))
+
+
+def test_panoptic_thresholds_and_sizes(panoptic):
+    row, cfg = panoptic
+    with WithoutMemory():
+        fusion = MODELS.build(cfg.model).decode_head.panoptic_fusion
+    assert fusion.object_threshold == float(row["object_mask_threshold"])
+    assert fusion.overlap_threshold == float(row["overlap_threshold"])
+    assert sum(fusion.isthing) == (80 if row["dataset"].startswith("COCO") else 100)
+    assert cfg.model.test_cfg.panoptic_on == (row["panoptic_on"] == "True")
+    resize = by_type(cfg.train_dataloader.dataset.pipeline, "RandomChoiceResize")
+    longest = int(row["max_size_train"])
+    assert resize.scales == [(longest, s) for s in numbers(row["min_size_train"])]
+    resize = by_type(cfg.test_dataloader.dataset.pipeline, "Resize")
+    assert resize.scale == (int(row["max_size_test"]), int(row["min_size_test"]))
+    assert cfg.train_dataloader.batch_size * int(row["gpus"]) == int(row["batch"])
+
+
 STEPPED = [row for row in ROWS if row["steps"] and has_config(row)]
 
 
