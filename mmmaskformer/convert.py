@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 from mmseg.utils import register_all_modules
 from torch import Tensor
@@ -40,8 +41,11 @@ class Report:
     num_classes: int | None
 
 
-def read_weights(path: str | Path) -> dict[str, Tensor]:
+def read_weights(path: str | Path) -> tuple[dict[str, Tensor], list[str]]:
     """The weights in a `.pkl`, `.pth`, `.bin` or `.safetensors` file, without running code.
+
+    Returns:
+        weights by name, and the names of what else the file holds.
 
     Raises:
         FileNotFoundError: no such file.
@@ -49,13 +53,14 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
     """
     path = Path(path).expanduser()
     if not path.is_file():
-        raise FileNotFoundError(f"weights {path} can not be found")
+        raise FileNotFoundError(f"weights {path} can not be found, or are no file")
     try:
-        content = _read_file(path)
+        content, beside = _read_file(path), []
     except RuntimeError as error:
         raise CheckpointError(str(error)) from error
     for key in ("model", "state_dict"):
         if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
+            beside += [str(name) for name in content if name != key]
             content = content[key]
     weights = {}
     for name, value in content.items() if isinstance(content, Mapping) else ():
@@ -69,34 +74,45 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
             f"{path} holds {what}; wanted is a dict of arrays by name, alone or under 'model' or "
             "'state_dict'"
         )
-    return weights
+    return weights, beside
+
+
+ZIP, GZIP = b"PK\x03\x04", b"\x1f\x8b"
+OLD_TORCH = pickle.dumps(0x1950A86A20F9469CFC6C, protocol=2)
+"""How the files of torch before 1.6 begin."""
 
 
 def _read_file(path: Path):
-    if path.suffix == ".safetensors":
-        try:
-            from safetensors.torch import load_file
-        except ImportError as error:
-            raise CheckpointError(f"to read {path}, run: pip install safetensors") from error
-        try:
-            return load_file(path)
-        except Exception as error:
-            raise CheckpointError(f"{path} is damaged or incomplete: {error}") from error
+    """The content, by what the file begins with: suffixes are not to be relied on."""
     with open(path, "rb") as file:
-        start = file.read(2)
-    # A bare pickle; torch's files are zip archives or begin with a pickled magic number.
-    if path.suffix == ".pkl" and start[:1] == pickle.PROTO:
-        return load_pickle_file(path)
-    return load_checkpoint_file(str(path), "cpu")
+        start = file.read(len(OLD_TORCH))
+    if path.suffix == ".safetensors":
+        return _read_safetensors(path)
+    if start.startswith(GZIP):
+        raise CheckpointError(f"{path} is compressed; unpack it first: gunzip {path}")
+    if start.startswith((ZIP, OLD_TORCH)):
+        return load_checkpoint_file(str(path), "cpu")
+    return load_pickle_file(path)
+
+
+def _read_safetensors(path: Path) -> dict[str, Tensor]:
+    try:
+        from safetensors.torch import load_file
+    except ImportError as error:
+        raise CheckpointError(f"to read {path}, run: pip install safetensors") from error
+    try:
+        return load_file(path)
+    except Exception as error:
+        raise CheckpointError(f"{path} is damaged or incomplete: {error}") from error
 
 
 def _as_tensor(value) -> Tensor | None:
     if isinstance(value, Tensor):
         return value.detach()
-    if type(value).__module__ == "numpy" and value.dtype.kind in "fiub":
+    if isinstance(value, (np.ndarray, np.generic)) and value.dtype.kind in "fiub":
         with warnings.catch_warnings():  # the array is read-only, and so is the tensor
             warnings.simplefilter("ignore")
-            return torch.from_numpy(value) if value.ndim else torch.tensor(value.item())
+            return torch.from_numpy(np.asarray(value))
     return None
 
 
@@ -105,42 +121,75 @@ def convert_checked(weights: Mapping[str, Tensor]) -> Report:
     is used or named, every weight of the model filled or named.
 
     Raises:
-        CheckpointError: unknown names, missing weights or wrong shapes.
+        CheckpointError: unknown names, missing weights, wrong shapes or types, weights that are
+            not finite.
     """
+    try:
+        return _convert_checked(weights)
+    except (KeyError, TypeError, IndexError, RuntimeError) as error:
+        raise _incomplete(error) from error
+    except ValueError as error:
+        if isinstance(error, CheckpointError):
+            raise
+        raise _incomplete(error) from error
+
+
+def _incomplete(error: Exception) -> CheckpointError:
+    return CheckpointError(
+        "the weights are incomplete or misshapen: their shapes do not tell what the model is "
+        f"({type(error).__name__}: {error})".replace("\n", " ")
+    )
+
+
+def _convert_checked(weights: Mapping[str, Tensor]) -> Report:
     conversion = convert(weights)
-    shapes = {name: tuple(tensor.shape) for name, tensor in conversion.state_dict.items()}
+    name = conversion.source.name
+    shapes = {key: tuple(tensor.shape) for key, tensor in conversion.state_dict.items()}
     head = read_head(shapes)
     inside = {n[9:]: s for n, s in shapes.items() if n.startswith("backbone.")}
     backbone = read_backbone(inside or shapes)
     if backbone is None or bool(inside) != (head is not None):
         raise CheckpointError(
-            f"{conversion.source.name} without a known backbone or without a head: of "
-            f"{len(shapes)} weights the first are {some(list(shapes))}"
+            f"{name} without a known backbone or without a head: of {len(shapes)} weights the "
+            f"first are {some(list(shapes))}"
         )
-    expected = target_shapes(backbone, head)
+    if "criterion.empty_weight" in conversion.unused and head.type != "MaskFormerHead":
+        raise CheckpointError(f"{name}, {describe(shapes)}, lacks the classifier of its queries")
+    expected = target_weights(backbone, head)
     unfilled = {}
-    if head is None:
+    if head is None and backbone.num_heads is not None:
+        norms = [f"norm{i}.{kind}" for i in range(4) for kind in ("weight", "bias")]
         unfilled = {
-            name: "is not part of a classifier; keeps its initial value"
-            for name in expected
-            if name not in shapes and name.startswith("norm") and backbone.num_heads is not None
+            key: "is not part of a classifier; keeps its initial value"
+            for key in norms
+            if key not in shapes
         }
-    problems = compare(shapes, {n: s for n, s in expected.items() if n not in unfilled})
+    wanted = {key: tuple(t.shape) for key, t in expected.items() if key not in unfilled}
+    problems = compare(shapes, wanted) or bad_values(conversion.state_dict, expected)
     if problems:
-        raise CheckpointError(
-            f"{conversion.source.name}, {describe(shapes)}, is not complete: {some(problems)}"
-        )
+        raise CheckpointError(f"{name}, {describe(shapes)}, is not complete: {some(problems)}")
     classes = None if head is None else head.num_classes
     return Report(conversion, describe(shapes), unfilled, classes)
 
 
-def target_shapes(backbone: Backbone, head: Head | None) -> dict[str, tuple]:
-    """Names and shapes of the weights of the model that was read off a source."""
+def bad_values(weights: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> list[str]:
+    """Weights of another kind of type, or not finite, one short text each."""
+    problems = []
+    for key, tensor in weights.items():
+        if tensor.is_floating_point() != expected[key].is_floating_point():
+            problems.append(f"{key} is of type {tensor.dtype}")
+        elif tensor.is_floating_point() and not tensor.is_meta and not tensor.isfinite().all():
+            problems.append(f"{key} is not finite")
+    return problems
+
+
+def target_weights(backbone: Backbone, head: Head | None) -> dict[str, Tensor]:
+    """Weights of the model that was read off a source, without memory for their values."""
     cfg = backbone_cfg(backbone)
     if head is not None:
         decode_head = head_cfg(head, backbone)
         cfg = dict(type="mmmaskformer.MaskFormer", backbone=cfg, decode_head=decode_head)
-    return model_shapes(cfg)
+    return model_weights(cfg)
 
 
 class WithoutMemory(TorchFunctionMode):
@@ -154,12 +203,12 @@ class WithoutMemory(TorchFunctionMode):
         return func(*args, **kwargs)
 
 
-def model_shapes(cfg: dict) -> dict[str, tuple]:
-    """Names and shapes of the weights of a config's model, without memory for their values."""
+def model_weights(cfg: dict) -> dict[str, Tensor]:
+    """Weights of a config's model, without memory for their values."""
     register_all_modules(init_default_scope=False)
     with WithoutMemory():
         model = MODELS.build(cfg)
-    return {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+    return model.state_dict()
 
 
 def backbone_cfg(backbone: Backbone) -> dict:

@@ -143,6 +143,9 @@ def test_schedule_and_model(recipe):
         1 if row["method"].startswith("PerPixel") else int(row["model_size_divisibility"]) or 1
     )
     assert preprocessor.test_cfg.size_divisor == divisor
+    if row["task"] == "panoptic":
+        assert preprocessor.size_divisor == divisor
+    assert cfg.auto_scale_lr.base_batch_size == int(row["batch"])
     assert preprocessor.pad_val == 0
     assert preprocessor.bgr_to_rgb == (row["image_format"] == "RGB")
 
@@ -180,9 +183,12 @@ def check_backbone(row, backbone):
         assert backbone.window_size == int(row["swin_window"])
         assert backbone.pretrain_img_size == int(row["swin_pretrain_img"])
         assert backbone.drop_path_rate == float(row["drop_path"])
+        assert row["backbone_init"][: -len(".pkl")] in backbone.init_cfg.checkpoint
     else:
         assert backbone.depth == int(row["backbone"][1:].rstrip("c"))
         assert backbone.get("stem_channels", 64) == int(row["stem_out"])
+        source = {"R50": "resnet50-", "R101": "resnet101-", "R101c": "r101c_deeplab"}
+        assert source[row["backbone"]] in backbone.init_cfg.checkpoint
         grid = backbone.get("multi_grid")
         assert (grid or "") == (tuple(numbers(row["res5_multi_grid"])) or "")
 

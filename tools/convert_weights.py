@@ -7,13 +7,14 @@ architecture and number of classes are read from the weights.
 
 import argparse
 import sys
+from pathlib import Path
 
 from mmengine.config import Config
 
 from mmmaskformer.convert import (
     Report,
     convert_checked,
-    model_shapes,
+    model_weights,
     read_weights,
     write_checkpoint,
 )
@@ -43,7 +44,13 @@ def check(report: Report, args: argparse.Namespace) -> None:
 
 
 def check_config(report: Report, args: argparse.Namespace) -> None:
-    expected = model_shapes(Config.fromfile(args.config).model)
+    try:
+        weights = model_weights(Config.fromfile(args.config).model)
+    except Exception as error:
+        raise CheckpointError(
+            f"--config {args.config} is no config with a model ({type(error).__name__}: {error})"
+        ) from error
+    expected = {name: tuple(t.shape) for name, t in weights.items()}
     shapes = {name: tuple(t.shape) for name, t in report.conversion.state_dict.items()}
     problems = compare(shapes, expected)
     if problems:
@@ -53,22 +60,38 @@ def check_config(report: Report, args: argparse.Namespace) -> None:
         )
 
 
+def convert_file(args: argparse.Namespace) -> tuple[Report, list[str]]:
+    """Read, convert, check, write."""
+    source, target = Path(args.src), Path(args.dst)
+    if target.is_dir() or not args.dst:
+        raise CheckpointError(f"DST {args.dst!r} must be a file's name")
+    if target.exists() and source.exists() and target.samefile(source):
+        raise CheckpointError(f"{args.dst} is SRC itself, which would be lost")
+    weights, beside = read_weights(source)
+    report = convert_checked(weights)
+    check(report, args)
+    meta = dict(source=report.conversion.source.name, description=report.description)
+    write_checkpoint(report.conversion.state_dict, target, meta)
+    return report, beside
+
+
 def main() -> None:
     args = parse_args()
     try:
-        report = convert_checked(read_weights(args.src))
-        check(report, args)
-        conversion = report.conversion
-        meta = dict(source=conversion.source.name, description=report.description)
-        write_checkpoint(conversion.state_dict, args.dst, meta)
-    except (CheckpointError, OSError) as error:
-        text = str(error)
-        known = args.src in text or args.dst in text
+        report, beside = convert_file(args)
+    except (CheckpointError, OSError, RuntimeError) as error:
+        text = " ".join(str(error).split())
+        known = args.src in text or (args.dst and args.dst in text)
         sys.exit(f"error: {text if known else f'{args.src}: {text}'}")
+    conversion = report.conversion
     print(f"{args.src}: {conversion.source.name}; {report.description}")
     for title, names in (("not used", conversion.unused), ("not filled", report.unfilled)):
         for name, reason in names.items():
             print(f"  {title}: {name} {reason}")
+    if beside:
+        print(f"  not used: {some(beside, 20)} beside the weights")
+    if report.num_classes is not None:
+        print("  attention heads can not be seen in weights; 8, as in the paper, are assumed")
     print(f"wrote {len(conversion.state_dict)} weights to {args.dst}")
     if conversion.source.licence:
         print(conversion.source.licence)

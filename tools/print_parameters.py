@@ -30,7 +30,10 @@ def main() -> None:
     DefaultScope.get_instance("print_parameters", scope_name=cfg.get("default_scope", "mmseg"))
     with WithoutMemory():
         model = MODELS.build(cfg.model)
-    optimizer = build_optim_wrapper(model, cfg.optim_wrapper).optimizer
+    # Mixed precision needs a GPU and changes no group.
+    parts = ("optimizer", "paramwise_cfg", "constructor")
+    optim_wrapper = {key: cfg.optim_wrapper[key] for key in parts if key in cfg.optim_wrapper}
+    optimizer = build_optim_wrapper(model, optim_wrapper).optimizer
     groups = {id(p): group for group in optimizer.param_groups for p in group["params"]}
     table = Table("parameter", "shape", "lr", "weight decay", title=args.config, box=None)
     trained = 0

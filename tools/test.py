@@ -56,6 +56,11 @@ def main() -> None:
     cfg = load_config(args)
     if "://" not in args.checkpoint and not Path(args.checkpoint).is_file():
         raise FileNotFoundError(f"checkpoint {args.checkpoint} does not exist")
+    if args.checkpoint.endswith(".pkl"):
+        raise ValueError(
+            f"{args.checkpoint} is not a checkpoint of this package; convert it first: "
+            "python tools/convert_weights.py SRC DST"
+        )
     cfg.load_from = args.checkpoint
     if args.show or args.show_dir:
         show_predictions(cfg, args)

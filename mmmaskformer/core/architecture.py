@@ -146,9 +146,15 @@ def read_head(shapes: Shapes) -> Head | None:
 
 
 def describe(shapes: Shapes) -> str:
-    """One line about weights under our names, for messages."""
+    """One line about weights under our names, complete or not, for messages."""
     bare = {n[9:]: s for n, s in shapes.items() if n.startswith("backbone.")} or shapes
-    parts = [str(part) for part in (read_head(shapes), read_backbone(bare)) if part is not None]
+    parts = []
+    for read, names in ((read_head, shapes), (read_backbone, bare)):
+        try:
+            part = read(names)
+        except (KeyError, ValueError, TypeError, IndexError):
+            part = f"an incomplete {read.__name__[5:]}"
+        parts += [] if part is None else [str(part)]
     return "; ".join(parts) or f"{len(shapes)} weights that are no MaskFormer"
 
 
@@ -167,7 +173,8 @@ def compare(shapes: Mapping[str, tuple], expected: Mapping[str, tuple]) -> list[
 def some(names: list[str], count: int = 4) -> str:
     """The first few names, for messages."""
     more = f", ... ({len(names) - count} more)" if len(names) > count else ""
-    return ", ".join(names[:count]) + more
+    shown = ("".join(c if c.isprintable() else "?" for c in name) for name in names[:count])
+    return ", ".join(shown) + more
 
 
 def _counts(shapes: Shapes, pattern: str) -> tuple[int, ...]:

@@ -44,7 +44,7 @@ def convert(weights: Mapping[str, Tensor]) -> Conversion:
     """
     prefix = "module." if all(name.startswith("module.") for name in weights) else ""
     source = recognise([name[len(prefix) :] for name in weights])
-    state_dict, parts, unused, unknown = {}, {}, {}, []
+    state_dict, parts, sources, unused, unknown = {}, {}, {}, {}, []
     for full_name, tensor in weights.items():
         name = full_name[len(prefix) :]
         reason = source.reason_to_drop(name)
@@ -53,11 +53,15 @@ def convert(weights: Mapping[str, Tensor]) -> Conversion:
             unused[full_name] = reason
         elif new is None:
             unknown.append(full_name)
+        elif new in sources:
+            raise CheckpointError(f"{sources[new]} and {full_name} are the same weight, {new}")
         elif "@" in new:  # the source keeps query, key and value apart
             whole, part = new.split("@")
             parts.setdefault(whole, {})[int(part)] = tensor
         else:
             state_dict[new] = rearrange(new, tensor, source)
+        if new is not None:
+            sources[new] = full_name
     if unknown:
         raise CheckpointError(
             f"the names are those of {source.name}, but {len(unknown)} of {len(weights)} are "

@@ -112,7 +112,13 @@ def source_span(height: int, out_height: int, rows: slice) -> slice:
 
 class BandedFusion:
     """Score maps at the output size, band by band, averaged over views; what a view's scores
-    are is the subclass's business."""
+    are is the subclass's business.
+
+    Attributes:
+        of_queries: whether views of queries are wanted, or of per-pixel class logits.
+    """
+
+    of_queries = True
 
     def scores(self, views: Sequence[View], size: Sequence[int]) -> Tensor:
         """Score maps (C, H, W) float32 at `size` = (H, W)."""
@@ -191,7 +197,8 @@ class SemanticFusion(BandedFusion):
 
     def product(self, view: View, logits: Tensor) -> Tensor:
         """Mask logits (Q, rows, W) to scores (C, rows, W)."""
-        return torch.einsum("qc,qhw->chw", view.class_prob[:, :-1], logits.sigmoid())
+        with torch.autocast(logits.device.type, enabled=False):
+            return torch.einsum("qc,qhw->chw", view.class_prob[:, :-1], logits.sigmoid())
 
 
 class GeneralFusion(BandedFusion):
@@ -249,6 +256,8 @@ def confident_queries(view: View, threshold: float) -> ConfidentQueries:
 class PerPixelFusion(BandedFusion):
     """Inference of the per-pixel baselines: class logits, cut to the image and resized; no
     softmax. A view's `mask_logits` are its class logits (C, h, w)."""
+
+    of_queries = False
 
     def band(self, view: View, size: Sequence[int], rows: slice) -> Tensor:
         """See `BandedFusion.band`."""

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .predictor import QueryPredictor
+from .predictor import QueryPredictor, check_classes
 from .targets import label_codes
 
 
@@ -24,6 +24,7 @@ class PerPixelBaseline(nn.Module):
         self, pixel_decoder: nn.Module, *, num_classes: int, mask_channels: int = 256
     ) -> None:
         super().__init__()
+        check_classes(num_classes)
         self.pixel_decoder = pixel_decoder
         self.classifier = nn.Conv2d(mask_channels, num_classes, 1)
         nn.init.kaiming_normal_(self.classifier.weight, mode="fan_out", nonlinearity="relu")
@@ -39,6 +40,17 @@ class PerPixelBaselinePlus(QueryPredictor):
 
     Query c always answers for class c: its mask logits are the class's pixel logits.
     """
+
+    def __init__(
+        self,
+        pixel_decoder: nn.Module,
+        transformer_decoder: nn.Module,
+        *,
+        num_classes: int,
+        **options,
+    ) -> None:
+        check_classes(num_classes)
+        super().__init__(pixel_decoder, transformer_decoder, num_queries=num_classes, **options)
 
     def forward(self, features: Sequence[Tensor], all_layers: bool | None = None) -> Tensor:
         """Backbone features to class logits (L, B, C, h, w); `all_layers` as in `decode`."""
@@ -90,11 +102,15 @@ def upsample_logits(logits: Tensor, size: Sequence[int]) -> Tensor:
     Raises:
         ValueError: the grid is not that of an input of this size.
     """
+    check_grid(logits.shape[-2:], size)
     height, width = size
-    if (-(-height // 4), -(-width // 4)) != tuple(logits.shape[-2:]):
-        raise ValueError(
-            f"logits of {tuple(logits.shape[-2:])} do not belong to an input of {tuple(size)} "
-            "at stride 4"
-        )
     full = F.interpolate(logits, scale_factor=4, mode="bilinear", align_corners=False)
     return full[..., :height, :width]
+
+
+def check_grid(grid: Sequence[int], size: Sequence[int]) -> None:
+    """Raise ValueError unless `grid` is that of an input of `size` = (H, W) at stride 4."""
+    if tuple(-(-int(s) // 4) for s in size) != tuple(grid):
+        raise ValueError(
+            f"logits of {tuple(grid)} do not belong to an input of {tuple(size)} at stride 4"
+        )

@@ -109,11 +109,16 @@ class MaskFormerPredictor(QueryPredictor):
             deep_supervision=deep_supervision,
             project_memory=project_memory,
         )
-        if num_classes < 2:
-            raise ValueError(f"num_classes must be at least 2, got {num_classes}")
+        check_classes(num_classes)
         self.class_embed = nn.Linear(transformer_decoder.channels, num_classes + 1)
 
     def forward(self, features: Sequence[Tensor], all_layers: bool | None = None) -> FactoredOutput:
         """Backbone features (fine to coarse) to factored output; `all_layers` as in `decode`."""
         decoded, pixel_embed = self.decode(features, all_layers)
         return FactoredOutput(self.class_embed(decoded), self.mask_embed(decoded), pixel_embed)
+
+
+def check_classes(num_classes: int) -> None:
+    """Raise ValueError unless there is something to tell apart."""
+    if num_classes < 2:
+        raise ValueError(f"num_classes must be at least 2, got {num_classes}")

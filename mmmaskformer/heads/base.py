@@ -18,13 +18,16 @@ from ..registry import MODELS, TASK_UTILS
 class BandedHead(BaseModule):
     """A decode head whose inference is views and a fusion of them.
 
-    A subclass sets `predictor` (backbone features to outputs) and defines `views` and `loss`.
+    A subclass sets `predictor` (backbone features to outputs) and defines `views`, `loss` and
+    `of_queries`, the kind of views that it makes.
 
     Args:
         in_channels: channels of the backbone's levels, fine to coarse, the first at stride 4.
         in_index: which of the backbone's outputs to use; None: all.
         fusion: built inference strategy.
     """
+
+    of_queries = True
 
     def __init__(
         self,
@@ -43,6 +46,10 @@ class BandedHead(BaseModule):
         self.in_index = tuple(in_index) if in_index is not None else tuple(range(len(in_channels)))
         self.num_classes = self.out_channels = num_classes
         self.align_corners = align_corners
+        if fusion.of_queries != self.of_queries:
+            raise ValueError(
+                f"{type(fusion).__name__} is not for the outputs of {type(self).__name__}"
+            )
         self.ignore_index = ignore_index
         self.fusion = fusion
 

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from .. import core
 from ..core.fusion import View
+from ..core.per_pixel import check_grid
 from ..registry import MODELS
 from .base import BandedHead, build_fusion, build_part, image_names, label_maps
 
@@ -20,6 +21,8 @@ class PerPixelHead(BandedHead):
         loss_cls: config of the criterion; `loss_weight` is its weight.
         fusion: config of the inference.
     """
+
+    of_queries = False
 
     def __init__(
         self,
@@ -48,11 +51,10 @@ class PerPixelHead(BandedHead):
         """
         labels = label_maps(data_samples)
         logits = self.predictor(self.select(features))
-        with torch.autocast(logits.device.type, enabled=False):
-            losses = self.criterion(logits, labels, self.ignore_index, image_names(data_samples))
+        losses = self.criterion(logits, labels, self.ignore_index, image_names(data_samples))
         with torch.no_grad():
             # At stride 4, and for the log only.
-            coarse = labels[:, ::4, ::4]
+            coarse = labels[:, ::4, ::4].long()
             right = (logits[-1].argmax(1) == coarse).sum()
             valid = (coarse != self.ignore_index).sum().clamp(min=1)
             losses["acc_seg"] = 100 * right / valid
@@ -67,6 +69,7 @@ class PerPixelHead(BandedHead):
     ) -> list[View]:
         """See `BandedHead.views`."""
         logits = self(features)
+        check_grid(logits.shape[-2:], input_size)
         return [View.of_pixel_logits(*view) for view in zip(logits, contents, flips)]
 
 
@@ -126,7 +129,7 @@ class PerPixelBaselinePlusHead(PerPixelHead):
         predictor = core.PerPixelBaselinePlus(
             build_part(pixel_decoder, "FPNPixelDecoder", **widths),
             build_part(transformer_decoder, "TransformerDecoder", channels=channels),
-            num_queries=num_classes,
+            num_classes=num_classes,
             mask_channels=mask_channels,
             deep_supervision=deep_supervision,
             project_memory=project_memory,

@@ -194,6 +194,21 @@ def test_encoder_equals_torch_with_positions_on_queries_and_keys():
     torch.testing.assert_close(layer(x, pos), expected, rtol=1e-4, atol=1e-5)
 
 
+def test_dropout_of_the_encoder_is_where_detr_has_it():
+    layer = encoder_pixel_decoder(dropout=1.0).encoder_layers[0].train()
+    for module in layer.modules():
+        if isinstance(module, nn.Linear):
+            nn.init.normal_(module.bias)
+    x = torch.randn(1, 6, 16)
+    torch.testing.assert_close(layer(x, x), layer.ffn_norm(layer.self_attn_norm(x)))
+
+
+def test_dropout_is_a_tenth_as_in_the_paper():
+    encoder = core.TransformerEncoderPixelDecoder([16, 32], channels=64, num_layers=1)
+    for layer in (encoder.encoder_layers[0], core.TransformerDecoder(num_layers=1).layers[0]):
+        assert layer.dropout.p == layer.self_attn.dropout == 0.1
+
+
 def test_encoded_level_feeds_the_pyramid_and_the_decoder():
     decoder = encoder_pixel_decoder().eval()
     fine, coarse = torch.randn(2, 8, 6, 8), torch.randn(2, 24, 3, 4)

@@ -18,7 +18,7 @@ def plus(**kwargs):
     decoder = core.TransformerDecoder(
         16, num_layers=3, num_heads=2, feedforward_channels=32, dropout=0.0
     )
-    kwargs = {"num_queries": 5, "mask_channels": 12, **kwargs}
+    kwargs = {"num_classes": 5, "mask_channels": 12, **kwargs}
     return core.PerPixelBaselinePlus(pixel_decoder(), decoder, **kwargs)
 
 
@@ -104,3 +104,9 @@ def test_label_out_of_range_names_the_image():
     labels[0, 0, 0] = 7
     with pytest.raises(ValueError, match=r"a.png: label values \[7\] are outside .* \[0, 4\]"):
         core.PerPixelCriterion()(torch.randn(1, 1, 5, 4, 4), labels, names=["a.png"])
+
+
+def test_one_class_is_refused():
+    for build in (plus, lambda **kwargs: core.PerPixelBaseline(pixel_decoder(), **kwargs)):
+        with pytest.raises(ValueError, match="num_classes must be at least 2, got 1"):
+            build(num_classes=1)

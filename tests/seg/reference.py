@@ -38,7 +38,7 @@ def converted(folder, shared, reference):
     }
     source, target = folder / "model_final.pkl", folder / "converted.pth"
     source.write_bytes(pickle.dumps({"model": arrays, "__author__": "test"}))
-    write_checkpoint(convert_checked(read_weights(source)).conversion.state_dict, target, {})
+    write_checkpoint(convert_checked(read_weights(source)[0]).conversion.state_dict, target, {})
     return target
 
 

@@ -78,7 +78,7 @@ def old_name(name):
 def test_same_outputs(name, tmp_path):
     theirs = build_theirs(name)
     torch.save(dict(meta={}, state_dict=theirs.state_dict()), tmp_path / "theirs.pth")
-    report = convert_checked(read_weights(tmp_path / "theirs.pth"))
+    report = convert_checked(read_weights(tmp_path / "theirs.pth")[0])
     assert not report.conversion.unused
     write_checkpoint(report.conversion.state_dict, tmp_path / "ours.pth", {})
     ours = build_config(OURS[name], tmp_path / "ours.pth")

@@ -141,7 +141,7 @@ def test_autocast_gives_a_finite_loss_close_to_float32(dtype, head):
 
 @pytest.mark.parametrize(
     ("overrides", "key"),
-    [(dict(num_queries=50), "num_queries"), (dict(loss_cls=dict(wheight=1)), "wheight")],
+    [(dict(num_querys=50), "num_querys"), (dict(loss_cls=dict(wheight=1)), "wheight")],
 )
 def test_config_typo_names_the_key(head, overrides, key):
     with pytest.raises(TypeError, match=key):
@@ -156,3 +156,33 @@ def test_parts_are_swappable_from_config():
     assert len(head.predictor.pixel_decoder.encoder_layers) == 1
     assert head.criterion.loss_weight == 3.0
     assert head.predictor.query_embed.num_embeddings == CLASSES
+
+
+def test_levels_that_do_not_fit_are_refused_at_test_time_too(segmentor, head):
+    model = build(segmentor, **{**head, "in_channels": [128, 256, 512]}, in_index=[1, 2, 3]).eval()
+    with pytest.raises(ValueError, match="at stride 4"):
+        model.test_step(make_data((64, 96)))
+
+
+def test_fusions_of_the_other_kind_are_refused(head):
+    with pytest.raises(ValueError, match="SemanticFusion is not for the outputs of PerPixelBase"):
+        build(**head, fusion=dict(type="mmmaskformer.SemanticFusion"))
+    with pytest.raises(ValueError, match="PerPixelFusion is not for the outputs of MaskFormerH"):
+        build(fusion=dict(type="mmmaskformer.PerPixelFusion"))
+
+
+def test_labels_of_sixteen_bits(head):
+    labels = [torch.zeros(64, 64, dtype=torch.uint16)]
+    labels[0][:10] = 65535
+    model = build(**head, ignore_index=65535).train()
+    losses = losses_of(model, make_data((64, 64), labels=labels))
+    assert losses["decode.loss_ce"].isfinite()
+
+
+def test_options_reach_the_predictor():
+    options = dict(deep_supervision=False, project_memory=False, channels=512)
+    predictor = build(**{**HEADS["plus"], **options}).decode_head.predictor
+    assert not predictor.deep_supervision
+    assert isinstance(predictor.memory_proj, torch.nn.Identity)
+    forced = build(**{**HEADS["plus"], **options, "project_memory": True}).decode_head.predictor
+    assert isinstance(forced.memory_proj, torch.nn.Conv2d)

@@ -39,7 +39,7 @@ def build_theirs(backbone):
 def test_same_outputs(backbone, size, tmp_path):
     theirs = build_theirs(backbone)
     torch.save(theirs.state_dict(), tmp_path / "pytorch_model.bin")
-    report = convert_checked(read_weights(tmp_path / "pytorch_model.bin"))
+    report = convert_checked(read_weights(tmp_path / "pytorch_model.bin")[0])
     assert report.num_classes == 150
     write_checkpoint(report.conversion.state_dict, tmp_path / "ours.pth", {})
     ours = build_config(f"maskformer_{backbone}_ade20k", tmp_path / "ours.pth")
