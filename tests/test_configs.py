@@ -226,6 +226,21 @@ def test_parameters_and_their_optimizer_groups(row, shared):
     assert not any(m.training for m in batch_norms)
 
 
+def test_initialisation_of_the_backbone_is_the_originals():
+    """Convolutions by fan-out; frozen norms are the identity, the last of a block, too."""
+    cfg = load("maskformer_r50_ade20k").model.backbone
+    cfg.init_cfg = None
+    backbone = MODELS.build(cfg)
+    backbone.init_weights()
+    for name, module in backbone.named_modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            assert (module.weight == 1).all(), name
+            assert not module.bias.any(), name
+        elif isinstance(module, torch.nn.Conv2d):
+            fan_out = module.weight[:, 0].numel()
+            assert module.weight.std().item() == pytest.approx((2 / fan_out) ** 0.5, rel=0.05), name
+
+
 def original_format(listed):
     return recognise(["sem_seg_head.", *listed["state_dict"]])
 

@@ -17,6 +17,8 @@ model = dict(
         norm_cfg=dict(type="BN", requires_grad=False),
         norm_eval=True,
         style="pytorch",
+        # A frozen norm that starts at zero would never let its block do anything.
+        zero_init_residual=False,
         init_cfg=dict(
             type="Pretrained",
             checkpoint="https://download.pytorch.org/models/resnet50-0676ba61.pth",
