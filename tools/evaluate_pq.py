@@ -53,12 +53,23 @@ def write(path: Path, result: dict) -> None:
         part.unlink(missing_ok=True)
 
 
-def evaluate(args: argparse.Namespace) -> None:
-    if args.out and (args.out.is_dir() or not args.out.resolve().parent.is_dir()):
+def check_target(args: argparse.Namespace, pairs: list) -> None:
+    """Raise ValueError unless --out names a file that may be written."""
+    out = args.out.resolve()
+    if not out.parent.is_dir() or (out.exists() and not out.is_file()):
         raise ValueError(f"--out {args.out} must be a file in a folder that exists")
+    inputs = {args.gt_json_file.resolve(), args.pred_json_file.resolve()}
+    folders = {png.resolve().parent for pair in pairs for png in (pair.gt_png, pair.pred_png)}
+    if out in inputs or out.parent in folders:
+        raise ValueError(f"--out {args.out} is one of the inputs, or lies among them")
+
+
+def evaluate(args: argparse.Namespace) -> None:
     categories, pairs = evaluation.read_pairs(
         args.gt_json_file, args.pred_json_file, args.gt_folder, args.pred_folder
     )
+    if args.out:
+        check_target(args, pairs)
     console = Console(stderr=True)
     progress = partial(
         track,
@@ -82,7 +93,7 @@ def main() -> None:
     except BrokenProcessPool:
         sys.exit("error: a worker process was killed, perhaps for want of memory; try --workers 1")
     except (ValueError, OSError) as error:
-        sys.exit(f"error: {error}")
+        sys.exit("error: " + " ".join(str(error).split()))
     except KeyboardInterrupt:
         sys.exit(130)
 

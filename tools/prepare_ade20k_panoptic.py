@@ -15,7 +15,8 @@ import argparse
 import json
 import os
 import sys
-from multiprocessing import Pool
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 import cv2
@@ -106,7 +107,7 @@ def prepare(task: tuple[Path, str, str]) -> tuple[dict, dict]:
     ids = merge(root, split, stem)
     png = root / f"ade20k_panoptic_{SPLITS[split]}" / f"{stem}.png"
     fresh = not png.is_file()
-    written = png.with_name(f".part_{png.name}") if fresh else png
+    written = png.with_name(f".part_{os.getpid()}_{png.name}") if fresh else png
     if fresh:
         Image.fromarray(ids_to_colors(ids)).save(written)
     if not np.array_equal(read_ids(written), ids):
@@ -137,8 +138,8 @@ def prepare_split(root: Path, split: str, workers: int) -> None:
         print(f"{target} is complete")
         return
     (root / name).mkdir(exist_ok=True)
-    with Pool(workers) as pool:
-        entries = pool.imap(prepare, [(root, split, stem) for stem in stems], chunksize=8)
+    with ProcessPoolExecutor(workers) as pool:
+        entries = pool.map(prepare, [(root, split, stem) for stem in stems], chunksize=8)
         entries = list(track(entries, f"ADE20K {split}", total=len(stems)))
     images, annotations = (list(part) for part in zip(*entries))
     categories = [
@@ -165,6 +166,8 @@ def main() -> None:
     try:
         for split in SPLITS:
             prepare_split(args.data_root, split, args.workers)
+    except BrokenProcessPool:
+        sys.exit("error: a worker was killed, perhaps for want of memory; start again, it goes on")
     except (OSError, ValueError) as error:
         sys.exit(f"error: {error}")
 

@@ -46,8 +46,7 @@ class Model:
         cfg.model.backbone.init_cfg = None
         self.model = MODELS.build(cfg.model).to(device).eval()
         load_checkpoint(self.model, checkpoint, map_location="cpu", strict=True)
-        dataset = DATASETS.get(cfg.test_dataloader.dataset.type)
-        self.classes = cfg.test_dataloader.dataset.get("metainfo", dataset.METAINFO)["classes"]
+        self.classes = read_classes(cfg.test_dataloader.dataset)
         steps = [s for s in cfg.test_dataloader.dataset.pipeline if "Annotations" not in s.type]
         self.pipeline = Compose(steps)
         self.dataset = cfg.test_dataloader.dataset
@@ -79,6 +78,22 @@ class Model:
         )
 
 
+def read_classes(dataset: dict) -> tuple:
+    """Names of a dataset's classes: the config's, the type's own, or the files'."""
+    for metainfo in (dataset.get("metainfo") or {}, DATASETS.get(dataset["type"]).METAINFO):
+        if metainfo.get("classes"):
+            return metainfo["classes"]
+    return DATASETS.build(dataset).metainfo["classes"]
+
+
+def titles(models: list) -> list[str]:
+    """A different name for each model: its config's, with the checkpoint's where it must be."""
+    names = [Path(config).stem for config, _ in models]
+    if len(set(names)) < len(names):
+        names = [f"{name} {Path(path).stem}" for name, (_, path) in zip(names, models)]
+    return [f"{i}: {name}" if names.count(name) > 1 else name for i, name in enumerate(names, 1)]
+
+
 def main() -> None:
     args = parse_args()
     for _, checkpoint in args.model:
@@ -96,11 +111,11 @@ def main() -> None:
         paths = [dataset.get_data_info(int(i))["img_path"] for i in indices]
     images = [mmcv.imread(path, channel_order="rgb") for path in paths]
     answers = {
-        Path(config).stem: [
+        title: [
             model.answer(path, args.classes, args.score_thr)
-            for path in track(paths, description=Path(config).stem)
+            for path in track(paths, description=title)
         ]
-        for (config, _), model in zip(args.model, models)
+        for title, model in zip(titles(args.model), models)
     }
     query_panels(args.out, images, answers)
     print(f"wrote {args.out}")

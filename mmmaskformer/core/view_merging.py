@@ -53,7 +53,8 @@ def match_queries(class_prob: Tensor, masks: Tensor, other_prob: Tensor, other: 
         (Q,) int64 indices into the other view's queries.
     """
     masks, other = masks.flatten(1), other.flatten(1)
-    dice = 2 * masks @ other.T / (masks.sum(1)[:, None] + other.sum(1) + 1)
-    likeness = class_prob @ other_prob.T + dice
+    with torch.autocast(masks.device.type, enabled=False):  # sums of pixels overflow in float16
+        dice = 2 * masks @ other.T / (masks.sum(1)[:, None] + other.sum(1) + 1)
+        likeness = class_prob @ other_prob.T + dice
     _, columns = linear_sum_assignment(likeness.detach().cpu().numpy(), maximize=True)
     return torch.as_tensor(columns, device=masks.device)

@@ -22,7 +22,8 @@ class PanopticDataset(BaseSegDataset):
     and `category_ids` (the json's). A json's categories are known by their names or, where any
     name is strange, by their ids. Samples hold img_path, seg_map_path (the panoptic png), img_id
     and segments_info: {id, category_id (class index), iscrowd, area} of each segment, and
-    num_classes.
+    num_classes. In `test_mode` the json may have no annotations (COCO's test-dev); samples then
+    have img_path and img_id only.
 
     Args:
         ann_file: the json.
@@ -61,6 +62,10 @@ class PanopticDataset(BaseSegDataset):
         content = self._content or read_json(self.ann_file, self.backend_args)
         self._content = None  # large, and not needed again
         classes = category_classes(content["categories"], self._metainfo, self.ann_file)
+        # Predictions are written with the ids of this json, whatever the table's are.
+        ids = {label: category for category, label in classes.items()}
+        names = self._metainfo["classes"]
+        self._metainfo["category_ids"] = [ids.get(label, label) for label in range(len(names))]
         images, maps = (self.data_prefix.get(k) or "" for k in ("img_path", "seg_map_path"))
         samples = [
             {
@@ -75,9 +80,15 @@ class PanopticDataset(BaseSegDataset):
             }
             for image, annotation in match_annotations(content, self.ann_file)
         ]
+        if self.test_mode and not content["annotations"]:
+            samples = [
+                {"img_path": os.path.join(images, self.image_file(i)), "img_id": i["id"]}
+                for i in content["images"]
+            ]
+            samples = [{**sample, "seg_fields": []} for sample in samples]
         if self.backend_args is None:
             for key in ("img_path", "seg_map_path"):
-                check_files([sample[key] for sample in samples], self.ann_file)
+                check_files([sample[key] for sample in samples if key in sample], self.ann_file)
         return samples
 
     def image_file(self, image: dict) -> str:

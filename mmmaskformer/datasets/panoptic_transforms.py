@@ -42,7 +42,9 @@ class LoadPanopticAnnotations(BaseTransform):
         self.backend_args = backend_args
 
     def transform(self, results: dict) -> dict:
-        path = results["seg_map_path"]
+        path = results.get("seg_map_path")
+        if path is None:  # an image to predict
+            return results
         ids = read_ids(path, self.backend_args)
         shape = results.get("ori_shape")
         if shape is not None and ids.shape != tuple(shape[:2]):

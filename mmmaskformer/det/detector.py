@@ -9,7 +9,7 @@ from mmdet.structures.mask import mask2bbox
 from mmengine.structures import BaseDataElement, InstanceData, PixelData
 from torch import Tensor
 
-from ..heads.base import check_results, pad_segment_maps
+from ..heads.base import check_results, is_mirrored, pad_segment_maps
 from ..registry import MODELS
 from .panoptic_encoding import decode_segments, encode_segments
 
@@ -67,7 +67,7 @@ class MaskFormerDetector(BaseDetector):
     ) -> list[DetDataSample]:
         """Samples with results at `ori_shape`."""
         contents = [sample.metainfo["img_shape"][:2] for sample in batch_data_samples]
-        flips = [bool(sample.metainfo.get("flip")) for sample in batch_data_samples]
+        flips = [is_mirrored(sample.metainfo) for sample in batch_data_samples]
         features = self.extract_feat(batch_inputs)
         views = self.decode_head.views(features, batch_inputs.shape[-2:], contents, flips)
         for sample, view in zip(batch_data_samples, views):

@@ -62,6 +62,7 @@ class PanopticQualityMetric(BaseMetric):
         self.classwise = classwise
         self.output_dir = output_dir
         self.format_only = format_only
+        self._written: set[str] = set()
 
     def process(self, data_batch: Any, data_samples: Sequence) -> None:
         """Count the segments of some images, or write them.
@@ -90,6 +91,9 @@ class PanopticQualityMetric(BaseMetric):
     def _write(self, sample: Any, name: str, pred: tuple[np.ndarray, list]) -> dict:
         image_id = sample.get("img_id")
         image_id = Path(name).stem if image_id is None else image_id
+        if Path(name).stem in self._written:
+            raise ValueError(f"{name}: another image of this name has been written already")
+        self._written.add(Path(name).stem)
         category_ids = self.dataset_meta.get("category_ids")
         return write_prediction(
             Path(self.output_dir) / "panoptic", name, image_id, *pred, category_ids
@@ -97,6 +101,7 @@ class PanopticQualityMetric(BaseMetric):
 
     def compute_metrics(self, results: list) -> dict[str, float]:
         """Percentages of all images; writes the json."""
+        self._written.clear()
         if self.output_dir is not None:
             path = Path(self.output_dir) / "panoptic.json"
             write_annotations(path, [entry for _, entry in results])

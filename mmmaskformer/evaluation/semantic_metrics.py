@@ -34,6 +34,8 @@ class SemanticPQMetric(BaseMetric):
 
         val_evaluator = [dict(type="IoUMetric"), dict(type="mmmaskformer.SemanticPQMetric")]
 
+    Beside `PanopticQualityMetric`, whose `PQ_st` is another number, give it a `prefix`.
+
     Args:
         ignore_index: label of ground-truth pixels that do not count.
         classwise: also log a table of all classes that occur.

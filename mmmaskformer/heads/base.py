@@ -124,6 +124,13 @@ def panoptic_truth(sample) -> BaseDataElement | None:
     return sample.get("gt_panoptic_seg", None) if truth is None else truth
 
 
+def is_mirrored(meta: dict) -> bool:
+    """Whether the image was flipped left to right; ValueError for other flips."""
+    if meta.get("flip") and meta.get("flip_direction") != "horizontal":
+        raise ValueError(f"only horizontal flips can be undone, got {meta.get('flip_direction')!r}")
+    return bool(meta.get("flip"))
+
+
 def pad_segment_maps(data_samples: list, size: Sequence[int]) -> None:
     """Pad the panoptic ground truth of training samples, right and bottom, to the input's size
     (H, W); padding belongs to no segment."""

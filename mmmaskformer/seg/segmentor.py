@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ..core.fusion import View
 from ..core.view_merging import merge_views
-from ..heads.base import check_results
+from ..heads.base import check_results, is_mirrored
 from ..registry import MODELS
 
 RESULTS = ("semantic_on", "panoptic_on", "instance_on")
@@ -92,13 +92,8 @@ def make_views(
         )
         if left or top:
             raise ValueError(f"images must be padded right and bottom, got {meta}")
-        flip = bool(meta.get("flip"))
-        if flip and meta.get("flip_direction") != "horizontal":
-            raise ValueError(
-                f"only horizontal flips can be undone, got {meta.get('flip_direction')!r}"
-            )
         contents.append((height - bottom, width - right))
-        flips.append(flip)
+        flips.append(is_mirrored(meta))
     features = segmentor.extract_feat(inputs)
     return segmentor.decode_head.views(features, (height, width), contents, flips)
 

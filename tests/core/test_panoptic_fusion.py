@@ -149,6 +149,20 @@ def test_instances_are_things_only_and_may_be_none():
 
 
 @pytest.mark.parametrize("strategy", [PanopticFusion, InstanceFusion])
+def test_result_of_a_mirrored_view_is_mirrored_back(strategy):
+    """On a grid without padding, whose content is mirrored as a whole."""
+    view = make_view(seed=3)
+    straight = View(view.class_prob, view.mask_logits, (48, 60), (48, 60))
+    turned = View(view.class_prob, view.mask_logits.flip(-1), (48, 60), (48, 60), flip=True)
+    expected, found = (vars(strategy(ISTHING)(v, (48, 60))) for v in (straight, turned))
+    for key, value in expected.items():
+        if isinstance(value, torch.Tensor):
+            torch.testing.assert_close(found[key], value)
+        else:
+            assert found[key] == value
+
+
+@pytest.mark.parametrize("strategy", [PanopticFusion, InstanceFusion])
 def test_number_of_classes_must_fit(strategy):
     with pytest.raises(ValueError, match="4 classes, but isthing is given for 3"):
         strategy([True] * 3)(make_view(), (8, 8))

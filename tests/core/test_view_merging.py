@@ -54,3 +54,40 @@ def test_other_sizes_and_padding():
     torch.testing.assert_close(
         merged.mask_logits[:, :10, :13], alone.mask_logits[:, :10, :13], rtol=1e-3, atol=1e-3
     )
+
+
+def test_classes_count_where_masks_are_alike():
+    prob = torch.eye(4)[:, :4]
+    masks = torch.rand(1, 6, 6).repeat(4, 1, 1)
+    order = torch.tensor([2, 0, 3, 1])
+    assert torch.equal(order[match_queries(prob, masks, prob[order], masks)], torch.arange(4))
+
+
+def test_masks_count_where_classes_are_alike():
+    prob = torch.full((4, 4), 0.25)
+    masks = (torch.rand(4, 3, 3) > 0.5).float()
+    masks[:, 0, :] = torch.eye(4)[:, :3]
+    order = torch.tensor([2, 0, 3, 1])
+    assert torch.equal(order[match_queries(prob, masks, prob, masks[order])], torch.arange(4))
+
+
+def test_every_view_is_matched_to_the_first():
+    """The second one's masks agree with the first's and its classes do not; matched to the sum
+    of both, the third would be turned round."""
+    prob = torch.tensor([[0.6, 0.4, 0.0], [0.4, 0.6, 0.0]])
+    halves = torch.full((2, 8, 8), -9.0)
+    halves[0, :, :4] = halves[1, :, 4:] = 9.0
+    contrary = torch.tensor([[0.0, 1.0, 0.0], [1.0, 0.0, 0.0]])
+    views = [
+        View(classes, masks, (32, 32), (32, 32))
+        for classes, masks in ((prob, halves), (contrary, halves), (prob, torch.zeros(2, 8, 8)))
+    ]
+    merged = merge_views(views)
+    torch.testing.assert_close(merged.class_prob, (prob + contrary + prob) / 3)
+
+
+def test_large_masks_do_not_overflow_under_autocast():
+    view = View(torch.rand(3, 5), torch.full((3, 200, 334), 5.0), (800, 1336), (800, 1333))
+    with torch.autocast("cpu", torch.float16):
+        merged = merge_views([view, view])
+    assert merged.mask_logits.isfinite().all()

@@ -205,3 +205,30 @@ def test_shapes_are_made_at_first_use(shapes_root):
         ours = dataset.get_data_info(i)["segments_info"]
         for before, after in zip(annotation["segments_info"], ours):
             assert after["category_id"] == before["category_id"] - 1
+
+
+def test_submission_ids_are_the_jsons_whatever_the_metainfo_says(folder):
+    """Classes in another order than in the json, or with a table's ids."""
+    folder.add("a.png", [[1, 1, 2]], [segment(1, 7, 2), segment(2, 12)])
+    meta = dict(classes=("dog", "cat", "sky"), isthing=(True, True, False))
+    dataset = PanopticDataset(**folder.arguments(metainfo=meta))
+    assert dataset.metainfo["category_ids"] == [12, 30, 7]
+    stale = {**meta, "category_ids": [1, 2, 3]}
+    dataset = PanopticDataset(**folder.arguments(metainfo=stale))
+    assert dataset.metainfo["category_ids"] == [12, 30, 7]
+    assert [s["category_id"] for s in dataset.get_data_info(0)["segments_info"]] == [2, 0]
+
+
+def test_images_without_annotations_can_be_predicted(folder):
+    folder.add("a.png", [[1, 1, 2]], [segment(1, 7, 2), segment(2, 12)])
+    del folder.content["annotations"]
+    pipeline = [
+        dict(type="mmmaskformer.LoadImageFromFile"),
+        dict(type="mmmaskformer.LoadPanopticAnnotations", with_ids=True),
+        dict(type="mmmaskformer.PackPanopticInputs"),
+    ]
+    dataset = PanopticDataset(**folder.arguments(test_mode=True, pipeline=pipeline))
+    sample = dataset[0]["data_samples"]
+    assert sample.img_id == 0
+    assert "gt_panoptic_seg" not in sample
+    assert dataset[0]["inputs"].shape == (3, 1, 3)

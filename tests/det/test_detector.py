@@ -2,6 +2,7 @@
 
 import copy
 
+import numpy as np
 import pytest
 import torch
 from mmdet.structures import DetDataSample
@@ -11,7 +12,7 @@ from mmengine.structures import BaseDataElement, PixelData
 from mmmaskformer import core
 from mmmaskformer.core.fusion import View
 from mmmaskformer.det.panoptic_encoding import decode_segments, encode_segments
-from mmmaskformer.registry import MODELS
+from mmmaskformer.registry import MODELS, TRANSFORMS
 from tests.seg.test_panoptic import STRATEGIES
 from tests.seg.test_segmentor import CLASSES, MASKFORMER, SMALL
 
@@ -165,3 +166,35 @@ def test_tensor_mode_gives_logits():
 def test_bad_options(options, message):
     with pytest.raises(ValueError, match=message):
         build(**options)
+
+
+def test_each_result_has_its_own_switch():
+    data = make_data((64, 96))
+    for kinds in (("panoptic_on",), ("instance_on",), ("semantic_on",)):
+        switches = {k: k in kinds for k in ("panoptic_on", "instance_on", "semantic_on")}
+        (result,) = build(switches).eval().test_step(copy.deepcopy(data))
+        assert ("pred_panoptic_seg" in result) == switches["panoptic_on"]
+        assert ("pred_instances" in result) == switches["instance_on"]
+        assert ("pred_sem_seg" in result) == switches["semantic_on"]
+
+
+def test_flips_are_undone():
+    model = build(dict(panoptic_on=False, semantic_on=True)).eval()
+    data = make_data((64, 96))
+    (plain,) = model.test_step(copy.deepcopy(data))
+    data["data_samples"][0].set_metainfo({"flip": True, "flip_direction": "horizontal"})
+    (flipped,) = model.test_step(copy.deepcopy(data))
+    labels = plain.pred_sem_seg.sem_seg.flip(-1)
+    assert (flipped.pred_sem_seg.sem_seg != labels).float().mean() < 1e-3
+    data["data_samples"][0].set_metainfo({"flip_direction": "vertical"})
+    with pytest.raises(ValueError, match="only horizontal flips"):
+        model.test_step(data)
+
+
+def test_images_without_ground_truth_are_packed():
+    packed = TRANSFORMS.build(dict(type="mmmaskformer.PackPanopticDetInputs")).transform(
+        dict(img=np.zeros((4, 6, 3), np.uint8), img_path="a.jpg", seg_fields=[])
+    )
+    assert isinstance(packed["data_samples"], DetDataSample)
+    assert packed["data_samples"].img_path == "a.jpg"
+    assert packed["inputs"].shape == (3, 4, 6)

@@ -134,3 +134,15 @@ def test_killed_worker_and_interrupt(tmp_path, monkeypatch, error, code):
     with pytest.raises(SystemExit) as caught:
         runpy.run_path(str(TOOL), run_name="__main__")
     assert str(caught.value.code).startswith(str(code))
+
+
+def test_inputs_and_devices_are_not_overwritten(tmp_path):
+    gt, pred = example(tmp_path)
+    before = gt.read_bytes()
+    pngs = next(pred.with_suffix("").glob("*.png"))
+    for target in (gt, pred, pngs, tmp_path):
+        message = run(gt, pred, "--out", target, code=1).stderr
+        assert message.startswith(f"error: --out {target} ")
+        assert message.count("\n") == 1
+    assert "must be a file" in run(gt, pred, "--out", "/dev/null", code=1).stderr
+    assert gt.read_bytes() == before

@@ -347,3 +347,9 @@ def test_challenge_score_is_the_mean_of_accuracy_and_iou():
     # IoU 1/2, 2/3, 1; 4 of 5 pixels are right.
     assert result["mIoU"] == pytest.approx(100 * (1 / 2 + 2 / 3 + 1) / 3, abs=0.01)
     assert result["score"] == pytest.approx((80 + result["mIoU"]) / 2)
+
+
+def test_two_images_of_one_name_are_refused(tmp_path):
+    samples = [{**panoptic_sample(1), "img_path": f"{folder}/1.jpg"} for folder in "ab"]
+    with pytest.raises(ValueError, match=r"b/1\.jpg: another image of this name"):
+        evaluate("PanopticQualityMetric", samples, output_dir=str(tmp_path))
