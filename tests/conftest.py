@@ -1,3 +1,4 @@
+import pickle
 import runpy
 import sys
 from pathlib import Path
@@ -43,3 +44,34 @@ def convert(monkeypatch, capsys):
         return message
 
     return run
+
+
+SMALL_CONFIG = "maskformer_r18_shapes"
+
+
+def build_without_weights(name):
+    """The model of a config, without its pretrained backbone."""
+    from mmengine.config import Config
+    from mmseg.registry import MODELS
+    from mmseg.utils import register_all_modules
+
+    register_all_modules()
+    cfg = Config.fromfile(ROOT / "configs" / f"{name}.py")
+    cfg.model.backbone.init_cfg = None
+    return MODELS.build(cfg.model)
+
+
+@pytest.fixture(scope="session")
+def small_model():
+    torch.manual_seed(3)
+    return build_without_weights(SMALL_CONFIG)
+
+
+@pytest.fixture
+def released(small_model, tmp_path):
+    """The file of a small model in the format of the original's released ones."""
+    from tests.original_format import original_weights
+
+    path = tmp_path / "model_final_abc.pkl"
+    path.write_bytes(pickle.dumps(original_weights(small_model.state_dict())))
+    return path
