@@ -17,6 +17,7 @@ import mmseg
 import numpy as np
 import pytest
 import torch
+from mmseg.apis import inference_model, init_model
 
 from mmmaskformer.datasets import shapes
 from mmmaskformer.launch import CheckWeights
@@ -185,6 +186,15 @@ def test_two_cpu_processes_train_and_test(workspace, trained):
     assert scores[0] == scores[1]
 
 
+@pytest.mark.parametrize("as_array", [False, True])
+def test_mmsegs_inference_takes_our_config(workspace, trained, as_array):
+    model = init_model(str(ROOT / CONFIG), str(trained), device="cpu")
+    path = str(sorted((workspace / "shapes/images/val").glob("*.png"))[0])
+    result = inference_model(model, cv2.imread(path) if as_array else path)
+    assert result.pred_sem_seg.data.shape == (1, 128, 128)
+    assert result.seg_logits.data.shape == (10, 128, 128)
+
+
 PANOPTIC = "configs/maskformer_r18_shapes-panoptic.py"
 KEEP_EVERYTHING = [
     "model.decode_head.panoptic_fusion.object_threshold=0.0",
@@ -227,6 +237,9 @@ def test_panoptic_tta_and_query_pictures(workspace, panoptic):
         "--aug-test", *options(workspace), *KEEP_EVERYTHING,
     )  # fmt: skip
     assert re.search(r"PQ: \d", output)
+    model = init_model(str(ROOT / PANOPTIC), str(panoptic), device="cpu")
+    path = sorted((workspace / "shapes/images/val").glob("*.png"))[0]
+    assert inference_model(model, str(path)).pred_panoptic_seg.ids.shape == (128, 128)
     picture = workspace / "queries.png"
     images = sorted((workspace / "shapes/images/val").glob("*.png"))[:2]
     command = ["tools/visualize_queries.py", "--out", picture, "--score-thr", "0"]

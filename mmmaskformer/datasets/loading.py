@@ -57,6 +57,10 @@ class LoadAnnotations(MMCVLoadAnnotations):
         )
         self.ignore_index = ignore_index
 
+    def transform(self, results: dict) -> dict:
+        # An image to predict has no annotations.
+        return super().transform(results) if "seg_map_path" in results else results
+
     def _load_seg_map(self, results: dict) -> None:
         path = results["seg_map_path"]
         labels = self._read(path)
