@@ -5,6 +5,7 @@ from pathlib import Path
 
 from mmengine.config import Config
 
+from mmmaskformer.compat import leave_cpu_distributed
 from mmmaskformer.launch import CheckWeights, add_common_arguments, build_runner, load_config
 
 WRITERS = ("IoUMetric", "SceneParsingMetric", "PanopticQualityMetric")
@@ -75,6 +76,7 @@ def main() -> None:
     runner = build_runner(cfg)
     runner.register_hook(CheckWeights())
     runner.test()
+    leave_cpu_distributed()
 
 
 if __name__ == "__main__":

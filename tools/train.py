@@ -4,6 +4,7 @@ import argparse
 
 import torch
 
+from mmmaskformer.compat import leave_cpu_distributed
 from mmmaskformer.launch import add_common_arguments, build_runner, load_config
 
 
@@ -33,6 +34,7 @@ def main() -> None:
         cfg.resume = True
         cfg.load_from = None if args.resume == "auto" else args.resume
     build_runner(cfg).train()
+    leave_cpu_distributed()
 
 
 if __name__ == "__main__":
