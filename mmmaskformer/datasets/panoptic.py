@@ -47,7 +47,7 @@ class PanopticDataset(BaseSegDataset):
         own = self._load_metainfo(metainfo)
         if "classes" not in own or "isthing" not in own:
             path = os.path.join(data_root or "", ann_file)
-            self._content = read_json(path, backend_args)
+            self._content = read_json(path, backend_args, not kwargs.get("test_mode"))
             metainfo = {**json_metainfo(self._content, own.get("classes"), path), **own}
         super().__init__(
             ann_file=ann_file,
@@ -59,7 +59,9 @@ class PanopticDataset(BaseSegDataset):
 
     def load_data_list(self) -> list[dict]:
         """One dict per annotation of the json, in its order."""
-        content = self._content or read_json(self.ann_file, self.backend_args)
+        content = self._content or read_json(
+            self.ann_file, self.backend_args, annotated=not self.test_mode
+        )
         self._content = None  # large, and not needed again
         classes = category_classes(content["categories"], self._metainfo, self.ann_file)
         # Predictions are written with the ids of this json, whatever the table's are.
@@ -67,25 +69,29 @@ class PanopticDataset(BaseSegDataset):
         names = self._metainfo["classes"]
         self._metainfo["category_ids"] = [ids.get(label, label) for label in range(len(names))]
         images, maps = (self.data_prefix.get(k) or "" for k in ("img_path", "seg_map_path"))
-        samples = [
-            {
-                "img_path": os.path.join(images, self.image_file(image)),
-                "seg_map_path": os.path.join(maps, annotation["file_name"]),
-                "img_id": image["id"],
-                "segments_info": contiguous_segments(annotation, classes, self.ann_file),
-                "num_classes": len(self._metainfo["classes"]),
-                "label_map": None,
-                "reduce_zero_label": False,
-                "seg_fields": [],
-            }
-            for image, annotation in match_annotations(content, self.ann_file)
-        ]
         if self.test_mode and not content["annotations"]:
             samples = [
-                {"img_path": os.path.join(images, self.image_file(i)), "img_id": i["id"]}
-                for i in content["images"]
+                dict(
+                    img_path=os.path.join(images, self.image_file(image)),
+                    img_id=image["id"],
+                    seg_fields=[],
+                )
+                for image in content["images"]
             ]
-            samples = [{**sample, "seg_fields": []} for sample in samples]
+        else:
+            samples = [
+                dict(
+                    img_path=os.path.join(images, self.image_file(image)),
+                    seg_map_path=os.path.join(maps, annotation["file_name"]),
+                    img_id=image["id"],
+                    segments_info=contiguous_segments(annotation, classes, self.ann_file),
+                    num_classes=len(names),
+                    label_map=None,
+                    reduce_zero_label=False,
+                    seg_fields=[],
+                )
+                for image, annotation in match_annotations(content, self.ann_file)
+            ]
         if self.backend_args is None:
             for key in ("img_path", "seg_map_path"):
                 check_files([sample[key] for sample in samples if key in sample], self.ann_file)

@@ -19,8 +19,11 @@ def read_ids(path: str, backend_args: dict | None = None) -> np.ndarray:
     return decode_ids(fileio.get(str(path), backend_args=backend_args), str(path))
 
 
-def read_json(path: str, backend_args: dict | None = None) -> dict:
+def read_json(path: str, backend_args: dict | None = None, annotated: bool = True) -> dict:
     """The json with its lists `images`, `annotations` and `categories`; categories checked.
+
+    Args:
+        annotated: whether there must be a list `annotations`; else an empty one takes its place.
 
     Raises:
         ValueError: damaged, a list is missing, or a category lacks id, name or `isthing`, or
@@ -30,8 +33,8 @@ def read_json(path: str, backend_args: dict | None = None) -> dict:
         content = json.loads(fileio.get_text(str(path), backend_args=backend_args))
     except ValueError as error:
         raise ValueError(f"{path} can not be read as JSON ({error})") from error
-    if isinstance(content, dict) and "images" in content:
-        content.setdefault("annotations", [])  # a json for testing
+    if isinstance(content, dict) and not annotated:
+        content.setdefault("annotations", [])
     for key in ("images", "annotations", "categories"):
         if not isinstance(content, dict) or not isinstance(content.get(key), list):
             raise ValueError(f"{path} is no panoptic json: it has no list `{key}`")
@@ -67,7 +70,7 @@ def match_annotations(content: dict, path: str) -> list[tuple[dict, dict]]:
     unknown = [a["image_id"] for a in content["annotations"] if a["image_id"] not in images]
     if unknown:
         raise ValueError(f"{path}: annotations of image ids not in `images`: {listing(unknown)}")
-    if content["annotations"] and len(images) > len(content["annotations"]):
+    if len(images) > len(content["annotations"]):
         annotated = {a["image_id"] for a in content["annotations"]}
         bare = [i for i in images if i not in annotated]
         raise ValueError(f"{path}: image ids without annotation: {listing(bare)}")

@@ -232,3 +232,7 @@ def test_images_without_annotations_can_be_predicted(folder):
     assert sample.img_id == 0
     assert "gt_panoptic_seg" not in sample
     assert dataset[0]["inputs"].shape == (3, 1, 3)
+    for annotations in ({}, {"annotations": []}):  # nothing to learn from
+        folder.content.update(annotations)
+        with pytest.raises(ValueError, match="no list `annotations`|without annotation: 0"):
+            PanopticDataset(**folder.arguments(pipeline=pipeline))
