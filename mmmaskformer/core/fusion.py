@@ -132,14 +132,19 @@ class BandedFusion:
         """Scores (C, rows, W) of one band of rows after another, top to bottom."""
         if not views:
             raise ValueError("fusion needs at least one view")
+        prepared = [self.prepare(view) for view in views]
         for rows in row_bands(views, size):
-            total = self.band(views[0], size, rows)
-            for view in views[1:]:
+            total = self.band(prepared[0], size, rows)
+            for view in prepared[1:]:
                 total = total + self.band(view, size, rows)
             yield total / len(views)
 
-    def band(self, view: View, size: Sequence[int], rows: slice) -> Tensor:
-        """Scores (C, len(rows), W) of one view."""
+    def prepare(self, view: View):
+        """What `band` works on, made once per view."""
+        return view
+
+    def band(self, view, size: Sequence[int], rows: slice) -> Tensor:
+        """Scores (C, len(rows), W) of one prepared view."""
         raise NotImplementedError
 
 
@@ -216,14 +221,16 @@ class GeneralFusion(BandedFusion):
     def __init__(self, *, object_threshold: float = 0.3) -> None:
         self.object_threshold = object_threshold
 
-    def band(self, view: View, size: Sequence[int], rows: slice) -> Tensor:
+    def prepare(self, view: View) -> ConfidentQueries:
+        """See `BandedFusion.prepare`."""
+        return confident_queries(view, self.object_threshold)
+
+    def band(self, view: ConfidentQueries, size: Sequence[int], rows: slice) -> Tensor:
         """See `BandedFusion.band`."""
-        confident = confident_queries(view, self.object_threshold)
-        prob = output_logits(confident.view, size, rows).sigmoid()
-        prob = prob * confident.scores[:, None, None]
-        classes = view.class_prob.shape[1] - 1
+        prob = output_logits(view.view, size, rows).sigmoid() * view.scores[:, None, None]
+        classes = view.view.class_prob.shape[1] - 1
         best = prob.new_zeros(classes, *prob.shape[1:])
-        index = confident.labels[:, None, None].expand_as(prob)
+        index = view.labels[:, None, None].expand_as(prob)
         return best.scatter_reduce(0, index, prob, "amax")
 
 

@@ -110,9 +110,10 @@ def fuse_views(segmentor: EncoderDecoder, sample: SegDataSample, views: list[Vie
             labels = scores.argmax(0)
             sample.set_data({"seg_logits": PixelData(data=scores)})
         sample.set_data({"pred_sem_seg": PixelData(data=labels[None])})
-    if test_cfg.get("panoptic_on", False):
-        result = head.panoptic_fusion(merge_views(views), size)
+    panoptic, instance = (test_cfg.get(f"{kind}_on", False) for kind in ("panoptic", "instance"))
+    merged = merge_views(views) if panoptic or instance else None
+    if panoptic:
+        result = head.panoptic_fusion(merged, size)
         sample.pred_panoptic_seg = BaseDataElement(**vars(result))
-    if test_cfg.get("instance_on", False):
-        result = head.instance_fusion(merge_views(views), size)
-        sample.pred_instances = InstanceData(**vars(result))
+    if instance:
+        sample.pred_instances = InstanceData(**vars(head.instance_fusion(merged, size)))
