@@ -10,6 +10,12 @@ train_pipeline = [
     dict(type="Pad", size=crop_size[::-1], pad_val=dict(img=(128, 128, 128), seg=255)),
     dict(type="PackSegInputs"),
 ]
+test_pipeline = [
+    dict(type="mmmaskformer.LoadImageFromFile"),
+    dict(type="Resize", scale=(480, 360), keep_ratio=True),
+    dict(type="mmmaskformer.LoadAnnotations"),
+    dict(type="PackSegInputs"),
+]
 tta_pipeline = [
     dict(type="mmmaskformer.LoadImageFromFile"),
     dict(
@@ -39,7 +45,7 @@ val_dataloader = dict(
     num_workers=2,
     dataset=dict(
         data_prefix=dict(img_path="images/val", seg_map_path="annotations/val"),
-        pipeline=_base_.test_pipeline,
+        pipeline=test_pipeline,
         **dataset,
     ),
 )
@@ -47,7 +53,7 @@ test_dataloader = dict(
     num_workers=2,
     dataset=dict(
         data_prefix=dict(img_path="images/test", seg_map_path="annotations/test"),
-        pipeline=_base_.test_pipeline,
+        pipeline=test_pipeline,
         **dataset,
     ),
 )
