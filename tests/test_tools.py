@@ -6,7 +6,6 @@ import pickle
 import re
 import shutil
 import socket
-import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -21,6 +20,7 @@ from mmseg.apis import inference_model, init_model
 
 from mmmaskformer.datasets import shapes
 from mmmaskformer.launch import CheckWeights
+from tests.commands import python, run
 from tests.conftest import ROOT
 from tests.original_format import original_weights
 
@@ -56,23 +56,6 @@ def options(workspace, iterations=2):
         "default_hooks.logger.interval=1",
         "default_hooks.checkpoint.interval=1",
     ]
-
-
-def run(*command, ok=True, **environment):
-    result = subprocess.run(
-        [str(c) for c in command],
-        cwd=ROOT,
-        text=True,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        env={**os.environ, "OMP_NUM_THREADS": "1", **environment},
-    )
-    assert (result.returncode == 0) == ok, result.stdout[-3000:]
-    return result.stdout
-
-
-def python(*command, **kwargs):
-    return run(sys.executable, "-W", "ignore", *command, **kwargs)
 
 
 @pytest.fixture(scope="module")
@@ -306,30 +289,6 @@ def test_parameters_are_printed_with_their_group():
     assert ["backbone.bn1.weight", "64", "frozen"] in rows
     assert ["decode_head.predictor.query_embed.weight", "100x256", "0.0001", "0"] in rows
     assert "41254743 trained parameters" in output
-
-
-def test_own_data_as_the_readme_says(tmp_path):
-    (code,) = re.findall(r"```python\n(# configs/maskformer_r50_mine.*?)```", README, re.DOTALL)
-    rng = np.random.default_rng(0)
-    for split in ("train", "val"):
-        for kind, suffix, shape in (("img", "jpg", (96, 128, 3)), ("ann", "png", (96, 128))):
-            folder = tmp_path / "data" / kind / split
-            folder.mkdir(parents=True)
-            for name in "ab":
-                array = rng.integers(0, 3, shape, dtype=np.uint8)
-                cv2.imwrite(str(folder / f"{name}.{suffix}"), array)
-    config = tmp_path / "mine.py"
-    code = code.replace(
-        "./maskformer_r50_ade20k.py", str(ROOT / "configs/maskformer_r50_ade20k.py")
-    )
-    config.write_text(code.replace("data/mine", str(tmp_path / "data")))
-    output = python(
-        "tools/train.py", config, "--work-dir", tmp_path, "--cfg-options", "train_cfg.max_iters=1",
-        "train_cfg.val_interval=1", "model.backbone.init_cfg=None", "model.backbone.depth=18",
-        "model.decode_head.in_channels=[64,128,256,512]", "default_hooks.logger.interval=1",
-    )  # fmt: skip
-    assert "Iter(train) [1/1]" in output
-    assert re.search(r"\|\s+grass\s+\|", output)
 
 
 @pytest.mark.parametrize(

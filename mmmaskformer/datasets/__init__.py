@@ -1,6 +1,7 @@
 """Datasets and transforms that mmseg does not have."""
 
 from .camvid import CamVidDataset
+from .folder import FolderDataset
 from .loading import LoadAnnotations, LoadImageFromFile
 from .panoptic import (
     ADE20KPanopticDataset,
@@ -18,6 +19,7 @@ __all__ = [
     "COCOPanopticDataset",
     "CamVidDataset",
     "CityscapesPanopticDataset",
+    "FolderDataset",
     "LoadAnnotations",
     "LoadImageFromFile",
     "LoadPanopticAnnotations",

@@ -1,12 +1,18 @@
-"""Metrics of label maps beside mmseg's own: PQ^St, and ADE20K's challenge score."""
+"""Metrics of label maps: mmseg's mIoU for any number of classes, ADE20K's score, PQ^St."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
+import numpy as np
+import torch
 from mmengine.evaluator import BaseMetric
-from mmseg.evaluation import IoUMetric
+from mmseg.evaluation import IoUMetric as MMSegIoUMetric
+from PIL import Image
+from torch import Tensor
 
 from ..registry import METRICS
 from .metrics import as_array, pack_counts, read_field, report_groups, side_names
@@ -14,8 +20,82 @@ from .panoptic_quality import PanopticQuality, semantic_categories
 
 
 @METRICS.register_module()
+class IoUMetric(MMSegIoUMetric):
+    """mmseg's `IoUMetric`, counting in integers, for images and class counts of any size.
+
+    mmseg counts the pixels of a class in float32, which stops at 2**24 in one image, lets labels
+    outside the range go unseen, and writes label maps of 8 bits. Here maps of more than 256
+    classes have 16.
+    """
+
+    def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
+        """Count the pixels of some images, or write their label maps, or both.
+
+        Raises:
+            ValueError: a label outside [0, C) that is not `ignore_index`; names the file.
+        """
+        num_classes = len(self.dataset_meta["classes"])
+        for sample in data_samples:
+            pred = sample["pred_sem_seg"]["data"].squeeze(0)
+            if not self.format_only:
+                label = sample["gt_sem_seg"]["data"].squeeze(0).to(pred)
+                try:
+                    areas = self.intersect_and_union(pred, label, num_classes, self.ignore_index)
+                except ValueError as error:
+                    name = sample.get("seg_map_path") or sample.get("img_path") or "image"
+                    raise ValueError(f"{name}: {error}") from error
+                self.results.append(areas)
+            if self.output_dir is not None:
+                shift = int(bool(sample.get("reduce_zero_label")))
+                write_label_map(self.output_dir, sample["img_path"], pred, num_classes, shift)
+
+    @staticmethod
+    def intersect_and_union(
+        pred_label: Tensor, label: Tensor, num_classes: int, ignore_index: int
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Pixels (C,) float64 of intersection, union, prediction, ground truth, per class.
+
+        Args:
+            pred_label, label: (H, W) integers of one type.
+
+        Raises:
+            ValueError: a label outside [0, C) that is not `ignore_index`.
+        """
+        counted = label != ignore_index
+        pred_label, label = pred_label[counted].long(), label[counted].long()
+        if len(label) and not 0 <= label.min() <= label.max() < num_classes:
+            bad = label[(label < 0) | (label >= num_classes)].unique().tolist()
+            raise ValueError(
+                f"label values {bad} are outside the allowed range [0, {num_classes - 1}] "
+                f"(ignored: {ignore_index}); check num_classes, reduce_zero_label and ignore_index"
+            )
+        intersect, predicted, labelled = (
+            torch.bincount(values, minlength=num_classes).double().cpu()
+            for values in (label[label == pred_label], pred_label, label)
+        )
+        return intersect, predicted + labelled - intersect, predicted, labelled
+
+
+def write_label_map(
+    folder: str, image_path: str, labels: Tensor, num_classes: int, shift: int = 0
+) -> None:
+    """Write labels (H, W) plus `shift` as a png of the image's name, complete or not at all.
+
+    The png has 8 bits, or 16 if a class may need them.
+    """
+    dtype = np.uint8 if num_classes + shift <= 256 else np.uint16
+    path = Path(folder) / f"{Path(image_path).stem}.png"
+    work = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        Image.fromarray((labels.cpu().numpy() + shift).astype(dtype)).save(work, format="png")
+        os.replace(work, path)
+    finally:
+        work.unlink(missing_ok=True)
+
+
+@METRICS.register_module()
 class SceneParsingMetric(IoUMetric):
-    """mmseg's `IoUMetric`, and ADE20K's challenge score: the mean of aAcc and mIoU."""
+    """`IoUMetric`, and ADE20K's challenge score: the mean of aAcc and mIoU."""
 
     def compute_metrics(self, results: list) -> dict[str, float]:
         """Percentages; `score` where both of its parts are there."""

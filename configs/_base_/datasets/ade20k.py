@@ -7,9 +7,8 @@ train_pipeline = [
     dict(
         type="RandomChoiceResize",
         scales=[(2048, int(512 * 0.1 * i)) for i in range(5, 21)],
-        resize_type="Resize",
+        resize_type="mmmaskformer.AntialiasResize",
         keep_ratio=True,
-        backend="pillow",
     ),
     dict(type="RandomCrop", crop_size=crop_size, cat_max_ratio=1.0),
     dict(type="PhotoMetricDistortion"),

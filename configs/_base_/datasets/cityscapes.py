@@ -29,7 +29,7 @@ val_dataloader = dict(
 )
 test_dataloader = val_dataloader
 val_evaluator = [
-    dict(type="IoUMetric", iou_metrics=["mIoU"]),
+    dict(type="mmmaskformer.IoUMetric"),
     dict(type="mmmaskformer.SemanticPQMetric"),
 ]
 test_evaluator = val_evaluator

@@ -22,6 +22,6 @@ tta_pipeline = [
 ]
 val_evaluator = [
     dict(type="mmmaskformer.PanopticQualityMetric"),
-    dict(type="IoUMetric", iou_metrics=["mIoU"]),
+    dict(type="mmmaskformer.IoUMetric"),
 ]
 test_evaluator = val_evaluator

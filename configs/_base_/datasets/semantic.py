@@ -18,7 +18,7 @@ test_pipeline = [
     dict(type="PackSegInputs"),
 ]
 val_evaluator = [
-    dict(type="IoUMetric", iou_metrics=["mIoU"]),
+    dict(type="mmmaskformer.IoUMetric"),
     dict(type="mmmaskformer.SemanticPQMetric"),
 ]
 test_evaluator = val_evaluator

@@ -1,0 +1,3 @@
+# Table VIII: one layer of the transformer decoder.
+_base_ = ["./maskformer_r50_ade20k.py"]
+model = dict(decode_head=dict(transformer_decoder=dict(num_layers=1)))

@@ -1,0 +1,3 @@
+# Table VIII: no self-attention in the transformer decoder.
+_base_ = ["./maskformer_r50_ade20k.py"]
+model = dict(decode_head=dict(transformer_decoder=dict(self_attention=False)))

@@ -1,0 +1,7 @@
+_base_ = [
+    "./_base_/models/perpixel_r50.py",
+    "./_base_/datasets/coco_stuff_10k.py",
+    "./_base_/schedules/resnet_60k.py",
+    "./_base_/runtime.py",
+]
+model = dict(decode_head=dict(num_classes=171))
