@@ -28,7 +28,7 @@ from mmmaskformer.datasets.panoptic_format import read_ids
 from mmmaskformer.datasets.tables import metainfo
 from mmmaskformer.evaluation.panoptic_png import ids_to_colors
 
-META = metainfo("ade20k_panoptic")
+META = metainfo("ade20k")
 SPLITS = {"training": "train", "validation": "val"}
 DOWNLOADS = {
     "images": "http://data.csail.mit.edu/places/ADEchallenge/ADEChallengeData2016.zip",

@@ -1,6 +1,5 @@
 """Datasets and transforms that mmseg does not have."""
 
-from .camvid import CamVidDataset
 from .folder import FolderDataset
 from .loading import LoadAnnotations, LoadImageFromFile
 from .panoptic import (
@@ -11,18 +10,27 @@ from .panoptic import (
     ShapesPanopticDataset,
 )
 from .panoptic_transforms import AntialiasResize, LoadPanopticAnnotations, PackPanopticInputs
+from .semantic import (
+    ADE20KFullDataset,
+    CamVidDataset,
+    COCOStuff10KDataset,
+    MapillaryDataset,
+)
 from .shapes import ShapesDataset
 
 __all__ = [
+    "ADE20KFullDataset",
     "ADE20KPanopticDataset",
     "AntialiasResize",
     "COCOPanopticDataset",
+    "COCOStuff10KDataset",
     "CamVidDataset",
     "CityscapesPanopticDataset",
     "FolderDataset",
     "LoadAnnotations",
     "LoadImageFromFile",
     "LoadPanopticAnnotations",
+    "MapillaryDataset",
     "PackPanopticInputs",
     "PanopticDataset",
     "ShapesDataset",

@@ -114,7 +114,7 @@ class ADE20KPanopticDataset(PanopticDataset):
     """ADE20K as `tools/prepare_ade20k_panoptic.py` makes it: 150 classes in SceneParse150's
     order, of which the 100 of the instance challenge are things."""
 
-    METAINFO = table("ade20k_panoptic")
+    METAINFO = table("ade20k")
 
 
 @DATASETS.register_module()
@@ -124,7 +124,7 @@ class CityscapesPanopticDataset(PanopticDataset):
     Its json names images by the label files; they are found as {city}/{id}_leftImg8bit.png.
     """
 
-    METAINFO = table("cityscapes_panoptic")
+    METAINFO = table("cityscapes")
 
     def image_file(self, image: dict) -> str:
         return f"{str(image['id']).split('_')[0]}/{image['id']}_leftImg8bit.png"
