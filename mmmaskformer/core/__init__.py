@@ -2,7 +2,8 @@
 
 from .criterion import MaskFormerCriterion
 from .fusion import GeneralFusion, PerPixelFusion, SemanticFusion
-from .losses import ClassLoss, DiceLoss, FocalLoss, chunked_mask_loss
+from .losses import ClassLoss, DiceLoss, FocalLoss
+from .mask_loss import chunked_mask_loss
 from .matcher import (
     ClassificationCost,
     DiceCost,
@@ -14,7 +15,7 @@ from .panoptic_fusion import InstanceFusion, PanopticFusion
 from .per_pixel import PerPixelBaseline, PerPixelBaselinePlus, PerPixelCriterion
 from .pixel_decoder import FPNPixelDecoder, TransformerEncoderPixelDecoder
 from .predictor import MaskFormerPredictor
-from .structures import NO_SEGMENT, FactoredOutput, SegmentTargets
+from .structures import NO_SEGMENT, FactoredOutput, PixelEmbedding, SegmentTargets
 from .targets import segments_from_panoptic, segments_from_semantic
 from .transformer import TransformerDecoder
 
@@ -39,6 +40,7 @@ __all__ = [
     "PerPixelBaselinePlus",
     "PerPixelCriterion",
     "PerPixelFusion",
+    "PixelEmbedding",
     "SegmentTargets",
     "SemanticFusion",
     "TransformerDecoder",

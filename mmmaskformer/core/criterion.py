@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, distributed, nn
 
-from .losses import ClassLoss, DiceLoss, FocalLoss, chunked_mask_loss
+from .losses import ClassLoss, DiceLoss, FocalLoss
+from .mask_loss import chunked_mask_loss
 from .matcher import HungarianAssigner, Matches
 from .structures import FactoredOutput, SegmentTargets
 
@@ -38,10 +39,18 @@ class MaskFormerCriterion(nn.Module):
     ) -> dict[str, Tensor]:
         """Losses under mmdet's names: `loss_cls`, `loss_mask`, `loss_dice` for the last layer,
         the same behind `d0.`, `d1.`, ... for the layers before it."""
-        with torch.autocast(output.pixel_embed.device.type, enabled=False):
-            matches = self.assigner(output, targets)
+        dense = output.dense()  # in the precision of the network
+        with torch.autocast(output.device.type, enabled=False):
+            dense = FactoredOutput(
+                dense.class_logits.float(), dense.mask_embed.float(), dense.pixel_embed.float()
+            )
+            matches = self.assigner(dense, targets)
+            # Backward through N channels costs less than through D unless there are many masks.
+            few = 3 * len(matches) < 2 * output.batch_size * output.mask_embed.shape[3]
+            exact = output.pixels.features.dtype == torch.float32
             per_layer = {"loss_cls": self.class_losses(output, targets, matches)}
-            per_layer.update(self.mask_losses(output, targets, matches))
+            masks = output if len(matches) and few and exact else dense
+            per_layer.update(self.mask_losses(masks, targets, matches))
         losses = {}
         for layer in range(output.num_layers):
             prefix = "" if layer == output.num_layers - 1 else f"d{layer}."
@@ -73,11 +82,11 @@ class MaskFormerCriterion(nn.Module):
         self, output: FactoredOutput, targets: Sequence[SegmentTargets], matches: Matches
     ) -> dict[str, Tensor]:
         """`loss_mask` and `loss_dice`, each (L,) and weighted."""
-        embed = output.mask_embed[matches.layer, matches.image, matches.query].float()
+        embed = output.mask_embed[matches.layer, matches.image, matches.query]
         logits = torch.cat(
             [
-                torch.einsum("nd,dhw->nhw", rows, pixels.float())
-                for rows, pixels in zip(embed.split(matches.per_image), output.pixel_embed)
+                output.pixels.mask_logits(image, rows)
+                for image, rows in enumerate(embed.split(matches.per_image))
             ]
         )
         values = chunked_mask_loss(

@@ -14,7 +14,7 @@ from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 from torch.nn import functional as F
 
-from .losses import chunks
+from .mask_loss import chunks
 from .structures import FactoredOutput, SegmentTargets
 
 
@@ -133,6 +133,7 @@ class HungarianAssigner:
         if len(targets) != output.batch_size:
             raise ValueError(f"{len(targets)} targets for {output.batch_size} images")
         layers, _, queries = output.class_logits.shape[:3]
+        output = output.dense()
         costs = [self.costs(output, image, target) for image, target in enumerate(targets)]
         finite = output.class_logits.isfinite().flatten(2).all(2).T.float()
         flat = [finite.flatten(), *(cost.flatten() for cost in costs)]
@@ -154,7 +155,7 @@ class HungarianAssigner:
                 index[2], index[3] = torch.from_numpy(query), torch.from_numpy(segment)
                 rows.append(index)
             per_image.append(layers * len(query))
-        index = torch.cat(rows, 1).to(output.pixel_embed.device, non_blocking=True)
+        index = torch.cat(rows, 1).to(output.device, non_blocking=True)
         return Matches(*index, tuple(per_image))
 
     def costs(
@@ -162,13 +163,13 @@ class HungarianAssigner:
     ) -> Tensor:
         """Weighted total cost of one image, (L, Q, G) float32."""
         match_costs = match_costs or self.match_costs
-        device, grid = output.pixel_embed.device, output.pixel_embed.shape[-2:]
+        device = output.device
         layers, _, queries = output.class_logits.shape[:3]
         cost = torch.zeros((layers, queries, target.num_segments), device=device)
         if not target.num_segments:
             return cost
         with torch.autocast(device.type, enabled=False):
-            one_hot = one_hot_segments(target, grid)
+            one_hot = one_hot_segments(target, output.grid)
             class_prob = output.class_logits[:, image].float().softmax(-1)
             pixels = output.pixel_embed[image].float().flatten(1)
             for layer in range(layers):

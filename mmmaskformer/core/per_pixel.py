@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .predictor import QueryPredictor, check_classes
+from .structures import PixelEmbedding
 from .targets import label_codes
 
 
@@ -32,7 +33,8 @@ class PerPixelBaseline(nn.Module):
 
     def forward(self, features: Sequence[Tensor]) -> Tensor:
         """Backbone features (fine to coarse) to class logits (1, B, C, h, w)."""
-        return self.classifier(self.pixel_decoder(features)[0])[None]
+        pixels, _ = self.pixel_decoder(features)
+        return self.classifier(PixelEmbedding.of(pixels).dense().features)[None]
 
 
 class PerPixelBaselinePlus(QueryPredictor):
@@ -54,7 +56,8 @@ class PerPixelBaselinePlus(QueryPredictor):
 
     def forward(self, features: Sequence[Tensor], all_layers: bool | None = None) -> Tensor:
         """Backbone features to class logits (L, B, C, h, w); `all_layers` as in `decode`."""
-        decoded, pixel_embed = self.decode(features, all_layers)
+        decoded, pixels = self.decode(features, all_layers)
+        pixel_embed = pixels.dense().features
         return torch.einsum("lbqd,bdhw->lbqhw", self.mask_embed(decoded), pixel_embed)
 
 

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .position import SinePositionalEncoding
+from .structures import PixelEmbedding
 from .transformer import TransformerEncoderLayer, init_matrices
 
 
@@ -71,7 +72,7 @@ class FPNPixelDecoder(nn.Module):
         init_conv(self.mask_features)
         self.memory_channels = coarsest
 
-    def forward(self, features: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+    def forward(self, features: Sequence[Tensor]) -> tuple[PixelEmbedding, Tensor]:
         """Backbone features, fine to coarse.
 
         Returns:
@@ -88,14 +89,14 @@ class FPNPixelDecoder(nn.Module):
                 f"expected {len(self.in_channels)} feature levels, got {len(features)}"
             )
 
-    def top_down(self, features: Sequence[Tensor], coarsest: Tensor) -> Tensor:
+    def top_down(self, features: Sequence[Tensor], coarsest: Tensor) -> PixelEmbedding:
         """Pixel embedding from the backbone's levels, with `coarsest` in place of the last."""
         x = self.output_convs[-1](coarsest)
         for level in reversed(range(len(self.lateral_convs))):
             lateral = self.lateral_convs[level](features[level])
             x = lateral + F.interpolate(x, size=lateral.shape[-2:], mode="nearest")
             x = self.output_convs[level](x)
-        return self.mask_features(x)
+        return PixelEmbedding(x, self.mask_features.weight, self.mask_features.bias)
 
 
 class TransformerEncoderPixelDecoder(FPNPixelDecoder):
@@ -136,7 +137,7 @@ class TransformerEncoderPixelDecoder(FPNPixelDecoder):
         )
         init_matrices(self.encoder_layers)
 
-    def forward(self, features: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+    def forward(self, features: Sequence[Tensor]) -> tuple[PixelEmbedding, Tensor]:
         """See `FPNPixelDecoder.forward`; the memory is the encoder's output (B, channels, h, w)."""
         self.check_levels(features)
         x = self.input_proj(features[-1])

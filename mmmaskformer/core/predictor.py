@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from .pixel_decoder import init_conv
 from .position import SinePositionalEncoding
-from .structures import FactoredOutput
+from .structures import FactoredOutput, PixelEmbedding
 
 
 class MLP(nn.Module):
@@ -30,7 +30,7 @@ class QueryPredictor(nn.Module):
 
     Args:
         pixel_decoder: maps backbone features to (pixel embedding, memory) and has an attribute
-            `memory_channels`.
+            `memory_channels`; the embedding may be a tensor or a `PixelEmbedding`.
         transformer_decoder: maps (query_pos, memory, memory_pos) to (L, B, Q, channels) and has
             an attribute `channels`.
         deep_supervision: whether training sees every layer's output or the last one only.
@@ -65,7 +65,9 @@ class QueryPredictor(nn.Module):
             init_conv(self.memory_proj)
         self.mask_embed = MLP([channels, channels, channels, mask_channels])
 
-    def decode(self, features: Sequence[Tensor], all_layers: bool | None) -> tuple[Tensor, Tensor]:
+    def decode(
+        self, features: Sequence[Tensor], all_layers: bool | None
+    ) -> tuple[Tensor, PixelEmbedding]:
         """Backbone features to decoder outputs (L, B, Q, channels) and pixel embedding
         (B, D, h, w).
 
@@ -75,7 +77,7 @@ class QueryPredictor(nn.Module):
         """
         if all_layers is None:
             all_layers = self.training and self.deep_supervision
-        pixel_embed, memory = self.pixel_decoder(features)
+        pixels, memory = self.pixel_decoder(features)
         memory = self.memory_proj(memory)
         position = self.position(memory).to(memory.dtype)
         query_pos = self.query_embed.weight[None].expand(len(memory), -1, -1)
@@ -84,7 +86,7 @@ class QueryPredictor(nn.Module):
             memory.flatten(2).transpose(1, 2),
             position.flatten(2).transpose(1, 2),
         )
-        return decoded if all_layers else decoded[-1:], pixel_embed
+        return decoded if all_layers else decoded[-1:], PixelEmbedding.of(pixels)
 
 
 class MaskFormerPredictor(QueryPredictor):
@@ -114,8 +116,8 @@ class MaskFormerPredictor(QueryPredictor):
 
     def forward(self, features: Sequence[Tensor], all_layers: bool | None = None) -> FactoredOutput:
         """Backbone features (fine to coarse) to factored output; `all_layers` as in `decode`."""
-        decoded, pixel_embed = self.decode(features, all_layers)
-        return FactoredOutput(self.class_embed(decoded), self.mask_embed(decoded), pixel_embed)
+        decoded, pixels = self.decode(features, all_layers)
+        return FactoredOutput(self.class_embed(decoded), self.mask_embed(decoded), pixels)
 
 
 def check_classes(num_classes: int) -> None:

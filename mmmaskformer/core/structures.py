@@ -17,9 +17,60 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 NO_SEGMENT = -1
 """Value of `SegmentTargets.segment_map` for pixels that belong to no segment."""
+
+
+@dataclass(frozen=True)
+class PixelEmbedding:
+    """The pixel embedding (B, D, h, w), itself or as the convolution that would make it.
+
+    Mask logits are linear in it: a few of them need a convolution to as many channels, with the
+    products of mask embeddings and kernels, and never its D channels.
+
+    Attributes:
+        features: (B, K, h, w), the embedding itself (K = D) where there is no `weight`.
+        weight, bias: (D, K, k, k) and (D,) of the last convolution, which keeps the size.
+    """
+
+    features: Tensor
+    weight: Tensor | None = None
+    bias: Tensor | None = None
+
+    @classmethod
+    def of(cls, pixels: Tensor | PixelEmbedding) -> PixelEmbedding:
+        """What a pixel decoder returned; a tensor is the embedding itself."""
+        return cls(pixels) if isinstance(pixels, Tensor) else pixels
+
+    @property
+    def shape(self) -> torch.Size:
+        """(B, D, h, w)."""
+        batch, channels, *grid = self.features.shape
+        return torch.Size([batch, channels if self.weight is None else len(self.weight), *grid])
+
+    def dense(self) -> PixelEmbedding:
+        """The embedding itself."""
+        if self.weight is None:
+            return self
+        padding = self.weight.shape[-1] // 2
+        return PixelEmbedding(F.conv2d(self.features, self.weight, self.bias, padding=padding))
+
+    def image(self, index: int) -> PixelEmbedding:
+        """That of one image, batch dimension kept."""
+        return PixelEmbedding(self.features[index : index + 1], self.weight, self.bias)
+
+    def mask_logits(self, image: int, mask_embed: Tensor) -> Tensor:
+        """Mask logits (N, h, w) of mask embeddings (N, D) on one image."""
+        features = self.features[image]
+        if self.weight is None:
+            return torch.einsum("nd,dhw->nhw", mask_embed, features)
+        if not len(mask_embed):
+            return features.new_zeros(0, *features.shape[1:])
+        weight = torch.einsum("nd,dkij->nkij", mask_embed, self.weight)
+        padding = weight.shape[-1] // 2
+        return F.conv2d(features[None], weight, mask_embed @ self.bias, padding=padding)[0]
 
 
 @dataclass(frozen=True)
@@ -32,22 +83,23 @@ class FactoredOutput:
     Attributes:
         class_logits: (L, B, Q, C + 1).
         mask_embed: (L, B, Q, D).
-        pixel_embed: (B, D, h, w).
+        pixels: of shape (B, D, h, w); a tensor is taken, too.
     """
 
     class_logits: Tensor
     mask_embed: Tensor
-    pixel_embed: Tensor
+    pixels: PixelEmbedding
 
     def __post_init__(self) -> None:
-        cls, emb, pix = self.class_logits.shape, self.mask_embed.shape, self.pixel_embed.shape
+        object.__setattr__(self, "pixels", PixelEmbedding.of(self.pixels))
+        cls, emb, pix = self.class_logits.shape, self.mask_embed.shape, self.pixels.shape
         if not (
             len(cls) == len(emb) == len(pix) == 4
             and cls[:3] == emb[:3]
             and pix[:2] == (emb[1], emb[3])
         ):
             raise ValueError(
-                "expected class_logits (L, B, Q, C + 1), mask_embed (L, B, Q, D) and pixel_embed "
+                "expected class_logits (L, B, Q, C + 1), mask_embed (L, B, Q, D) and pixels "
                 f"(B, D, h, w), got {tuple(cls)}, {tuple(emb)} and {tuple(pix)}"
             )
 
@@ -63,15 +115,36 @@ class FactoredOutput:
     def num_classes(self) -> int:
         return self.class_logits.shape[3] - 1
 
+    @property
+    def grid(self) -> tuple[int, int]:
+        """h, w."""
+        return tuple(self.pixels.shape[-2:])
+
+    @property
+    def device(self) -> torch.device:
+        return self.class_logits.device
+
+    @property
+    def pixel_embed(self) -> Tensor:
+        """The pixel embedding (B, D, h, w); computed anew each time unless `dense`."""
+        return self.pixels.dense().features
+
+    def dense(self) -> FactoredOutput:
+        """The same with the pixel embedding itself."""
+        return FactoredOutput(self.class_logits, self.mask_embed, self.pixels.dense())
+
     def mask_logits(self, layer: int = -1) -> Tensor:
         """Mask logits of one decoder layer, (B, Q, h, w)."""
-        return torch.einsum("bqd,bdhw->bqhw", self.mask_embed[layer], self.pixel_embed)
+        embed = self.mask_embed[layer]
+        # A convolution to Q channels, unless that to D is smaller.
+        pixels = self.pixels if embed.shape[1] < embed.shape[2] else self.pixels.dense()
+        return torch.stack([pixels.mask_logits(i, rows) for i, rows in enumerate(embed)])
 
     def image(self, index: int) -> FactoredOutput:
         """The factors of one image, batch dimension kept."""
         one = slice(index, index + 1)
         return FactoredOutput(
-            self.class_logits[:, one], self.mask_embed[:, one], self.pixel_embed[one]
+            self.class_logits[:, one], self.mask_embed[:, one], self.pixels.image(index)
         )
 
 

@@ -78,3 +78,41 @@ def test_weights_of_the_losses():
     )(output, targets)
     for name, factor in (("loss_cls", 3), ("d0.loss_mask", 2), ("d1.loss_dice", 5)):
         torch.testing.assert_close(heavy[name], factor * plain[name])
+
+
+@pytest.mark.parametrize("channels", [4, 64])
+def test_few_masks_skip_the_pixel_embedding_and_nothing_changes(channels):
+    """With 30 masks of 3 images: 64 channels are more than the masks of an image, 4 are not."""
+    _, targets = problem()
+    leaves = [
+        torch.randn(s, requires_grad=True)
+        for s in ((3, 3, 6, 9), (3, 3, 6, channels), (3, 5, 6, 7), (channels, 5, 3, 3), (channels,))
+    ]
+    wide = []  # channels of the embeddings that backward has to go through
+
+    def run(dense):
+        pixels = core.PixelEmbedding(*leaves[2:])
+        output = core.FactoredOutput(*leaves[:2], pixels)
+        if dense:
+            output = core.FactoredOutput(*leaves[:2], output.pixel_embed)
+        losses = core.MaskFormerCriterion()(output, targets)
+        return losses, torch.autograd.grad(sum(losses.values()), leaves)
+
+    conv2d = F.conv2d
+
+    def watched(*args, **kwargs):
+        result = conv2d(*args, **kwargs)
+        if result.requires_grad:
+            result.register_hook(lambda grad: wide.append(grad.shape[1]))
+        return result
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(F, "conv2d", watched)
+        losses, grads = run(dense=False)
+    assert sorted(wide) == ([4] if channels == 4 else [6, 18])
+    expected, expected_grads = run(dense=True)
+    for name, value in expected.items():
+        torch.testing.assert_close(losses[name], value, rtol=1e-5, atol=1e-6)
+    for grad, expected_grad in zip(grads, expected_grads):
+        scale = expected_grad.abs().max().item()
+        torch.testing.assert_close(grad, expected_grad, rtol=1e-4, atol=1e-5 * scale)

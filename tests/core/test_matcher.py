@@ -5,7 +5,7 @@ import torch
 from torch.nn import functional as F
 
 from mmmaskformer import core
-from mmmaskformer.core import losses, matcher
+from mmmaskformer.core import losses, mask_loss, matcher
 
 
 def problem(queries=5, segments=3, grid=(6, 7), size=(25, 28), batch=2, layers=2):
@@ -41,7 +41,7 @@ def cost_by_loops(output, target, layer, image):
 
 @pytest.mark.parametrize("chunk", [1, 1 << 20])
 def test_costs_equal_loops_over_pairs(chunk, monkeypatch):
-    monkeypatch.setitem(losses.CHUNK_ELEMENTS, "cpu", chunk)
+    monkeypatch.setitem(mask_loss.CHUNK_ELEMENTS, "cpu", chunk)
     output, targets = problem()
     for image, target in enumerate(targets):
         costs = core.HungarianAssigner().costs(output, image, target)

@@ -130,7 +130,7 @@ def test_memory_projection():
     )[-1:]
     torch.testing.assert_close(output.class_logits, predictor.class_embed(decoded))
     torch.testing.assert_close(output.mask_embed, predictor.mask_embed(decoded))
-    torch.testing.assert_close(output.pixel_embed, pixel_embed)
+    torch.testing.assert_close(output.pixel_embed, pixel_embed.dense().features)
 
 
 def pyramid(batch=2):
@@ -155,7 +155,7 @@ def test_pixel_decoder_equals_its_definition():
     x = norm(F.conv2d(x, out_fine.conv.weight, padding=1), out_fine).relu()
     x = F.conv2d(x, decoder.mask_features.weight, decoder.mask_features.bias, padding=1)
     pixel_embed, memory = decoder([fine, coarse])
-    torch.testing.assert_close(pixel_embed, x, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(pixel_embed.dense().features, x, rtol=1e-4, atol=1e-5)
     assert memory is coarse
 
 
@@ -223,7 +223,8 @@ def test_encoded_level_feeds_the_pyramid_and_the_decoder():
     pyramid_of_encoded = core.FPNPixelDecoder([8, 16], channels=16, mask_channels=12, norm_groups=4)
     own = {n: t for n, t in decoder.state_dict().items() if not n.startswith(("input", "encoder"))}
     pyramid_of_encoded.load_state_dict(own)
-    torch.testing.assert_close(pixel_embed, pyramid_of_encoded([fine, encoded])[0])
+    expected = pyramid_of_encoded([fine, encoded])[0].dense().features
+    torch.testing.assert_close(pixel_embed.dense().features, expected)
     assert decoder.memory_channels == 16
 
 

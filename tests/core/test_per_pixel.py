@@ -25,7 +25,7 @@ def plus(**kwargs):
 def test_baseline_classifies_the_pixel_embedding():
     model = core.PerPixelBaseline(pixel_decoder(), num_classes=5, mask_channels=12)
     maps = features()
-    embed, _ = model.pixel_decoder(maps)
+    embed = model.pixel_decoder(maps)[0].dense().features
     weight, bias = model.classifier.weight[:, :, 0, 0], model.classifier.bias
     expected = torch.einsum("cd,bdhw->bchw", weight, embed) + bias[:, None, None]
     torch.testing.assert_close(model(maps), expected[None])

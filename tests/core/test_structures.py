@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch.nn import functional as F
 
 from mmmaskformer import core
 
@@ -47,3 +48,27 @@ def test_core_imports_torch_and_scipy_only():
             else:
                 continue
             assert {name.split(".")[0] for name in names} <= allowed, path
+
+
+def convolved(batch=2, features=5, channels=4):
+    """A pixel embedding that is still a convolution."""
+    return core.PixelEmbedding(
+        torch.randn(batch, features, 6, 7), torch.randn(channels, features, 3, 3),
+        torch.randn(channels),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("queries", [1, 3, 9])
+def test_mask_logits_need_not_go_through_the_pixel_embedding(queries):
+    pixels = convolved()
+    output = core.FactoredOutput(
+        torch.randn(2, 2, queries, 4), torch.randn(2, 2, queries, 4), pixels
+    )
+    assert pixels.shape == (2, 4, 6, 7)
+    embed = F.conv2d(pixels.features, pixels.weight, pixels.bias, padding=1)
+    torch.testing.assert_close(output.pixel_embed, embed)
+    expected = torch.einsum("bqd,bdhw->bqhw", output.mask_embed[1], embed)
+    torch.testing.assert_close(output.mask_logits(), expected)
+    torch.testing.assert_close(output.dense().mask_logits(), expected)
+    torch.testing.assert_close(output.image(1).mask_logits()[0], expected[1])
+    assert pixels.mask_logits(0, output.mask_embed[0, 0, :0]).shape == (0, 6, 7)

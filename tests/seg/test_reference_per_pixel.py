@@ -40,7 +40,7 @@ def test_every_stage_of_a_batch_of_two(reference, model):
     for level, (feature, stride) in enumerate(zip(features, (4, 4, 2, 1)), 2):
         key = f"features_res{level}" + ("_strided" if stride > 1 else "")
         assert_near(feature[..., ::stride, ::stride], expected[key])
-    assert_near(pixel_embed[..., ::4, ::4], expected["mask_features_strided"])
+    assert_near(pixel_embed.dense().features[..., ::4, ::4], expected["mask_features_strided"])
     assert_near(logits[..., ::4, ::4], expected["predictor_logits_strided"])
     for i, result in enumerate(model.test_step(data_of(reference))):
         assert_near(result.seg_logits.data[:, ::4, ::4], expected["sem_seg_strided"][i])
