@@ -16,7 +16,12 @@ from .per_pixel import PerPixelBaseline, PerPixelBaselinePlus, PerPixelCriterion
 from .pixel_decoder import FPNPixelDecoder, TransformerEncoderPixelDecoder
 from .predictor import MaskFormerPredictor
 from .structures import NO_SEGMENT, FactoredOutput, PixelEmbedding, SegmentTargets
-from .targets import segments_from_panoptic, segments_from_semantic
+from .targets import (
+    label_values,
+    panoptic_ranges,
+    segments_from_panoptic,
+    segments_from_semantic,
+)
 from .transformer import TransformerDecoder
 
 __all__ = [
@@ -46,6 +51,8 @@ __all__ = [
     "TransformerDecoder",
     "TransformerEncoderPixelDecoder",
     "chunked_mask_loss",
+    "label_values",
+    "panoptic_ranges",
     "segments_from_panoptic",
     "segments_from_semantic",
 ]

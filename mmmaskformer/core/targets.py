@@ -15,22 +15,24 @@ def segments_from_semantic(
     num_classes: int,
     ignore_index: int | None = 255,
     names: Sequence[str] | None = None,
+    values: Sequence[Sequence[int]] | None = None,
 ) -> list[SegmentTargets]:
     """Turn label maps into segment targets, checking the label range before any indexing.
 
-    The look-ups run where the labels are; only a (B, C + 2) table of which labels occur is
-    copied to the host.
+    The look-ups run where the labels are. Which labels occur is read from `values`, or found
+    there and copied to the host.
 
     Args:
         labels: (B, H, W) integers in [0, C) or `ignore_index`.
         names: what errors call each image.
+        values: the labels that occur in each image, where the caller knows them.
 
     Raises:
         ValueError: a label outside the range; names the image, the values and the range.
     """
     names = names or image_names(len(labels))
-    codes, occurs = label_codes(labels, num_classes, ignore_index, names)
-    lookup = torch.full((len(labels), num_classes + 2), NO_SEGMENT, dtype=torch.int32)
+    codes, occurs = label_codes(labels, num_classes, ignore_index, names, values)
+    lookup = torch.full(occurs.shape, NO_SEGMENT, dtype=torch.int32)
     present = [torch.nonzero(row[:num_classes]).flatten() for row in occurs]
     for image, classes in enumerate(present):
         lookup[image, classes] = torch.arange(len(classes), dtype=torch.int32)
@@ -42,22 +44,30 @@ def segments_from_semantic(
 
 
 def segments_from_panoptic(
-    segment_map: Tensor, labels: Tensor, num_classes: int, name: str = "image"
+    segment_map: Tensor,
+    labels: Tensor,
+    num_classes: int,
+    name: str = "image",
+    ranges: Sequence[int] | None = None,
 ) -> SegmentTargets:
     """Segment targets of one panoptic image, with their ranges checked.
-
-    Two flags are copied to the host.
 
     Args:
         segment_map: (H, W) integers in [0, G), the segment that owns a pixel, or `NO_SEGMENT`.
         labels: (G,) integers in [0, C); a segment without pixels keeps its label.
         name: what errors call the image.
+        ranges: smallest and largest label and smallest and largest value of the map, where the
+            caller knows them (see `panoptic_ranges`); else two flags are copied to the host.
 
     Raises:
         ValueError: a class or a segment outside its range; names the image, the values and the
             range.
     """
     labels, segment_map, count = labels.long(), segment_map.int(), len(labels)
+    if ranges is not None:
+        low, high, first, last = ranges
+        if low >= 0 and high < num_classes and first >= NO_SEGMENT and last < count:
+            return SegmentTargets(labels, segment_map, name)
     bad_label = (labels < 0) | (labels >= num_classes)
     bad_segment = (segment_map < NO_SEGMENT) | (segment_map >= count)
     problems = torch.stack([bad_label.any(), bad_segment.any()]).tolist()
@@ -74,6 +84,17 @@ def segments_from_panoptic(
     return SegmentTargets(labels, segment_map, name)
 
 
+def panoptic_ranges(segment_map: Tensor, labels: Tensor) -> tuple[int, int, int, int]:
+    """What `segments_from_panoptic` checks; for tensors on the host."""
+    low, high = (int(x) for x in labels.aminmax()) if len(labels) else (0, -1)
+    return low, high, int(segment_map.min()), int(segment_map.max())
+
+
+def label_values(labels: Tensor) -> tuple[int, ...]:
+    """The values, none of them negative, of a label map on the host."""
+    return tuple(torch.nonzero(torch.bincount(labels.flatten())).flatten().tolist())
+
+
 def image_names(count: int) -> list[str]:
     """What errors call the images of a batch that has no file names."""
     return [f"image {i} of the batch" for i in range(count)]
@@ -84,12 +105,14 @@ def label_codes(
     num_classes: int,
     ignore_index: int | None,
     names: Sequence[str] | None = None,
+    values: Sequence[Sequence[int]] | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Label maps with C in place of `ignore_index`, and which labels occur.
 
     Args:
         labels: (B, H, W) integers in [0, C) or `ignore_index`.
         names: what errors call each image.
+        values: the labels that occur in each image, where the caller knows them.
 
     Returns:
         codes (B, H, W) int64 in [0, C], and a table (B, C + 2) bool on the host.
@@ -105,8 +128,14 @@ def label_codes(
     codes = torch.where(in_range, labels, num_classes + 1)
     if ignore_index is not None:
         codes = torch.where(labels == ignore_index, num_classes, codes)
-    occurs = torch.zeros(len(labels), num_classes + 2, dtype=torch.bool, device=labels.device)
-    occurs = occurs.scatter_(1, codes.flatten(1), True).cpu()
+    if values is None:
+        occurs = torch.zeros(len(labels), num_classes + 2, dtype=torch.bool, device=labels.device)
+        occurs = occurs.scatter_(1, codes.flatten(1), True).cpu()
+    else:
+        occurs = torch.zeros(len(labels), num_classes + 2, dtype=torch.bool)
+        for row, found in zip(occurs, values):
+            kept = [v for v in found if v != ignore_index]
+            row[[v if 0 <= v < num_classes else num_classes + 1 for v in kept]] = True
     names = names or image_names(len(labels))
     for image in torch.nonzero(occurs[:, num_classes + 1]).flatten().tolist():
         bad = labels[image][codes[image] == num_classes + 1]

@@ -10,6 +10,7 @@ from mmengine.structures import BaseDataElement
 from torch import Tensor
 from torch.nn import functional as F
 
+from .. import core
 from ..core import NO_SEGMENT
 from ..core.fusion import View
 from ..registry import MODELS, TASK_UTILS
@@ -106,6 +107,25 @@ def build_fusion(cfg: dict | None, default: str):
 def label_maps(data_samples: list) -> Tensor:
     """Semantic ground truth (B, H, W) of a training batch."""
     return torch.stack([sample.gt_sem_seg.data.squeeze(0) for sample in data_samples])
+
+
+def note_labels(sample: BaseDataElement) -> None:
+    """Note in a sample that is still on the host what its ground truth holds, so that a head
+    need not ask the device for it."""
+    truth = panoptic_truth(sample)
+    if truth is not None:
+        ranges = core.panoptic_ranges(truth.segment_map, truth.labels)
+        sample.set_metainfo(dict(panoptic_ranges=ranges))
+    elif "gt_sem_seg" in sample:
+        labels = sample.gt_sem_seg.data
+        if labels.device.type == "cpu" and labels.numel() and labels.min() >= 0:
+            sample.set_metainfo(dict(label_values=core.label_values(labels)))
+
+
+def noted_labels(data_samples: list) -> list[tuple[int, ...]] | None:
+    """The label values of every sample, if they were noted."""
+    values = [sample.metainfo.get("label_values") for sample in data_samples]
+    return None if None in values else values
 
 
 def image_names(data_samples: list) -> list[str]:

@@ -10,7 +10,15 @@ from torch import Tensor
 from .. import core
 from ..core.fusion import View
 from ..registry import DATASETS, MODELS, TASK_UTILS
-from .base import BandedHead, build_fusion, build_part, image_names, label_maps, panoptic_truth
+from .base import (
+    BandedHead,
+    build_fusion,
+    build_part,
+    image_names,
+    label_maps,
+    noted_labels,
+    panoptic_truth,
+)
 
 
 @MODELS.register_module()
@@ -127,12 +135,21 @@ class MaskFormerHead(BandedHead):
         if all(truth is not None for truth in truths):
             return [
                 core.segments_from_panoptic(
-                    truth.segment_map.squeeze(0), truth.labels, self.num_classes, name
+                    truth.segment_map.squeeze(0),
+                    truth.labels,
+                    self.num_classes,
+                    name,
+                    sample.metainfo.get("panoptic_ranges"),
                 )
-                for truth, name in zip(truths, names)
+                for sample, truth, name in zip(data_samples, truths, names)
             ]
-        labels = label_maps(data_samples)
-        return core.segments_from_semantic(labels, self.num_classes, self.ignore_index, names)
+        return core.segments_from_semantic(
+            label_maps(data_samples),
+            self.num_classes,
+            self.ignore_index,
+            names,
+            noted_labels(data_samples),
+        )
 
     def views(
         self,

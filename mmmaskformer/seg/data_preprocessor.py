@@ -5,20 +5,22 @@ from __future__ import annotations
 from mmseg.models import SegDataPreProcessor
 from mmseg.utils import stack_batch
 
-from ..heads.base import pad_segment_maps
+from ..heads.base import note_labels, pad_segment_maps
 from ..registry import MODELS
 
 
 @MODELS.register_module()
 class MaskFormerDataPreProcessor(SegDataPreProcessor):
-    """mmseg's `SegDataPreProcessor`; at test time images are normalised one by one and padded
-    with `pad_val`, right and bottom, to the largest of the batch, rounded up to
-    `test_cfg['size_divisor']`.
+    """mmseg's `SegDataPreProcessor`; what labels a training sample holds is noted while it is
+    still on the host. At test time images are normalised one by one and padded with `pad_val`,
+    right and bottom, to the largest of the batch, rounded up to `test_cfg['size_divisor']`.
     """
 
     def forward(self, data: dict, training: bool = False) -> dict:
         """See `SegDataPreProcessor.forward`; inputs are a list of (3, H, W) or a batch."""
         if training:
+            for sample in data.get("data_samples") or []:
+                note_labels(sample)
             data = super().forward(data, training)
             pad_segment_maps(data["data_samples"], data["inputs"].shape[-2:])
             return data

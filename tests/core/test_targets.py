@@ -1,7 +1,13 @@
 import pytest
 import torch
 
-from mmmaskformer.core import NO_SEGMENT, segments_from_panoptic, segments_from_semantic
+from mmmaskformer.core import (
+    NO_SEGMENT,
+    label_values,
+    panoptic_ranges,
+    segments_from_panoptic,
+    segments_from_semantic,
+)
 
 
 def test_one_segment_per_class_present():
@@ -77,3 +83,40 @@ def test_panoptic_segment_out_of_range_names_image_value_and_range(bad):
 def test_panoptic_shapes_are_checked():
     with pytest.raises(ValueError, match=r"b\.png: expected labels \(G,\) and segment_map"):
         segments_from_panoptic(torch.zeros(1, 2, 2), torch.tensor([3]), 8, "b.png")
+
+
+def test_labels_known_to_the_caller_are_not_looked_for():
+    labels = torch.randint(0, 6, (2, 20, 30))
+    labels[0][labels[0] == 4] = 255
+    values = [label_values(image) for image in labels]
+    assert values == [(0, 1, 2, 3, 5, 255), (0, 1, 2, 3, 4, 5)]
+    told, found = (segments_from_semantic(labels, 6, values=v) for v in (values, None))
+    for ours, expected in zip(told, found):
+        assert torch.equal(ours.labels, expected.labels)
+        assert torch.equal(ours.segment_map, expected.segment_map)
+    labels[1, 3, 3] = 9
+    values[1] = label_values(labels[1])
+    with pytest.raises(ValueError, match=r"image 1 of the batch: label values \[9\] .* \[0, 5\]"):
+        segments_from_semantic(labels, 6, values=values)
+
+
+@pytest.mark.parametrize(
+    ("segment_map", "labels", "message"),
+    [
+        ([[0, NO_SEGMENT, 1]], [3, 7], None),
+        ([[NO_SEGMENT, NO_SEGMENT]], [], None),
+        ([[0, 1]], [3, 8], r"classes \[8\]"),
+        ([[0, 1]], [-1, 3], r"classes \[-1\]"),
+        ([[0, 2]], [3, 3], r"segment map values \[2\]"),
+        ([[0, -2]], [3, 3], r"segment map values \[-2\]"),
+    ],
+)
+def test_ranges_known_to_the_caller_are_checked(segment_map, labels, message):
+    segment_map, labels = torch.tensor(segment_map), torch.tensor(labels, dtype=torch.int64)
+    ranges = panoptic_ranges(segment_map, labels)
+    if message is None:
+        target = segments_from_panoptic(segment_map, labels, 8, ranges=ranges)
+        assert torch.equal(target.labels, labels)
+        return
+    with pytest.raises(ValueError, match=message):
+        segments_from_panoptic(segment_map, labels, 8, ranges=ranges)

@@ -356,3 +356,19 @@ def test_config_of_the_caller_is_not_written_to():
     build(pixel_decoder=(cfg := dict(norm_groups=8)), transformer_decoder=decoder)
     assert cfg == dict(norm_groups=8)
     assert decoder == dict(num_layers=1)
+
+
+def test_a_training_step_copies_to_the_host_once(monkeypatch):
+    model = build().train()
+    data = model.data_preprocessor(make_data((64, 64), (64, 64)), training=True)
+    copies = []
+    cpu = torch.Tensor.cpu
+    monkeypatch.setattr(torch.Tensor, "cpu", lambda t, *a: copies.append(t.shape) or cpu(t, *a))
+    noted = model.loss(**data)
+    assert len(copies) == 1
+    for sample in data["data_samples"]:
+        assert sample.metainfo["label_values"] == tuple(range(CLASSES))
+        sample.set_metainfo(dict(label_values=None))
+    found = model.loss(**data)
+    assert len(copies) == 3
+    torch.testing.assert_close(found, noted)
