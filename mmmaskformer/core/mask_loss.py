@@ -13,15 +13,25 @@ from torch.nn import functional as F
 
 from .losses import DiceLoss, FocalLoss
 
-CHUNK_ELEMENTS = {"cpu": 1 << 19, "cuda": 1 << 24}
-"""Elements of a full-size chunk by device type: CPU chunks stay in cache, CUDA chunks keep the
-device busy; about ten temporaries of this size are alive at once."""
+TEMPORARIES = 10
+"""Full-size float32 arrays that are alive at once while a chunk is worked on."""
+CPU_CACHE = 20 << 20
+"""Bytes of last-level cache that a chunk may fill: on a CPU, chunks that leave it are slow."""
+
+
+@functools.lru_cache(maxsize=8)
+def chunk_elements(device: torch.device) -> int:
+    """Elements of a full-size chunk whose temporaries fill the cache of a CPU, or 1 % of the
+    memory of a GPU, which keeps it busy and is little beside a training step's activations."""
+    memory = CPU_CACHE
+    if device.type == "cuda":
+        memory = torch.cuda.get_device_properties(device).total_memory // 100
+    return memory // (4 * TEMPORARIES)
 
 
 def chunks(rows: int, elements_per_row: int, device: torch.device) -> Iterator[slice]:
-    """Slices over `rows`, each of about `CHUNK_ELEMENTS` elements and at least one row."""
-    budget = CHUNK_ELEMENTS.get(device.type, CHUNK_ELEMENTS["cuda"])
-    step = max(1, budget // max(1, elements_per_row))
+    """Slices over `rows`, each of about `chunk_elements` elements and at least one row."""
+    step = max(1, chunk_elements(device) // max(1, elements_per_row))
     for start in range(0, rows, step):
         yield slice(start, min(start + step, rows))
 

@@ -41,7 +41,7 @@ def cost_by_loops(output, target, layer, image):
 
 @pytest.mark.parametrize("chunk", [1, 1 << 20])
 def test_costs_equal_loops_over_pairs(chunk, monkeypatch):
-    monkeypatch.setitem(mask_loss.CHUNK_ELEMENTS, "cpu", chunk)
+    monkeypatch.setattr(mask_loss, "chunk_elements", lambda device: chunk)
     output, targets = problem()
     for image, target in enumerate(targets):
         costs = core.HungarianAssigner().costs(output, image, target)
