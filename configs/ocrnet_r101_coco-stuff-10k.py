@@ -1,0 +1,9 @@
+_base_ = [
+    "./_base_/models/ocrnet_r101.py",
+    "./_base_/datasets/coco_stuff_10k.py",
+    "mmseg::_base_/schedules/schedule_40k.py",
+    "./_base_/runtime.py",
+]
+heads = _base_.model.decode_head
+heads[0].num_classes = heads[1].num_classes = 171
+model = dict(data_preprocessor=dict(size=_base_.crop_size), decode_head=heads)
