@@ -14,7 +14,7 @@ setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     packages=find_packages(include=["mmmaskformer", "mmmaskformer.*"]),
-    package_data={"mmmaskformer": ["datasets/tables/*.json"]},
+    package_data={"mmmaskformer": ["datasets/tables/*.json", ".mim/**/*"]},
     python_requires=">=3.9,<3.13",
     install_requires=[name + bounds for name, bounds in needs["REQUIRED"].items()],
     extras_require={
