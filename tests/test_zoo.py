@@ -1,9 +1,13 @@
 """Zoo baselines: mmseg's recipes, unchanged but for what is listed here, under our metrics."""
 
+import copy
+import functools
 import re
 from pathlib import Path
 
+import cv2
 import mmseg
+import numpy as np
 import pytest
 import torch
 import yaml
@@ -16,6 +20,7 @@ from mmseg.utils import register_all_modules
 
 from mmmaskformer.convert import WithoutMemory
 from tests.conftest import ROOT
+from tests.test_tools import python
 
 register_all_modules()
 MMSEG = Path(mmseg.__file__).parent / ".mim/configs"
@@ -68,12 +73,17 @@ OTHER = {
 """All that differs from mmseg's full configs."""
 
 
+@functools.cache
+def read(path):
+    return Config.fromfile(path, import_custom_modules=path.is_relative_to(ROOT / "configs"))
+
+
 def load(name):
-    return Config.fromfile(ROOT / "configs" / f"{name}.py")
+    return copy.deepcopy(read(ROOT / "configs" / f"{name}.py"))
 
 
 def load_theirs(name):
-    return Config.fromfile(MMSEG / f"{name}.py", import_custom_modules=False)
+    return copy.deepcopy(read(MMSEG / f"{name}.py"))
 
 
 def ours_of(name):
@@ -243,6 +253,33 @@ def test_trains_and_predicts_a_tiny_batch(name):
         labels = result.pred_sem_seg.data
         assert labels.shape == (1, 64, 64)
         assert 0 <= labels.min() <= labels.max() < num_classes
+
+
+def test_tools_test_a_baseline_with_augmentation(tmp_path):
+    """Label maps have ADE20K's values, classes from 1 on; pictures are painted."""
+    name = "segformer_mit-b0_ade20k"
+    cfg = load(name)
+    for split in ("train", "test"):  # mmseg's hook that paints builds the training data, too
+        for folder, suffix in zip(("img_path", "seg_map_path"), (".jpg", ".png")):
+            path = tmp_path / cfg[f"{split}_dataloader"].dataset.data_prefix[folder]
+            path.mkdir(parents=True)
+            shape = (64, 96, 3) if folder == "img_path" else (64, 96)
+            for i in range(2):
+                values = np.random.default_rng(i).integers(0, 151, shape, np.uint8)
+                cv2.imwrite(str(path / f"{i}{suffix}"), values)
+    model = MODELS.build(without_weights(cfg.model))
+    torch.save(dict(meta={}, state_dict=model.state_dict()), tmp_path / "random.pth")
+    output = python(
+        "tools/test.py", f"configs/{name}.py", tmp_path / "random.pth", "--work-dir", tmp_path,
+        "--aug-test", "--out", tmp_path / "maps", "--show-dir", tmp_path / "shown", "--cfg-options",
+        *(f"{s}_dataloader.dataset.data_root={tmp_path}" for s in ("train", "test")),
+    )  # fmt: skip
+    for metric in ("mIoU", "score", "PQ_st"):
+        assert re.search(rf"\b{metric}: \d", output), metric
+    maps = [cv2.imread(str(p), cv2.IMREAD_UNCHANGED) for p in sorted((tmp_path / "maps").iterdir())]
+    assert [m.shape for m in maps] == [(64, 96)] * 2
+    assert min(m.min() for m in maps) >= 1
+    assert len(list((tmp_path / "shown").rglob("*.png"))) == 2
 
 
 def published():
