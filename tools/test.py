@@ -52,9 +52,16 @@ def use_tta(cfg: Config) -> None:
     cfg.model = dict(cfg.tta_model, module=cfg.model)
 
 
+def forget_training(cfg: Config) -> None:
+    """Drop what only training needs: mmseg's visualization hook would load its data."""
+    for key in ("train_dataloader", "train_cfg", "optim_wrapper", "param_scheduler"):
+        cfg.pop(key, None)
+
+
 def main() -> None:
     args = parse_args()
     cfg = load_config(args)
+    forget_training(cfg)
     if "://" not in args.checkpoint and not Path(args.checkpoint).is_file():
         raise FileNotFoundError(f"checkpoint {args.checkpoint} does not exist")
     if args.checkpoint.endswith(".pkl"):
