@@ -63,49 +63,73 @@ class LoadAnnotations(MMCVLoadAnnotations):
 
     def _load_seg_map(self, results: dict) -> None:
         path = results["seg_map_path"]
-        labels = self._read(path)
-        shape = results.get("ori_shape")
-        if shape is not None and labels.shape != tuple(shape[:2]):
-            raise ValueError(
-                f"label map {path} is {labels.shape[0]}x{labels.shape[1]} (height x width), but "
-                f"its image {results.get('img_path')} is {shape[0]}x{shape[1]}"
-            )
-        label_map = results.get("label_map") or {}
-        largest = max(labels.max(initial=0), self.ignore_index, *label_map.values(), 0)
-        labels = labels.astype(np.uint8 if largest <= 255 else np.uint16)
-        if results.get("reduce_zero_label"):
-            ignored = (labels == 0) | (labels == self.ignore_index)
-            labels = np.where(ignored, self.ignore_index, labels - 1).astype(labels.dtype)
-        original = labels.copy()
-        for old, new in label_map.items():
-            labels[original == old] = new
-        results["gt_seg_map"] = labels
+        labels = read_labels(path, self.imdecode_backend, self.backend_args)
+        check_size("label map", path, labels, results)
+        results["gt_seg_map"] = map_labels(
+            labels, self.ignore_index, results.get("reduce_zero_label"), results.get("label_map")
+        )
         results["seg_fields"].append("gt_seg_map")
 
-    def _read(self, path: str) -> np.ndarray:
-        try:
-            labels = mmcv.imfrombytes(
-                fileio.get(path, backend_args=self.backend_args),
-                flag="unchanged",
-                backend=self.imdecode_backend,
-            )
-            labels = np.asarray(labels)
-        except FileNotFoundError:
-            raise
-        except Exception as error:
-            raise ValueError(
-                f"label map {path} can not be read ({type(error).__name__}: {error}); it is "
-                "damaged, incomplete or no image"
-            ) from error
-        if labels.ndim == 3 and labels.shape[2] == 1:
-            labels = labels[..., 0]
-        if labels.ndim != 2:
-            raise ValueError(
-                f"label map {path} must have one channel of class indices, got shape {labels.shape}"
-            )
-        if labels.dtype.kind not in "bui" or labels.min(initial=0) < 0 or labels.max() > 65535:
-            raise ValueError(
-                f"label map {path} must hold integers in [0, 65535], got {labels.dtype} from "
-                f"{labels.min()} to {labels.max()}"
-            )
-        return labels
+
+def read_labels(
+    path: str, backend: str | None = "pillow", backend_args: dict | None = None
+) -> np.ndarray:
+    """Label map (H, W) of any integer depth, as in the file.
+
+    Raises:
+        FileNotFoundError: as it says.
+        ValueError: damaged, several channels, or values that are no integers in [0, 65535].
+    """
+    try:
+        labels = mmcv.imfrombytes(
+            fileio.get(path, backend_args=backend_args), flag="unchanged", backend=backend
+        )
+        labels = np.asarray(labels)
+    except FileNotFoundError:
+        raise
+    except Exception as error:
+        raise ValueError(
+            f"label map {path} can not be read ({type(error).__name__}: {error}); it is "
+            "damaged, incomplete or no image"
+        ) from error
+    if labels.ndim == 3 and labels.shape[2] == 1:
+        labels = labels[..., 0]
+    if labels.ndim != 2:
+        raise ValueError(
+            f"label map {path} must have one channel of class indices, got shape {labels.shape}"
+        )
+    if labels.dtype.kind not in "bui" or labels.min(initial=0) < 0 or labels.max() > 65535:
+        raise ValueError(
+            f"label map {path} must hold integers in [0, 65535], got {labels.dtype} from "
+            f"{labels.min()} to {labels.max()}"
+        )
+    return labels
+
+
+def check_size(what: str, path: str, labels: np.ndarray, results: dict) -> None:
+    """Raise ValueError unless the map is as large as the image, where that has been read."""
+    shape = results.get("ori_shape")
+    if shape is not None and labels.shape != tuple(shape[:2]):
+        raise ValueError(
+            f"{what} {path} is {labels.shape[0]}x{labels.shape[1]} (height x width), but "
+            f"its image {results.get('img_path')} is {shape[0]}x{shape[1]}"
+        )
+
+
+def map_labels(
+    labels: np.ndarray,
+    ignore_index: int,
+    reduce_zero_label: bool | None = False,
+    label_map: dict[int, int] | None = None,
+) -> np.ndarray:
+    """Labels of a file to class indices, uint8 or uint16: `reduce_zero_label`, then `label_map`."""
+    label_map = label_map or {}
+    largest = max(labels.max(initial=0), ignore_index, *label_map.values(), 0)
+    labels = labels.astype(np.uint8 if largest <= 255 else np.uint16)
+    if reduce_zero_label:
+        ignored = (labels == 0) | (labels == ignore_index)
+        labels = np.where(ignored, ignore_index, labels - 1).astype(labels.dtype)
+    original = labels.copy()
+    for old, new in label_map.items():
+        labels[original == old] = new
+    return labels

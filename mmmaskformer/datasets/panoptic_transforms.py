@@ -21,6 +21,7 @@ from mmseg.datasets.transforms import PackSegInputs
 from ..core import NO_SEGMENT
 from ..evaluation.panoptic_png import NUM_IDS
 from ..registry import TRANSFORMS
+from .loading import check_size
 from .panoptic_format import listing, read_ids
 
 
@@ -46,12 +47,7 @@ class LoadPanopticAnnotations(BaseTransform):
         if path is None:  # an image to predict
             return results
         ids = read_ids(path, self.backend_args)
-        shape = results.get("ori_shape")
-        if shape is not None and ids.shape != tuple(shape[:2]):
-            raise ValueError(
-                f"panoptic map {path} is {ids.shape[0]}x{ids.shape[1]} (height x width), but its "
-                f"image {results.get('img_path')} is {shape[0]}x{shape[1]}"
-            )
+        check_size("panoptic map", path, ids, results)
         segments = results["segments_info"]
         results["gt_seg_map"] = number_segments(ids, segments, path)
         results["segment_labels"] = np.array(
