@@ -1,0 +1,157 @@
+"""The datasets of a config's splits: their files, how these are read, and what is wrong."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+
+from mmengine.config import Config
+from mmengine.registry import DATASETS
+from mmseg.datasets import BaseSegDataset
+
+from . import agreement
+from .agreement import Findings, Labels
+from .datasets.inspection import Counts, Reading
+from .datasets.panoptic_format import listing
+
+SPLITS = ("train", "val", "test")
+
+
+@dataclass
+class Part:
+    """One dataset of a split: what it lists, how that is read, and what was counted."""
+
+    config: dict
+    metainfo: dict
+    samples: list
+    reading: Reading | None = None
+    counts: Counts = field(default_factory=Counts)
+
+
+def chosen_splits(cfg: Config, wanted: list[str] | None) -> list[str]:
+    """The splits to read; ValueError for one that the config does not have."""
+    loaders = {split: cfg.get(f"{split}_dataloader") for split in SPLITS}
+    missing = [split for split in wanted or () if loaders[split] is None]
+    if missing:
+        raise ValueError(f"--split {missing[0]}: {cfg.filename} has no {missing[0]}_dataloader")
+    found = [split for split in SPLITS if loaders[split] is not None]
+    if wanted is None and loaders["test"] and loaders["val"]:
+        files = [
+            {k: v for k, v in loaders[s].dataset.items() if k != "pipeline"}
+            for s in ("val", "test")
+        ]
+        found = [split for split in found if split != "test" or files[0] != files[1]]
+    if not found:
+        raise ValueError(f"{cfg.filename} has no dataloader")
+    return [split for split in found if wanted is None or split in wanted]
+
+
+def build_part(config: dict) -> Part:
+    """The list of a dataset's files, without its pipeline.
+
+    Raises:
+        Exception: whatever the dataset finds wrong.
+    """
+    kind = agreement.built_class(DATASETS, config)
+    if kind is None or not issubclass(kind, BaseSegDataset):
+        raise ValueError(f"{config.get('type')} is no kind of mmseg's BaseSegDataset")
+    # Nothing is serialised: mmengine can not serialise an empty list.
+    dataset = DATASETS.build({**config, "pipeline": [], "serialize_data": False})
+    samples = [dataset.get_data_info(i) for i in range(len(dataset))]
+    return Part(config, dataset.metainfo, samples)
+
+
+def build_parts(cfg: Config, split: str, found: Findings) -> list[Part]:
+    parts = []
+    for config in agreement.leaf_datasets(cfg[f"{split}_dataloader"].dataset):
+        try:
+            parts.append(build_part(config))
+        except Exception as error:  # datasets of all kinds, assertions among their complaints
+            text = " ".join(str(error).split()) or type(error).__name__
+            found.errors.append(f"{split}: {text}")
+    return parts
+
+
+def metainfos_of(parts: dict[str, list[Part]]) -> dict[str, dict]:
+    """Name -> metainfo of all datasets."""
+    return {
+        split if len(some) == 1 else f"{split}[{i}]": part.metainfo
+        for split, some in parts.items()
+        for i, part in enumerate(some)
+    }
+
+
+def check_part(cfg: Config, split: str, part: Part, labels: Labels) -> Findings:
+    """What the config says about one dataset; sets `part.reading` unless that is impossible."""
+    found = Findings()
+    if not part.samples:
+        root, prefix = part.config.get("data_root"), part.config.get("data_prefix") or {}
+        folder = os.path.join(root or "", prefix.get("img_path") or "")
+        found.errors.append(
+            f"{split}: the dataset is empty; is its img_suffix that of the files in {folder}?"
+        )
+    elif split == "train" and part.samples[0].get("seg_map_path") is None:
+        found.errors.append("train: the dataset has no annotations")
+    try:
+        pipeline = part.config.get("pipeline") or []
+        part.reading = agreement.reading_of(pipeline, labels)
+        found.add(check_ignored_labels(cfg, split, part, labels))
+    except ValueError as error:
+        found.errors.append(f"{split}: {error}")
+    return found
+
+
+def check_ignored_labels(cfg: Config, split: str, part: Part, labels: Labels) -> Findings:
+    """Whether all that handles a split's labels ignores what the model ignores."""
+    found = agreement.check_pipeline(
+        f"{split}_dataloader.dataset.pipeline",
+        part.config.get("pipeline"),
+        labels,
+        part.reading,
+        part.metainfo["reduce_zero_label"],
+    )
+    if split == "train":
+        preprocessor = cfg.model.get("data_preprocessor") or cfg.get("data_preprocessor")
+        if not part.reading.panoptic:
+            found.add(agreement.check_padding(preprocessor, labels))
+    else:
+        name = f"{split}_evaluator"
+        found.add(agreement.check_evaluators(name, cfg.get(name), labels))
+    if 255 in (part.metainfo["label_map"] or {}).values() and labels.ignore_index != 255:
+        found.errors.append(
+            f"{split}: mmseg's label_map gives 255 to classes that metainfo.classes leaves out, "
+            f"but {labels.place}.ignore_index is {labels.ignore_index}"
+        )
+    return found
+
+
+def judge(
+    split: str, parts: list[Part], total: Counts, labels: Labels, names: list[str]
+) -> Findings:
+    """What the counts of a split say."""
+    found = Findings()
+    for part in parts:
+        reduced = part.metainfo["reduce_zero_label"]
+        found.add(agreement.suggest(part.counts.values, labels, reduced, part.reading.filled))
+    if total.annotated:
+        absent = [names[i] for i in range(labels.num_classes) if not total.pixels[i]]
+        if absent:
+            found.warnings.append(
+                f"{len(absent)} of {labels.num_classes} classes never occur: {listing(absent)}"
+            )
+        if total.wholly_ignored:
+            found.warnings.append(
+                f"nothing is labelled in {len(total.wholly_ignored)} images: "
+                f"{listing(total.wholly_ignored, 3)}"
+            )
+        if 2 * total.ignored > total.total:
+            found.warnings.append(f"{total.ignored / total.total:.1%} of the pixels are ignored")
+    for lines in (found.errors, found.warnings):
+        lines[:] = [f"{split}: {line}" for line in lines]
+    return found
+
+
+def class_names(parts: list[Part], labels: Labels) -> list[str]:
+    """Names of the classes; numbers where the dataset names fewer than the model has."""
+    names = list(parts[0].metainfo.get("classes") or ())
+    return names + [str(i) for i in range(len(names), labels.num_classes)]
