@@ -218,18 +218,22 @@ def inspect_in_processes(
         for task in tasks:
             yield inspect_samples(task, reading)
         return
-    with ProcessPoolExecutor(min(workers, len(tasks)), initializer=_start_worker) as pool:
-        futures = list(map(pool.submit, repeat(inspect_samples), tasks, repeat(reading)))
-        try:
-            for future in futures:
-                yield future.result()
-        except BaseException:
-            pool.shutdown(cancel_futures=True)  # leaving `with` would finish all tasks
-            raise
+    # A forked child can neither use nor end the threads that OpenCV started before.
+    threads = cv2.getNumThreads()
+    cv2.setNumThreads(0)
+    try:
+        with ProcessPoolExecutor(min(workers, len(tasks)), initializer=_leave_signals) as pool:
+            futures = list(map(pool.submit, repeat(inspect_samples), tasks, repeat(reading)))
+            try:
+                for future in futures:
+                    yield future.result()
+            except BaseException:
+                pool.shutdown(cancel_futures=True)  # leaving `with` would finish all tasks
+                raise
+    finally:
+        cv2.setNumThreads(threads)
 
 
-def _start_worker() -> None:
-    """One thread each; Ctrl-C reaches all processes, and the first one ends the others."""
-    cv2.setNumThreads(1)
-    torch.set_num_threads(1)
+def _leave_signals() -> None:
+    """Ctrl-C reaches all processes of a terminal; the first one ends the others."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -65,6 +65,19 @@ def test_counts_equal_a_loop_over_pixels(tmp_path, dtype, classes, ignored, work
     assert (row["class"], row["pixels"], row["images"]) == ("c3", pixels[3], images[3])
 
 
+def test_processes_start_though_opencv_has_threads(tmp_path):
+    threads = cv2.getNumThreads()
+    cv2.setNumThreads(4)
+    try:
+        cv2.resize(np.zeros((2000, 2000, 3), np.uint8), (1500, 1500))  # now they run
+        sample = make_sample(tmp_path, np.zeros((3, 3), np.uint8))
+        counts = list(inspect_in_processes([sample] * 20, Reading(1), 2))
+        assert [c.pixels[0] for c in counts] == [8 * 9, 8 * 9, 4 * 9]
+        assert cv2.getNumThreads() == 4
+    finally:
+        cv2.setNumThreads(threads)
+
+
 def test_zero_is_reduced_and_classes_are_mapped_as_in_training(tmp_path):
     labels = np.array([[0, 1, 2, 3, 3, 255]], np.uint8)
     sample = make_sample(tmp_path, labels, reduce_zero_label=True, label_map={0: 1, 1: 255, 2: 0})
