@@ -10,14 +10,9 @@ import cv2
 import numpy as np
 import pytest
 from mmengine.config import Config
-from mmengine.registry import init_default_scope
-from mmseg.utils import register_all_modules
 from PIL import Image
 
-from mmmaskformer import agreement
-from mmmaskformer.agreement import Findings, Labels
 from mmmaskformer.datasets import shapes
-from mmmaskformer.visualization.histogram import class_histogram
 from tests.conftest import ROOT
 
 CONFIG = """
@@ -291,36 +286,6 @@ def test_datasets_in_wrappers_are_read(tree):
     assert sum("1.png does not exist" in line for line in lines_of(text, "error")) == 2
 
 
-@pytest.mark.parametrize(
-    ("values", "labels", "reduced", "wanted"),
-    [
-        ((0, 1, 2, 255), (3, 255), False, None),
-        ((1, 2, 3), (3, 255), False, "labels reach 3 and 0 never occurs: set reduce_zero_label="),
-        ((0, 3, 255), (3, 255), True, None),
-        ((0, 150), (150, 255), False, "labels reach 150 and 0 occurs: set reduce_zero_label=True "
-         "or num_classes=151"),
-        ((0, 5, 9), (3, 255), False, "labels reach 9 and 0 occurs: at least num_classes=10"),
-        ((0, 1, 5, 6), (3, 255), True, "at least num_classes=6 is needed"),
-        ((0, 9), (3, 255), False, "if 9 means 'ignored', model.decode_head.ignore_index=9"),
-        ((0, 255), (3, 9), False, "255 seems to mean 'ignored'"),
-        ((0, 255), (847, 65535), False, None),
-    ],
-)  # fmt: skip
-def test_suggestions(values, labels, reduced, wanted):
-    head = Labels(*labels, "model.decode_head")
-    found = agreement.suggest(dict.fromkeys(values, 1), head, reduced)
-    assert found.warnings == []
-    assert (found.errors == []) if wanted is None else (wanted in "; ".join(found.errors))
-
-
-def test_zero_that_may_be_a_class_is_doubted():
-    head = Labels(3, 255, "model.decode_head")
-    found = agreement.suggest({0: 1, 1: 1, 2: 1}, head, True)
-    assert found == Findings([], [
-        "0 becomes 'ignored' and 3 never occurs: if 0 is a class, set reduce_zero_label=False"
-    ])  # fmt: skip
-
-
 def test_panoptic_shapes(tree, monkeypatch):
     data = tree.root / "shapes"
     with monkeypatch.context() as patch:
@@ -343,52 +308,6 @@ def test_panoptic_shapes(tree, monkeypatch):
     next((data / "panoptic_val").iterdir()).unlink()
     text = tree.run("--cfg-options", *roots, config=config, ok=False)
     assert f"error: val: 1 of 3 files that {data}/panoptic_val.json names are missing" in text
-
-
-def test_void_of_panoptic_maps_is_zero():
-    register_all_modules(init_default_scope=False)
-    init_default_scope("mmseg")
-    labels = Labels(3, 255, "model.decode_head")
-    pipeline = [
-        dict(type="mmmaskformer.LoadImageFromFile"),
-        dict(type="mmmaskformer.LoadPanopticAnnotations"),
-        dict(type="RandomCrop", crop_size=(4, 4), cat_max_ratio=0.75),
-        dict(type="Pad", size=(4, 4)),
-        dict(type="mmmaskformer.PackPanopticInputs", ignore_index=7),
-    ]
-    reading = agreement.reading_of(pipeline, labels)
-    found = agreement.check_pipeline("p", pipeline, labels, reading, False)
-    assert found.errors == [
-        "p.Pad.pad_val.seg is 255, but void of panoptic maps is 0: set p.Pad.pad_val.seg=0",
-        "p.PackPanopticInputs.ignore_index is 7, but model.decode_head.ignore_index is 255: set "
-        "p.PackPanopticInputs.ignore_index=255",
-    ]
-    assert found.warnings == [
-        "p.RandomCrop.ignore_index is 255, but void of panoptic maps is 0: set "
-        "p.RandomCrop.ignore_index=0"
-    ]
-
-
-@pytest.mark.parametrize("count", [3, 847])
-def test_plots_of_few_and_of_many_classes_show_every_class(tmp_path, count, monkeypatch):
-    drawn = []
-    monkeypatch.setattr("matplotlib.pyplot.close", drawn.append)
-    numbers = np.arange(count, dtype=float)
-    panels = {"pixels": {"train": numbers, "val": numbers[::-1]}}
-    class_histogram(tmp_path / "p.png", [f"c{i}" for i in range(count)], panels)
-    (axis,) = drawn[0].axes
-    if count == 3:
-        assert [bar.get_width() for bar in axis.patches] == [0, 1, 2, 2, 1, 0]
-        assert [label.get_text() for label in axis.get_yticklabels()] == ["c0", "c1", "c2"]
-        assert [text.get_text() for text in axis.texts] == ["never", "never"]
-    else:
-        train, val = axis.lines
-        assert train.get_ydata().tolist() == list(range(846, 0, -1))
-        assert val.get_ydata().tolist() == list(range(1, 847))
-        assert "commonest: c846, c845" in axis.get_title(loc="left")
-        assert axis.get_title(loc="left").endswith("c3, c2, c1")
-    with Image.open(tmp_path / "p.png") as image:
-        assert image.size[0] > 500
 
 
 def test_camvid_passes_on_the_command_line(shared):

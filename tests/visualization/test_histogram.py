@@ -1,0 +1,27 @@
+import numpy as np
+import pytest
+from PIL import Image
+
+from mmmaskformer.visualization.histogram import class_histogram
+
+
+@pytest.mark.parametrize("count", [3, 847])
+def test_plots_of_few_and_of_many_classes_show_every_class(tmp_path, count, monkeypatch):
+    drawn = []
+    monkeypatch.setattr("matplotlib.pyplot.close", drawn.append)
+    numbers = np.arange(count, dtype=float)
+    panels = {"pixels": {"train": numbers, "val": numbers[::-1]}}
+    class_histogram(tmp_path / "p.png", [f"c{i}" for i in range(count)], panels)
+    (axis,) = drawn[0].axes
+    if count == 3:
+        assert [bar.get_width() for bar in axis.patches] == [0, 1, 2, 2, 1, 0]
+        assert [label.get_text() for label in axis.get_yticklabels()] == ["c0", "c1", "c2"]
+        assert [text.get_text() for text in axis.texts] == ["never", "never"]
+    else:
+        train, val = axis.lines
+        assert train.get_ydata().tolist() == list(range(846, 0, -1))
+        assert val.get_ydata().tolist() == list(range(1, 847))
+        assert "commonest: c846, c845" in axis.get_title(loc="left")
+        assert axis.get_title(loc="left").endswith("c3, c2, c1")
+    with Image.open(tmp_path / "p.png") as image:
+        assert image.size[0] > 500
