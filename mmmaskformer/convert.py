@@ -5,7 +5,6 @@ What `tools/convert_weights.py` does, as functions: read safely, convert, check,
 
 from __future__ import annotations
 
-import os
 import pickle
 import warnings
 from collections.abc import Mapping
@@ -21,6 +20,7 @@ from torch.overrides import TorchFunctionMode
 from .compat import load_checkpoint_file, load_pickle_file
 from .core.architecture import Backbone, Head, compare, describe, read_backbone, read_head, some
 from .core.checkpoint import CheckpointError, Conversion, convert
+from .files import replacing
 from .registry import MODELS
 
 
@@ -260,11 +260,5 @@ def head_cfg(head: Head, backbone: Backbone) -> dict:
 
 def write_checkpoint(state_dict: Mapping[str, Tensor], path: str | Path, meta: dict) -> None:
     """Write `{'meta', 'state_dict'}` as mmengine does; complete or not at all."""
-    path = Path(path).expanduser()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    work = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
+    with replacing(Path(path).expanduser()) as work:
         torch.save(dict(meta=meta, state_dict=dict(state_dict)), work)
-        os.replace(work, path)
-    finally:
-        work.unlink(missing_ok=True)

@@ -27,6 +27,7 @@ package.__path__ = [str(ROOT / "mmmaskformer")]
 sys.modules.setdefault("mmmaskformer", package)
 
 from mmmaskformer import evaluation  # noqa: E402
+from mmmaskformer.files import replacing  # noqa: E402
 
 
 def parse_args() -> argparse.Namespace:
@@ -41,16 +42,6 @@ def parse_args() -> argparse.Namespace:
     if args.workers < 1:
         parser.error(f"--workers must be at least 1, got {args.workers}")
     return args
-
-
-def write(path: Path, result: dict) -> None:
-    """Write the file under its final name only when it is complete."""
-    part = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        part.write_text(json.dumps(result, indent=1, allow_nan=False) + "\n")
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def check_target(args: argparse.Namespace, pairs: list) -> None:
@@ -81,7 +72,8 @@ def evaluate(args: argparse.Namespace) -> None:
     quality = evaluation.count_in_processes(categories, pairs, args.workers, progress)
     result = quality.compute()
     if args.out:
-        write(args.out, result)
+        with replacing(args.out) as work:
+            work.write_text(json.dumps(result, indent=1, allow_nan=False) + "\n")
     print(evaluation.summary_table(result))
 
 

@@ -11,22 +11,17 @@ of a thing class without an instance stay void. Stopped and started again, it go
 
 from __future__ import annotations
 
-import argparse
 import json
-import os
-import sys
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 import cv2
 import numpy as np
-from PIL import Image
-from rich.progress import track
 
-from mmmaskformer.datasets.panoptic_format import read_ids
+from mmmaskformer.datasets import preparation
+from mmmaskformer.datasets.preparation import read_labels
 from mmmaskformer.datasets.tables import metainfo
 from mmmaskformer.evaluation.panoptic_png import ids_to_colors
+from mmmaskformer.files import replacing
 
 META = metainfo("ade20k")
 SPLITS = {"training": "train", "validation": "val"}
@@ -70,30 +65,11 @@ def segments_of(ids: np.ndarray) -> list[dict]:
     return segments
 
 
-def read(path: Path, channels: int, largest: int) -> np.ndarray:
-    """A label image; its first channel, or its only one, holds 0..largest."""
-    if not path.is_file():
-        raise ValueError(f"{path} is missing")
-    try:
-        with Image.open(path) as image:
-            array = np.asarray(image)
-    except Exception as error:
-        raise ValueError(f"{path} can not be read ({error}); it is damaged") from error
-    if array.dtype != np.uint8 or array.shape[2:] != ((channels,) if channels > 1 else ()):
-        raise ValueError(
-            f"{path} must have {channels} channel(s) of 8 bits, got {array.shape}, {array.dtype}"
-        )
-    labels = array[..., 0] if channels > 1 else array
-    if labels.max(initial=0) > largest:
-        raise ValueError(f"{path} must hold 0..{largest}, got {labels.max()}")
-    return array
-
-
 def merge(root: Path, split: str, stem: str) -> np.ndarray:
     """Segment ids of one image from its semantic and instance map."""
     folder = root / "annotations_instance" / split
-    semantic = read(root / "annotations" / split / f"{stem}.png", 1, NUM_CLASSES)
-    instances = read(folder / f"{stem}.png", 3, len(THINGS))
+    semantic = read_labels(root / "annotations" / split / f"{stem}.png", 1, NUM_CLASSES)
+    instances = read_labels(folder / f"{stem}.png", 3, len(THINGS))
     if semantic.shape != instances.shape[:2]:
         raise ValueError(
             f"{folder / stem}.png is {instances.shape[:2]}, its semantic map {semantic.shape}"
@@ -106,20 +82,12 @@ def prepare(task: tuple[Path, str, str]) -> tuple[dict, dict]:
     root, split, stem = task
     ids = merge(root, split, stem)
     png = root / f"ade20k_panoptic_{SPLITS[split]}" / f"{stem}.png"
-    fresh = not png.is_file()
-    written = png.with_name(f".part_{os.getpid()}_{png.name}") if fresh else png
-    if fresh:
-        Image.fromarray(ids_to_colors(ids)).save(written)
-    if not np.array_equal(read_ids(written), ids):
-        raise ValueError(f"{written} is not what its annotations say; remove it and start again")
-    if fresh:
-        os.replace(written, png)
+    preparation.keep_or_write(png, ids_to_colors(ids))
     photo = root / "images" / split / f"{stem}.jpg"
-    with Image.open(photo) as image:
-        size = image.size
-    if size != ids.shape[::-1]:
-        raise ValueError(f"{photo} is {size[::-1]}, its annotation {ids.shape}")
-    image = {"id": stem, "file_name": photo.name, "width": size[0], "height": size[1]}
+    size = preparation.image_size(photo)
+    if size != ids.shape:
+        raise ValueError(f"{photo} is {size}, its annotation {ids.shape}")
+    image = {"id": stem, "file_name": photo.name, "width": size[1], "height": size[0]}
     segments = segments_of(ids)
     return image, {"image_id": stem, "file_name": png.name, "segments_info": segments}
 
@@ -127,8 +95,7 @@ def prepare(task: tuple[Path, str, str]) -> tuple[dict, dict]:
 def prepare_split(root: Path, split: str, workers: int) -> None:
     """Write the pngs and the json of a split, unless the json is complete."""
     for kind, url in DOWNLOADS.items():
-        if not (root / kind / split).is_dir():
-            raise ValueError(f"{root / kind / split} is missing: download {url} and unpack it")
+        preparation.need_folder(root / kind / split, url)
     name = f"ade20k_panoptic_{SPLITS[split]}"
     target = root / f"{name}.json"
     stems = sorted(path.stem for path in (root / "images" / split).glob("*.jpg"))
@@ -137,10 +104,9 @@ def prepare_split(root: Path, split: str, workers: int) -> None:
     if target.is_file() and len(json.loads(target.read_text())["images"]) == len(stems):
         print(f"{target} is complete")
         return
-    (root / name).mkdir(exist_ok=True)
-    with ProcessPoolExecutor(workers) as pool:
-        entries = pool.map(prepare, [(root, split, stem) for stem in stems], chunksize=8)
-        entries = list(track(entries, f"ADE20K {split}", total=len(stems)))
+    preparation.remove_leftovers(root / name)
+    tasks = [(root, split, stem) for stem in stems]
+    entries = preparation.run_all(prepare, tasks, workers, f"ADE20K {split}")
     images, annotations = (list(part) for part in zip(*entries))
     categories = [
         {"id": i, "name": name, "isthing": int(thing), "color": color}
@@ -149,9 +115,8 @@ def prepare_split(root: Path, split: str, workers: int) -> None:
         )
     ]
     content = {"images": images, "annotations": annotations, "categories": categories}
-    part = target.with_name(f".part_{target.name}")
-    part.write_text(json.dumps(content))
-    os.replace(part, target)
+    with replacing(target) as work:
+        work.write_text(json.dumps(content))
     print(
         f"{target}: {len(images)} images, {sum(len(a['segments_info']) for a in annotations)} "
         "segments"
@@ -159,17 +124,10 @@ def prepare_split(root: Path, split: str, workers: int) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("data_root", type=Path, help="folder ADEChallengeData2016")
-    parser.add_argument("--workers", type=int, default=min(8, os.cpu_count() or 1))
-    args = parser.parse_args()
-    try:
+    args = preparation.parse_arguments(__doc__, data_root="folder ADEChallengeData2016")
+    with preparation.one_line_errors():
         for split in SPLITS:
             prepare_split(args.data_root, split, args.workers)
-    except BrokenProcessPool:
-        sys.exit("error: a worker was killed, perhaps for want of memory; start again, it goes on")
-    except (OSError, ValueError) as error:
-        sys.exit(f"error: {error}")
 
 
 if __name__ == "__main__":

@@ -8,54 +8,40 @@ SRC has `{train,val,test}/*.png` and `{train,val,test}annot/*.png` with void 11;
 
 from __future__ import annotations
 
-import argparse
-import sys
 from pathlib import Path
 
-import cv2
 import numpy as np
-from rich.progress import track
+
+from mmmaskformer.datasets import preparation
 
 VOID_THERE, VOID_HERE = 11, 255
 
 
-def write(path: Path, array: np.ndarray, *parameters: int) -> None:
-    """Write an image under its final name only when it is complete."""
-    part = path.with_name(f".part_{path.name}")
-    if not cv2.imwrite(str(part), array, parameters):
-        sys.exit(f"error: could not write {part}; is the disk full?")
-    part.replace(path)
-
-
-def read(path: Path, flag: int) -> np.ndarray:
-    array = cv2.imread(str(path), flag) if path.is_file() else None
-    if array is None:
-        sys.exit(f"error: {path} is missing or can not be read")
-    return array
+def prepare(task: tuple[Path, Path, str, str]) -> None:
+    """Write one image and its label map unless they are there."""
+    src, dst, split, name = task
+    image_file = dst / "images" / split / Path(name).with_suffix(".jpg")
+    label_file = dst / "annotations" / split / name
+    image = preparation.read_image(src / split / name)
+    if all(preparation.is_whole(file, image.shape[:2]) for file in (image_file, label_file)):
+        return
+    labels = preparation.read_labels(src / f"{split}annot" / name, channels=1, largest=VOID_THERE)
+    labels = np.where(labels == VOID_THERE, VOID_HERE, labels).astype(np.uint8)
+    preparation.write_image(image_file, image, quality=92)
+    preparation.write_image(label_file, labels)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("src", type=Path)
-    parser.add_argument("dst", type=Path)
-    args = parser.parse_args()
-    for split in ("train", "val", "test"):
-        files = sorted((args.src / split).glob("*.png"))
-        if not files:
-            sys.exit(f"error: no images in {args.src / split}")
-        images, annotations = (args.dst / kind / split for kind in ("images", "annotations"))
-        images.mkdir(parents=True, exist_ok=True)
-        annotations.mkdir(parents=True, exist_ok=True)
-        for file in track(files, f"CamVid {split}"):
-            label = annotations / file.name
-            if label.is_file():
-                continue  # made by an earlier run: labels are written last
-            labels = read(args.src / f"{split}annot" / file.name, cv2.IMREAD_UNCHANGED)
-            if labels.ndim != 2 or labels.max() > VOID_THERE:
-                sys.exit(f"error: {file.name}: labels must be one channel of 0..{VOID_THERE}")
-            labels[labels == VOID_THERE] = VOID_HERE
-            write(images / f"{file.stem}.jpg", read(file, cv2.IMREAD_COLOR), 1, 92)
-            write(label, labels)
+    args = preparation.parse_arguments(__doc__, src="folder CamVid", dst="folder to write")
+    with preparation.one_line_errors():
+        for split in ("train", "val", "test"):
+            names = sorted(file.name for file in (args.src / split).glob("*.png"))
+            if not names:
+                raise ValueError(f"no images in {args.src / split}")
+            for kind in ("images", "annotations"):
+                preparation.remove_leftovers(args.dst / kind / split)
+            tasks = [(args.src, args.dst, split, name) for name in names]
+            preparation.run_all(prepare, tasks, args.workers, f"CamVid {split}")
 
 
 if __name__ == "__main__":

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
+from ..files import replacing
 from .panoptic_png import ids_to_colors
 
 
@@ -31,15 +31,9 @@ def write_prediction(
     Returns:
         The image's entry for `annotations`.
     """
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
     name = f"{Path(image_path).stem}.png"
-    work = folder / f".{name}.{os.getpid()}"
-    try:
+    with replacing(Path(folder) / name) as work:
         Image.fromarray(ids_to_colors(ids)).save(work, format="png")
-        os.replace(work, folder / name)
-    finally:
-        work.unlink(missing_ok=True)
     segments = [
         dict(
             id=s["id"],
@@ -52,11 +46,5 @@ def write_prediction(
 
 def write_annotations(path: str | Path, annotations: Sequence[dict]) -> None:
     """Write the json that lists the predictions, complete or not at all."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    work = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
+    with replacing(path) as work:
         work.write_text(json.dumps(dict(annotations=list(annotations))))
-        os.replace(work, path)
-    finally:
-        work.unlink(missing_ok=True)

@@ -1,5 +1,8 @@
 import copy
+import importlib.util
 import json
+import shutil
+import sys
 
 import numpy as np
 import pytest
@@ -8,6 +11,7 @@ from PIL import Image
 
 from mmmaskformer.datasets import shapes
 from mmmaskformer.evaluation.panoptic_png import ids_to_colors
+from tests.conftest import ROOT
 
 
 @pytest.fixture(autouse=True)
@@ -22,6 +26,48 @@ def shapes_root(tmp_path_factory):
         patch.setattr(shapes, "SPLITS", {"train": 6, "val": 3})
         shapes.make_shapes(root)
     return root
+
+
+@pytest.fixture
+def load_tool(monkeypatch):
+    """A script of tools/ as a module that worker processes find."""
+
+    def load(name):
+        spec = importlib.util.spec_from_file_location(name, ROOT / f"tools/{name}.py")
+        module = importlib.util.module_from_spec(spec)
+        monkeypatch.setitem(sys.modules, name, module)
+        spec.loader.exec_module(module)
+        return module
+
+    return load
+
+
+@pytest.fixture
+def run_tool(load_tool, monkeypatch, capsys):
+    """Run a script of tools/ with two workers; its output, or the one line of its error."""
+
+    def run(name, *arguments, ok=True):
+        monkeypatch.setattr(sys, "argv", [name, *map(str, arguments), "--workers", "2"])
+        tool = load_tool(name)
+        if ok:
+            tool.main()
+            return capsys.readouterr().out
+        with pytest.raises(SystemExit) as exit_info:
+            tool.main()
+        assert exit_info.value.code.startswith("error: ")
+        assert "\n" not in exit_info.value.code
+        return exit_info.value.code
+
+    return run
+
+
+def writable_copy(source, target):
+    """Copy a folder of the shared, read-only data."""
+    for file in (file for file in source.rglob("*") if file.is_file()):
+        copied = target / file.relative_to(source)
+        copied.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(file, copied)
+    return target
 
 
 CATEGORIES = [

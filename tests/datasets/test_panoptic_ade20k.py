@@ -1,6 +1,5 @@
 """tools/prepare_ade20k_panoptic.py on hand-made and on real annotations."""
 
-import importlib.util
 import json
 import shutil
 import sys
@@ -12,20 +11,15 @@ from mmseg.registry import DATASETS
 from PIL import Image
 
 from mmmaskformer.datasets.panoptic_format import read_ids
-from tests.conftest import ROOT
+from tests.datasets.conftest import writable_copy
 from tests.datasets.test_panoptic_configs import BASES, check_samples
 
 WALL, SKY, BED, CABINET = 0, 2, 7, 10  # classes; bed and cabinet are categories 1 and 3
 
 
 @pytest.fixture
-def tool(monkeypatch):
-    path = ROOT / "tools/prepare_ade20k_panoptic.py"
-    spec = importlib.util.spec_from_file_location("prepare_ade20k_panoptic", path)
-    module = importlib.util.module_from_spec(spec)
-    monkeypatch.setitem(sys.modules, spec.name, module)
-    spec.loader.exec_module(module)
-    return module
+def tool(load_tool):
+    return load_tool("prepare_ade20k_panoptic")
 
 
 def save(path, array):
@@ -104,7 +98,7 @@ def test_hand_made_annotations(tool, ade, monkeypatch, workers):
     categories = content["val"]["categories"]
     assert [c["id"] for c in categories] == list(range(150))
     assert sum(c["isthing"] for c in categories) == 100
-    assert not list(ade.rglob(".part_*"))
+    assert not list(ade.rglob(".*"))
 
 
 def test_every_category_is_its_class(tool):
@@ -127,9 +121,10 @@ def test_stopped_run_goes_on(tool, ade, monkeypatch, capsys):
     bytes_before, stamp = lost.read_bytes(), kept.stat().st_mtime_ns
     lost.unlink()
     (ade / "ade20k_panoptic_train.json").unlink()
-    (lost.parent / ".part_b.png").write_bytes(b"half")
+    (lost.parent / ".b.png.4711").write_bytes(b"half")
     capsys.readouterr()
     assert run(tool, monkeypatch, ade) == before
+    assert not list(ade.rglob(".*"))
     assert lost.read_bytes() == bytes_before
     assert kept.stat().st_mtime_ns == stamp
     assert "ade20k_panoptic_val.json is complete" in capsys.readouterr().out
@@ -200,20 +195,20 @@ def test_broken_input_is_one_error_that_names_the_file(tool, ade, monkeypatch, c
 
 
 def test_png_that_was_not_written_whole_is_not_kept(tool, ade, monkeypatch):
-    monkeypatch.setattr(tool, "read_ids", lambda path: np.zeros((3, 4), np.int32))
-    (ade / "ade20k_panoptic_train").mkdir()
-    with pytest.raises(ValueError, match=r"\.part_\d+_a\.png is not what its annotations say"):
+    save = Image.Image.save
+    tool.prepare((ade, "training", "b"))
+    monkeypatch.setattr(
+        Image.Image, "save", lambda self, *a, **k: save(self.point(lambda v: v // 2), *a, **k)
+    )
+    with pytest.raises(OSError, match=r"ade20k_panoptic_train/a\.png does not hold what was"):
         tool.prepare((ade, "training", "a"))
-    assert not (ade / "ade20k_panoptic_train/a.png").exists()
+    assert [file.name for file in (ade / "ade20k_panoptic_train").iterdir()] == ["b.png"]
 
 
 def test_real_annotations(tool, shared, tmp_path, monkeypatch):
     """Segment counts of the original's preparation; the configs' pipelines run on the result."""
     source = shared / "data/ade20k_150_mini/ADEChallengeData2016"
-    for file in (f for f in source.rglob("*") if f.is_file()):
-        target = tmp_path / file.relative_to(source)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(file.read_bytes())
+    writable_copy(source, tmp_path)
     content = run(tool, monkeypatch, tmp_path)
     counts = [[len(a["segments_info"]) for a in content[s]["annotations"]] for s in SPLITS]
     assert counts == [[79, 41, 23, 16], [7, 6, 16]]

@@ -99,11 +99,16 @@ def test_file_is_complete_or_not_there(tmp_path, monkeypatch):
         raise OSError("no space left")
 
     monkeypatch.setattr("os.replace", full)
-    (tmp_path / "pq.json").write_text("old")
-    with pytest.raises(OSError, match="no space left"):
-        tool["write"](tmp_path / "pq.json", {"All": 1})
-    assert [p.name for p in tmp_path.iterdir()] == ["pq.json"]
-    assert (tmp_path / "pq.json").read_text() == "old"
+    gt, pred = example(tmp_path)
+    before, out = set(tmp_path.iterdir()), tmp_path / "pq.json"
+    out.write_text("old")
+    arguments = ["--gt_json_file", gt, "--pred_json_file", pred, "--out", out, "--workers", 1]
+    monkeypatch.setattr("signal.signal", lambda *_: None)
+    monkeypatch.setattr("sys.argv", ["evaluate_pq.py", *map(str, arguments)])
+    with pytest.raises(SystemExit, match="^error: no space left$"):
+        tool["main"]()
+    assert set(tmp_path.iterdir()) == {*before, out}
+    assert out.read_text() == "old"
 
 
 def test_starts_without_a_framework(tmp_path):

@@ -1,0 +1,179 @@
+"""What the preparation tools share: writing, checking, several processes."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from mmmaskformer.datasets.preparation import (
+    image_size,
+    is_whole,
+    keep_or_write,
+    read_image,
+    read_labels,
+    remove_leftovers,
+    run_all,
+    write_image,
+)
+from mmmaskformer.files import replacing
+from tests.conftest import ROOT
+
+RNG = np.random.default_rng(0)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_pngs_keep_their_values(tmp_path, dtype):
+    array = RNG.integers(0, np.iinfo(dtype).max, (30, 40), dtype=dtype, endpoint=True)
+    write_image(tmp_path / "new/a.png", array)
+    assert np.array_equal(np.asarray(Image.open(tmp_path / "new/a.png")), array)
+    assert image_size(tmp_path / "new/a.png") == (30, 40)
+    assert [path.name for path in (tmp_path / "new").iterdir()] == ["a.png"]
+
+
+def test_jpegs_are_jpegs_of_the_quality_asked_for(tmp_path):
+    array = RNG.integers(0, 255, (64, 64, 3), dtype=np.uint8)
+    for quality in (20, 95):
+        write_image(tmp_path / f"{quality}.jpg", array, quality=quality)
+        assert Image.open(tmp_path / f"{quality}.jpg").format == "JPEG"
+    assert (tmp_path / "95.jpg").stat().st_size > 2 * (tmp_path / "20.jpg").stat().st_size
+
+
+def test_truncated_images_are_not_whole(tmp_path):
+    array = RNG.integers(0, 255, (64, 64, 3), dtype=np.uint8)
+    for name in ("a.png", "a.jpg"):
+        path = tmp_path / name
+        assert not is_whole(path, (64, 64))
+        write_image(path, array)
+        assert is_whole(path, (64, 64))
+        assert not is_whole(path, (64, 63))
+        path.write_bytes(path.read_bytes()[:-200])
+        assert not is_whole(path, (64, 64))
+        with pytest.raises(ValueError, match=rf"a\.{name[2:]} can not be read .* damaged"):
+            read_image(path)
+
+
+def test_label_images_are_checked(tmp_path):
+    write_image(tmp_path / "a.png", np.array([[0, 7]], np.uint8))
+    assert read_labels(tmp_path / "a.png", 1, 7).tolist() == [[0, 7]]
+    with pytest.raises(ValueError, match=r"a\.png must hold 0\.\.6, got 7"):
+        read_labels(tmp_path / "a.png", 1, 6)
+    with pytest.raises(
+        ValueError, match=r"a\.png must have 3 channel\(s\) of 8 bits, got \(1, 2\)"
+    ):
+        read_labels(tmp_path / "a.png", 3, 7)
+    write_image(tmp_path / "a.png", np.array([[0, 7]], np.uint16))
+    with pytest.raises(ValueError, match=r"a\.png must have 1 channel\(s\) of 8 bits, .* uint16"):
+        read_labels(tmp_path / "a.png", 1, 7)
+
+
+def test_somebody_elses_png_is_kept(tmp_path):
+    path, array = tmp_path / "a.png", np.array([[1, 2]], np.uint8)
+    keep_or_write(path, array)
+    stamp = path.stat().st_mtime_ns
+    keep_or_write(path, array)
+    assert path.stat().st_mtime_ns == stamp
+    with pytest.raises(ValueError, match=r"a\.png is not what its annotations say; remove it"):
+        keep_or_write(path, array + 1)
+    assert read_image(path).tolist() == [[1, 2]]
+    path.write_bytes(path.read_bytes()[:40])
+    keep_or_write(path, array + 1)
+    assert read_image(path).tolist() == [[2, 3]]
+
+
+def test_full_disk_leaves_the_old_file(tmp_path, monkeypatch):
+    def full(self, path, **options):
+        path.write_bytes(b"half")
+        raise OSError(28, "No space left on device")
+
+    path = tmp_path / "a.png"
+    path.write_text("old")
+    monkeypatch.setattr(Image.Image, "save", full)
+    with pytest.raises(OSError, match=r"a\.png could not be written \(.*No space left"):
+        write_image(path, np.zeros((2, 2), np.uint8))
+    assert [file.read_text() for file in tmp_path.iterdir()] == ["old"]
+
+
+def test_interrupted_block_leaves_the_old_file(tmp_path):
+    (tmp_path / "a.txt").write_text("old")
+
+    def interrupted():
+        with replacing(tmp_path / "a.txt") as work:
+            work.write_text("new")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert [file.read_text() for file in tmp_path.iterdir()] == ["old"]
+    with replacing(tmp_path / "a.txt") as work:
+        assert not list(tmp_path.glob("*.txt.*"))
+        work.write_text("new")
+    assert [file.read_text() for file in tmp_path.iterdir()] == ["new"]
+
+
+def test_only_leftovers_are_removed(tmp_path):
+    for name in (".a.png.12", "a.png", ".hidden", "a.12", ".a.png.x"):
+        (tmp_path / name).touch()
+    remove_leftovers(tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {"a.png", ".hidden", "a.12", ".a.png.x"}
+
+
+def square(task):
+    if task == "bad":
+        raise ValueError("bad.png is bad")
+    if task == "strange":
+        raise ZeroDivisionError("by zero")
+    if task == "killed":
+        os.kill(os.getpid(), signal.SIGKILL)
+    return task**2, os.getpid()
+
+
+def test_results_keep_their_order_and_come_from_several_processes():
+    numbers, processes = zip(*run_all(square, range(100), 2, "squares"))
+    assert list(numbers) == [n**2 for n in range(100)]
+    assert os.getpid() not in processes
+
+
+@pytest.mark.parametrize(
+    ("task", "kind", "message"),
+    [
+        ("bad", ValueError, r"^bad\.png is bad$"),
+        ("strange", ValueError, r"^strange failed \(ZeroDivisionError: by zero\)$"),
+        ("killed", ChildProcessError, "a worker was killed, .*start again"),
+    ],
+)
+def test_failed_task_is_one_error(task, kind, message):
+    with pytest.raises(kind, match=message):
+        run_all(square, [*range(20), task, *range(20)], 2, "squares")
+
+
+SLEEPERS = """
+import os, sys, time
+from mmmaskformer.datasets.preparation import run_all
+def work(task):
+    open(f"{sys.argv[1]}/{os.getpid()}", "w").close()
+    time.sleep(60)
+run_all(work, range(2 * 8), 2, "sleepers")
+"""
+
+
+def wait_until(true):
+    for _ in range(600):
+        if true():
+            return
+        time.sleep(0.1)
+    raise TimeoutError
+
+
+def test_workers_end_when_the_first_process_is_killed(tmp_path):
+    run = subprocess.Popen([sys.executable, "-c", SLEEPERS, str(tmp_path)], cwd=ROOT)
+    try:
+        wait_until(lambda: len(list(tmp_path.iterdir())) == 2)
+    finally:
+        run.kill()
+        run.wait()
+    wait_until(lambda: not any(os.path.exists(f"/proc/{f.name}") for f in tmp_path.iterdir()))

@@ -1,0 +1,148 @@
+"""ADE20K_2021_17_01 to the images and label maps of ADE20KFullDataset (847 classes).
+
+    python tools/prepare_ade20k_full.py data/ade/ADE20K_2021_17_01 --workers 8
+
+Writes `images_512/{training,validation}/*.jpg` and `labels_512/{training,validation}/*.png`
+(16 bits, 65535 ignored) beside `images`. As in the paper (appendix A.1) the shortest side is at
+most 512 pixels; the resizing (bilinear, nearest for labels) and jpeg quality are those behind its
+numbers. Stopped and started again, it goes on.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections import defaultdict
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from mmmaskformer.datasets import preparation
+from mmmaskformer.datasets.tables import metainfo
+from mmmaskformer.safe_pickle import ArrayUnpickler
+
+META = metainfo("ade20k_full")
+ADDRESS = "ADE20K_2021_17_01 from https://groups.csail.mit.edu/vision/datasets/ADE20K"
+SPLITS = ("training", "validation")
+SHORTEST = 512
+IGNORED = 65535
+LABELS = np.full(26 * 256, IGNORED, np.uint16)
+"""Class of each number that red and green of a `_seg.png` can say."""
+LABELS[META["category_ids"]] = np.arange(len(META["classes"]))
+
+
+def resized(size: tuple[int, int]) -> tuple[int, int]:
+    """Height and width with the shortest side at most SHORTEST."""
+    height, width = size
+    if min(size) <= SHORTEST:
+        return size
+    if width >= height:
+        return SHORTEST, round(width / height * SHORTEST)
+    return round(height / width * SHORTEST), SHORTEST
+
+
+def labels_of(segmentation: np.ndarray) -> np.ndarray:
+    """Pixels of a `_seg.png` (H, W, 3) uint8 to classes (H, W) uint16."""
+    red, green = segmentation[..., 0].astype(np.int64), segmentation[..., 1]
+    return LABELS[red // 10 * 256 + green]
+
+
+def prepare(task: tuple[Path, Path]) -> None:
+    """Write one image and its label map unless they are there."""
+    root, photo = task
+    split = split_of(photo)
+    image_file = root / f"images_{SHORTEST}" / split / photo.name
+    label_file = root / f"labels_{SHORTEST}" / split / f"{photo.stem}.png"
+    original = preparation.image_size(photo)
+    size = resized(original)
+    if all(preparation.is_whole(file, size) for file in (image_file, label_file)):
+        return
+    segmentation_file = photo.with_name(f"{photo.stem}_seg.png")
+    segmentation = preparation.read_labels(segmentation_file, channels=3, largest=255)
+    if segmentation.shape[:2] != original:
+        raise ValueError(
+            f"{segmentation_file} is {segmentation.shape[:2]} (height, width), its image {photo} "
+            f"{original}"
+        )
+    image, labels = preparation.read_image(photo), labels_of(segmentation)
+    if size != original:
+        image = cv2.resize(image, size[::-1], interpolation=cv2.INTER_LINEAR)
+        labels = cv2.resize(labels, size[::-1], interpolation=cv2.INTER_NEAREST)
+    preparation.write_image(image_file, image)
+    preparation.write_image(label_file, labels)
+
+
+def split_of(photo: Path) -> str:
+    """Names begin with ADE_val_, ADE_train_ or ADE_frame_; frames are for training."""
+    return SPLITS[photo.name.startswith("ADE_val_")]
+
+
+def find_photos(root: Path, listed: list[Path]) -> dict[str, list[Path]]:
+    """Images of each split.
+
+    Args:
+        listed: images that the index lists; empty where there is no index.
+
+    Raises:
+        ValueError: images are missing, or two share a name.
+    """
+    folder = root / "images" / "ADE"
+    preparation.need_folder(folder, ADDRESS)
+    photos: dict[str, list[Path]] = defaultdict(list)
+    by_name: dict[str, Path] = {}
+    for photo in sorted(folder.glob("**/ADE_*.jpg")):
+        other = by_name.setdefault(photo.name, photo)
+        if other != photo:
+            raise ValueError(f"{photo} and {other} share a name")
+        photos[split_of(photo)].append(photo)
+    missing = [photo for photo in listed if photo.name not in by_name]
+    if missing:
+        raise ValueError(
+            f"{len(missing)} of {len(listed)} images that {root}/index_ade20k.pkl lists are "
+            f"missing, the first is {missing[0]}; unpack the download again"
+        )
+    for split in SPLITS:
+        if not photos[split] and not listed:
+            raise ValueError(f"{folder} has no images for {split}: download {ADDRESS}")
+    return photos
+
+
+def check_index(path: Path) -> list[Path]:
+    """Images that the download's index lists, once its names are found to be those of the table.
+
+    Raises:
+        ValueError: a class has another name there.
+    """
+    try:
+        with path.open("rb") as file:
+            index = ArrayUnpickler(file).load()
+        names, files = index["objectnames"], list(zip(index["folder"], index["filename"]))
+    except FileNotFoundError:
+        return []
+    except Exception as error:
+        print(f"{path} can not be read ({error}); goes on without it", file=sys.stderr)
+        return []
+    for label, (number, ours) in enumerate(zip(META["category_ids"], META["classes"])):
+        theirs = names[number - 1] if number <= len(names) else "(none)"
+        if theirs and theirs != ours:  # extracts of the dataset leave names empty
+            raise ValueError(
+                f"{path}: object {number} should be {ours!r} (class {label}), but is {theirs!r}"
+            )
+    return [Path(folder) / name for folder, name in files]
+
+
+def main() -> None:
+    args = preparation.parse_arguments(__doc__, data_root="folder ADE20K_2021_17_01")
+    root = args.data_root
+    with preparation.one_line_errors():
+        photos = find_photos(root, check_index(root / "index_ade20k.pkl"))
+        for split in filter(photos.get, SPLITS):
+            for kind in ("images", "labels"):
+                preparation.remove_leftovers(root / f"{kind}_{SHORTEST}" / split)
+            tasks = [(root, photo) for photo in photos[split]]
+            preparation.run_all(prepare, tasks, args.workers, f"ADE20K-Full {split}")
+            print(f"{root / f'labels_{SHORTEST}' / split}: {len(tasks)} label maps")
+
+
+if __name__ == "__main__":
+    main()
