@@ -1,0 +1,199 @@
+"""tools/prepare_coco_stuff_10k.py on real label maps and on broken ones."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+from scipy.io import savemat
+
+from mmmaskformer.datasets import COCOStuff10KDataset
+from mmmaskformer.datasets.loading import LoadAnnotations, LoadImageFromFile
+from tests.conftest import ROOT
+from tests.datasets.conftest import writable_copy
+
+h5py = pytest.importorskip("h5py")
+TOOL = "prepare_coco_stuff_10k"
+
+
+@pytest.fixture
+def stuff(shared, tmp_path):
+    return writable_copy(shared / "data/coco_stuff_10k_mini/coco/coco_stuff_10k", tmp_path)
+
+
+def write_mat(path, labels):
+    with h5py.File(path, "w") as file:
+        file["S"] = np.asarray(labels, np.uint16).T
+
+
+@pytest.fixture
+def small(tmp_path):
+    """Two images, 2x3."""
+    for folder in ("images", "annotations", "imageLists"):
+        (tmp_path / folder).mkdir()
+    for split, stem in (("train", "a"), ("test", "b")):
+        Image.new("RGB", (3, 2)).save(tmp_path / f"images/{stem}.jpg")
+        write_mat(tmp_path / f"annotations/{stem}.mat", [[1, 2, 3], [81, 82, 172]])
+        (tmp_path / f"imageLists/{split}.txt").write_text(f"{stem}\n")
+    return tmp_path
+
+
+def labels_by_hand(path):
+    """S - 2 pixel by pixel; 1 becomes 255."""
+    with h5py.File(path) as file:
+        stored = file["S"][()]
+    rows = stored.transpose().tolist()
+    return [[255 if value == 1 else value - 2 for value in row] for row in rows]
+
+
+def files_of(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def test_small(run_tool, small):
+    output = run_tool(TOOL, small)
+    assert f"{small}/labels: 1 label maps of train" in output
+    assert set(files_of(small / "labels")) == {"a.png", "b.png"}
+    labels = np.asarray(Image.open(small / "labels/a.png"))
+    assert labels.dtype == np.uint8
+    assert labels.tolist() == [[255, 0, 1], [79, 80, 170]]
+
+
+def test_real_label_maps(run_tool, stuff):
+    run_tool(TOOL, stuff)
+    seen = set()
+    for split, count in (("train", 13), ("test", 8)):
+        dataset = COCOStuff10KDataset(
+            data_root=str(stuff),
+            ann_file=f"imageLists/{split}.txt",
+            data_prefix=dict(img_path="images", seg_map_path="labels"),
+            pipeline=[LoadImageFromFile(), LoadAnnotations()],
+        )
+        assert len(dataset) == count
+        for sample in dataset:
+            name = sample["seg_map_path"].split("/")[-1].replace(".png", ".mat")
+            expected = labels_by_hand(stuff / "annotations" / name)
+            assert sample["gt_seg_map"].tolist() == expected
+            assert sample["img"].shape[:2] == sample["gt_seg_map"].shape
+            seen |= set(np.unique(sample["gt_seg_map"]).tolist())
+    assert len(seen - {255}) == 87
+
+
+KILLED = """
+import os, signal, sys
+replace, done = os.replace, []
+def replace_some(source, target):
+    if len(done) == 3:
+        os.kill(os.getppid(), signal.SIGKILL)
+        os.kill(os.getpid(), signal.SIGKILL)
+    done.append(replace(source, target))
+os.replace = replace_some
+import runpy
+del sys.argv[0]
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+
+
+def test_killed_run_goes_on(run_tool, stuff):
+    """kill -9 between writing and renaming, in the worker and in the first process."""
+    run_tool(TOOL, stuff)
+    complete = files_of(stuff / "labels")
+    for path in (stuff / "labels").iterdir():
+        path.unlink()
+    arguments = [sys.executable, "-c", KILLED, str(ROOT / f"tools/{TOOL}.py"), str(stuff)]
+    killed = subprocess.run([*arguments, "--workers", "1"], cwd=ROOT, capture_output=True)
+    assert killed.returncode == -signal.SIGKILL
+    left = files_of(stuff / "labels")
+    assert len([name for name in left if name.startswith(".")]) == 1
+    whole = {name: content for name, content in left.items() if name.endswith(".png")}
+    assert len(whole) == 3
+    assert whole.items() <= complete.items()
+    cut = stuff / "labels" / sorted(whole)[0]
+    cut.write_bytes(cut.read_bytes()[:100])
+    kept = stuff / "labels" / sorted(whole)[1]
+    stamp = kept.stat().st_mtime_ns
+    run_tool(TOOL, stuff)
+    assert files_of(stuff / "labels") == complete
+    assert kept.stat().st_mtime_ns == stamp
+
+
+def version_1_1(path):
+    savemat(path, {"S": np.array([[0, 1, 92], [182, 5, 7]], np.uint8)})
+
+
+BROKEN = {
+    "version 1.1": (
+        "annotations/a.mat",
+        version_1_1,
+        r"annotations/a\.mat has S of shape \(2, 3\) with 0\.\.182, wanted 1 \(unlabelled\) to "
+        r"172 in HDF5: v1\.1 has .* download v1\.0, http",
+    ),
+    "values of version 1.1": (
+        "annotations/b.mat",
+        lambda path: write_mat(path, [[0, 1, 92], [182, 5, 7]]),
+        r"annotations/b\.mat has S of shape \(2, 3\) with 0\.\.182",
+    ),
+    "173": (
+        "annotations/a.mat",
+        lambda path: write_mat(path, [[1, 1, 1], [1, 1, 173]]),
+        r"annotations/a\.mat has S .* with 1\.\.173",
+    ),
+    "damaged": (
+        "annotations/a.mat",
+        lambda path: path.write_bytes(path.read_bytes()[:300]),
+        r"annotations/a\.mat can not be read .* damaged",
+    ),
+    "damaged version 1.1": (
+        "annotations/a.mat",
+        lambda path: path.write_bytes(b"MATLAB 5.0 MAT-file"),
+        r"annotations/a\.mat can not be read .* damaged",
+    ),
+    "not transposed": (
+        "annotations/a.mat",
+        lambda path: write_mat(path, [[1, 2], [3, 4], [5, 6]]),
+        r"annotations/a\.mat is \(3, 2\) \(height, width\), its image .*a\.jpg \(2, 3\)",
+    ),
+    "no annotation": ("annotations/b.mat", os.remove, r"annotations/b\.mat is missing"),
+    "no image": ("images/b.jpg", os.remove, r"images/b\.jpg is missing"),
+    "damaged image": (
+        "images/b.jpg",
+        lambda path: path.write_bytes(b"x"),
+        r"images/b\.jpg can not be read",
+    ),
+    "no list": (
+        "imageLists/test.txt",
+        os.remove,
+        r"imageLists/test\.txt is missing or empty: download http.*v1\.0\.zip",
+    ),
+    "no folder": (
+        "annotations",
+        lambda path: path.rename(path.with_name("other")),
+        r"annotations is missing: download http.*v1\.0\.zip and unpack it",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", BROKEN)
+def test_broken_input_is_one_error_that_names_the_file(run_tool, small, case):
+    name, change, message = BROKEN[case]
+    change(small / name)
+    assert re.search(message, run_tool(TOOL, small, ok=False))
+    folder = small / "labels"
+    assert not folder.exists() or set(files_of(folder)) <= {"a.png", "b.png"}
+
+
+def test_missing_h5py_is_named(load_tool, monkeypatch):
+    monkeypatch.setitem(sys.modules, "h5py", None)
+    with pytest.raises(SystemExit, match=r"^error: h5py is missing; .* pip install 'h5py>=3'$"):
+        load_tool(TOOL)
+
+
+def test_number_of_workers_is_checked(load_tool, small, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", [TOOL, str(small), "--workers", "0"])
+    with pytest.raises(SystemExit, match="2"):
+        load_tool(TOOL).main()
+    assert "--workers must be at least 1, got 0" in capsys.readouterr().err
