@@ -20,6 +20,7 @@ setup(
     extras_require={
         "lite": ["mmcv-lite" + needs["MMCV"]],
         "full": ["mmcv" + needs["MMCV"]],
-        "dev": ["pytest>=7", "ruff>=0.6", "transformers>=5"],
+        "data": ["h5py" + needs["H5PY"]],
+        "dev": ["pytest>=7", "ruff>=0.6", "transformers>=5", "h5py" + needs["H5PY"]],
     },
 )

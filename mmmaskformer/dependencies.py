@@ -21,5 +21,8 @@ REQUIRED = {
 MMCV = ">=2.0.0rc4,<2.2"
 """Either `mmcv` or `mmcv-lite` must be there in this range."""
 
+H5PY = ">=3"
+"""Only the annotations of COCO-Stuff-10K need it."""
+
 ANY_OF = {"mmcv": ("mmcv-lite", "mmcv"), "opencv-python": ("opencv-python-headless",)}
 """Other distributions that provide the same thing; the first is what an error suggests."""

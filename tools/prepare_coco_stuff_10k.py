@@ -16,11 +16,12 @@ import numpy as np
 
 from mmmaskformer.datasets import preparation
 from mmmaskformer.datasets.tables import metainfo
+from mmmaskformer.dependencies import H5PY
 
 try:
     import h5py
 except ImportError:
-    sys.exit("error: h5py is missing; install it with: pip install 'h5py>=3'")
+    sys.exit(f"error: h5py is missing; install it with: pip install 'h5py{H5PY}'")
 
 ADDRESS = (
     "http://calvin.inf.ed.ac.uk/wp-content/uploads/data/cocostuffdataset/cocostuff-10k-v1.0.zip"
