@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from mmseg.evaluation import IoUMetric as MMSegIoUMetric
 from PIL import Image
 from torch import Tensor
 
+from ..files import replacing
 from ..registry import METRICS
 from .metrics import as_array, pack_counts, read_field, report_groups, side_names
 from .panoptic_quality import PanopticQuality, semantic_categories
@@ -84,13 +84,8 @@ def write_label_map(
     The png has 8 bits, or 16 if a class may need them.
     """
     dtype = np.uint8 if num_classes + shift <= 256 else np.uint16
-    path = Path(folder) / f"{Path(image_path).stem}.png"
-    work = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
+    with replacing(Path(folder) / f"{Path(image_path).stem}.png") as work:
         Image.fromarray((labels.cpu().numpy() + shift).astype(dtype)).save(work, format="png")
-        os.replace(work, path)
-    finally:
-        work.unlink(missing_ok=True)
 
 
 @METRICS.register_module()
