@@ -1,4 +1,4 @@
-"""What `tools/train.py` and `tools/test.py` share: arguments, config, runner."""
+"""What the tools that train and test share: arguments, config, runner."""
 
 from __future__ import annotations
 
@@ -70,6 +70,13 @@ def load_config(args: argparse.Namespace) -> Config:
     elif cfg.get("work_dir") is None:
         cfg.work_dir = str(Path("work_dirs") / Path(args.config).stem)
     return cfg
+
+
+def without_score_maps(cfg: Config) -> None:
+    """Our segmentor need not write its scores, unless the config says otherwise."""
+    if cfg.model.type == "mmmaskformer.MaskFormer":
+        cfg.model.setdefault("test_cfg", {})
+        cfg.model.test_cfg.setdefault("labels_only", True)
 
 
 def build_runner(cfg: Config) -> Runner:

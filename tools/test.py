@@ -6,7 +6,13 @@ from pathlib import Path
 from mmengine.config import Config
 
 from mmmaskformer.compat import leave_cpu_distributed
-from mmmaskformer.launch import CheckWeights, add_common_arguments, build_runner, load_config
+from mmmaskformer.launch import (
+    CheckWeights,
+    add_common_arguments,
+    build_runner,
+    load_config,
+    without_score_maps,
+)
 
 WRITERS = ("IoUMetric", "SceneParsingMetric", "PanopticQualityMetric")
 
@@ -74,10 +80,7 @@ def main() -> None:
         show_predictions(cfg, args)
     if args.out:
         write_predictions(cfg, args.out)
-    if cfg.model.type == "mmmaskformer.MaskFormer":
-        # Metrics and pictures need labels only.
-        cfg.model.setdefault("test_cfg", {})
-        cfg.model.test_cfg.setdefault("labels_only", True)
+    without_score_maps(cfg)  # metrics and pictures need labels only
     if args.tta:
         use_tta(cfg)
     runner = build_runner(cfg)

@@ -1,0 +1,101 @@
+"""Tables on screen and in files."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.table import Column, Table
+
+
+@dataclass(frozen=True)
+class Metric:
+    """How a metric is printed, and which direction is good."""
+
+    label: str
+    form: str
+    higher_is_better: bool = False
+
+
+METRICS = {
+    "mIoU": Metric("mIoU", "{:.2f}", True),
+    "aAcc": Metric("aAcc", "{:.2f}", True),
+    "PQ_st": Metric("PQ_st", "{:.2f}", True),
+    "parameters_m": Metric("params M", "{:.1f}"),
+    "gflops": Metric("GFLOPs", "{:.1f}"),
+    "train_step_s": Metric("train s / step", "{:.3f}"),
+    "train_memory_mb": Metric("train peak MB", "{:.0f}"),
+    "latency_s": Metric("infer s / image", "{:.3f}"),
+    "inference_memory_mb": Metric("infer peak MB", "{:.0f}"),
+}
+"""All metrics of a benchmark, in the order of its columns."""
+
+
+def cells(results: dict) -> tuple[list[str], list[list[str]]]:
+    """Header and rows of a benchmark's table; what was not measured is "-"."""
+    keys = [key for key in METRICS if any(key in values for values in results.values())]
+    header = ["config", *(METRICS[key].label for key in keys)]
+    rows = [
+        [name, *(METRICS[key].form.format(v[key]) if key in v else "-" for key in keys)]
+        for name, v in results.items()
+    ]
+    return header, rows
+
+
+def rich_table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
+    first, *others = header
+    columns = (Column(name, justify="right", min_width=7) for name in others)
+    table = Table(Column(first, overflow="fold"), *columns, title=title)
+    for row in rows:
+        table.add_row(*row)
+    return table
+
+
+def markdown(title: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [title, "", "| " + " | ".join(header) + " |", "|---" * len(header) + "|"]
+    return "\n".join(lines + ["| " + " | ".join(row) + " |" for row in rows]) + "\n"
+
+
+def write_whole(path: Path, write: Callable[[Path], object]) -> None:
+    """Let `write` make a file under a temporary name; it gets its own when complete."""
+    part = path.with_name(f".part_{path.name}")
+    try:
+        write(part)
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def csv_text(results: dict) -> str:
+    """All digits, one line per config."""
+    keys = [key for key in METRICS if any(key in values for values in results.values())]
+    text = io.StringIO()
+    writer = csv.DictWriter(text, ["config", *keys], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows({"config": name, **values} for name, values in results.items())
+    return text.getvalue()
+
+
+def write_report(folder: str | Path, run: dict) -> list[Path]:
+    """Write `benchmark.{json,csv,md,png}` of a run with `title`, `results` and more."""
+    from .plot import draw
+
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    texts = {
+        "json": json.dumps(run, indent=1) + "\n",
+        "csv": csv_text(run["results"]),
+        "md": markdown(run["title"], *cells(run["results"])),
+    }
+    paths = []
+    for suffix, text in texts.items():
+        paths.append(folder / f"benchmark.{suffix}")
+        write_whole(paths[-1], lambda part, text=text: part.write_text(text))
+    paths.append(folder / "benchmark.png")
+    write_whole(paths[-1], lambda part: draw(run["results"], run["title"], part))
+    return paths
