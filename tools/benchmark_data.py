@@ -13,8 +13,8 @@ import argparse
 import copy
 import statistics
 import sys
-import time
 import types
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -28,6 +28,7 @@ from rich.progress import track
 from rich.table import Table
 
 import mmmaskformer  # noqa: F401  (mends the stack before mmdet is imported)
+from mmmaskformer.benchmarking.measure import seconds
 from mmmaskformer.evaluation.panoptic_png import NUM_IDS
 
 OURS = Path(__file__).resolve().parents[1] / "configs/_base_/datasets/coco_panoptic.py"
@@ -93,10 +94,14 @@ def build(args: argparse.Namespace, recipe: str) -> dict:
     return {name: ([infos[i] for i in images], steps) for name, (infos, steps) in parts.items()}
 
 
+def run(steps, info: dict, results: list) -> None:
+    results.append(steps(info))
+
+
 def measure(args: argparse.Namespace, recipe: str) -> dict:
     """{pipeline: (images a second, median over rounds; mean megapixels)}."""
     pipelines = build(args, recipe)
-    seconds = {name: [] for name in PIPELINES}
+    rounds = {name: [] for name in PIPELINES}
     pixels = {name: [] for name in PIPELINES}
     for turn in track(range(args.rounds + 1), recipe, transient=True):
         taken = dict.fromkeys(PIPELINES, 0.0)
@@ -104,14 +109,13 @@ def measure(args: argparse.Namespace, recipe: str) -> dict:
             for name, (infos, steps) in pipelines.items():
                 info = copy.deepcopy(infos[index])
                 np.random.seed(turn * 100003 + index)
-                start = time.perf_counter()
-                packed = steps(info)
-                taken[name] += time.perf_counter() - start
-                pixels[name].append(packed["inputs"].shape[1] * packed["inputs"].shape[2] / 1e6)
+                results = []
+                taken[name] += seconds(partial(run, steps, info, results))
+                pixels[name].append(results[0]["inputs"][0].numel() / 1e6)
         if turn:  # the first fills the caches
             for name in PIPELINES:
-                seconds[name].append(taken[name] / len(pipelines[name][0]))
-    return {n: (1 / statistics.median(seconds[n]), statistics.mean(pixels[n])) for n in PIPELINES}
+                rounds[name].append(taken[name] / len(pipelines[name][0]))
+    return {n: (1 / statistics.median(rounds[n]), statistics.mean(pixels[n])) for n in PIPELINES}
 
 
 def main() -> None:

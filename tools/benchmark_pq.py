@@ -12,10 +12,9 @@ from __future__ import annotations
 
 import argparse
 import json
-import statistics
 import tempfile
-import time
 from collections import defaultdict
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +24,7 @@ from rich.progress import track
 from rich.table import Table
 
 from mmmaskformer import evaluation
+from mmmaskformer.benchmarking.measure import take_turns
 
 OFFSET = 256**3
 
@@ -93,25 +93,21 @@ def perturb(ids: np.ndarray, segments: list, categories: list, rng: np.random.Ge
     return new[index.reshape(ids.shape)].astype(np.uint32), guess
 
 
-def seconds(function, *args) -> float:
-    start = time.perf_counter()
-    function(*args)
-    return time.perf_counter() - start
-
-
 def measure_memory(categories: list, images: list, repeats: int) -> tuple[list, list]:
     """Median seconds of each image: ours, plain."""
     quality = evaluation.PanopticQuality(categories)
     known = {category["id"] for category in categories}
     stat = defaultdict(lambda: [0.0, 0, 0, 0])
-    times = np.zeros((len(images), repeats, 2))
-    for i, image in enumerate(track(images, "in memory", transient=True)):
-        for r in range(repeats):
-            times[i, r, 0] = seconds(quality.update, *image)
-            times[i, r, 1] = seconds(plain_update, stat, known, *image)
+    times = []
+    for image in track(images, "in memory", transient=True):
+        both = {
+            "ours": partial(quality.update, *image),
+            "plain": partial(plain_update, stat, known, *image),
+        }
+        times.append([*take_turns(both, repeats, settle=False).values()])
     plain = np.stack([stat[category["id"]] for category in categories])
     np.testing.assert_allclose(quality.counts, plain, rtol=1e-9)
-    return tuple(np.median(times, 1).T)
+    return tuple(np.transpose(times))
 
 
 def measure_files(categories: list, pairs: list, repeats: int) -> tuple[float, float]:
@@ -124,11 +120,8 @@ def measure_files(categories: list, pairs: list, repeats: int) -> tuple[float, f
                     image.load()
 
     decode()
-    times = [
-        (seconds(evaluation.count_pairs, categories, pairs), seconds(decode))
-        for _ in track(range(repeats), "with files", transient=True)
-    ]
-    return tuple(statistics.median(column) for column in zip(*times))
+    both = {"ours": partial(evaluation.count_pairs, categories, pairs), "decoding": decode}
+    return tuple(take_turns(both, repeats, settle=False, title="with files").values())
 
 
 def write_prediction(folder: Path, annotations: list, images: list) -> Path:

@@ -9,25 +9,24 @@ drift hits both. Memory is measured by one fresh process per cell.
 from __future__ import annotations
 
 import argparse
-import json
-import platform
-import statistics
-import subprocess
-import sys
-import time
 from pathlib import Path
 
-import numpy as np
 import torch
 from mmengine.config import Config
 from mmengine.hub import get_config
-from mmengine.structures import PixelData
 from rich.console import Console
 from rich.progress import track
-from rich.table import Table
 
 import mmmaskformer  # noqa: F401  (mends the stack before mmseg is imported)
 from mmmaskformer import core
+from mmmaskformer.benchmarking import models, report
+from mmmaskformer.benchmarking.batches import make_batch
+from mmmaskformer.benchmarking.measure import (
+    in_fresh_process,
+    machine,
+    peak_growth_mb,
+    take_turns,
+)
 
 OURS = Path(__file__).resolve().parents[1] / "configs/maskformer_r50_ade20k.py"
 STOCK = "mmseg::maskformer/maskformer_r50-d32_8xb2-160k_ade20k-512x512.py"
@@ -43,45 +42,22 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--out", help="write the table to this Markdown file")
-    parser.add_argument("--memory-of", nargs=2, metavar=("MODEL", "SEGMENTS"), help="internal")
     return parser.parse_args()
 
 
 def build(name: str, device: str):
-    """Model with the backbone of our config, in training mode, and its optimizer."""
-    from mmseg.registry import MODELS as REGISTRY
-    from mmseg.utils import register_all_modules
-
-    register_all_modules()
-    torch.manual_seed(0)
-    ours = Config.fromfile(OURS).model
-    ours.backbone.init_cfg = None
-    model = ours if name == "ours" else get_config(STOCK).model
-    model.backbone = ours.backbone
-    model = REGISTRY.build(model).to(device).train()
-    trained = [p for p in model.parameters() if p.requires_grad]
-    return model, torch.optim.AdamW(trained, lr=1e-4)
+    """Model with the backbone and the optimizer of our config, in training mode."""
+    cfg = Config.fromfile(OURS)
+    if name != "ours":
+        stock = get_config(STOCK)
+        stock.model.backbone, stock.optim_wrapper = cfg.model.backbone, cfg.optim_wrapper
+        cfg = stock
+    model = models.build(cfg, device).train()
+    return model, models.build_optimizer(model, cfg, None, device)
 
 
-def make_batch(args: argparse.Namespace, segments: int):
-    """Images and label maps with `segments` classes each, as Voronoi cells."""
-    from mmseg.structures import SegDataSample
-
-    rng = np.random.default_rng(segments)
-    ys, xs = np.mgrid[: args.size, : args.size]
-    samples = []
-    for _ in range(args.batch):
-        points = rng.uniform(0, args.size, (segments, 2))
-        distance = [(ys - y) ** 2 + (xs - x) ** 2 for y, x in points]
-        classes = rng.permutation(150)[:segments]
-        labels = torch.from_numpy(classes[np.argmin(distance, 0)])
-        shape = (args.size, args.size)
-        meta = ("img_shape", "ori_shape", "batch_input_shape")
-        sample = SegDataSample(metainfo={**dict.fromkeys(meta, shape), "img_path": "generated"})
-        sample.gt_sem_seg = PixelData(data=labels[None])
-        samples.append(sample.to(args.device))
-    images = torch.randn(args.batch, 3, args.size, args.size, device=args.device)
-    return images, samples
+def batch_of(args: argparse.Namespace, segments: int):
+    return make_batch((args.size, args.size), args.batch, segments, 150, args.device)
 
 
 def loss_only(name: str, model, samples: list):
@@ -116,101 +92,47 @@ def loss_only(name: str, model, samples: list):
     return run
 
 
-def whole_step(model, optimizer, images, samples):
-    """Forward, loss, backward, clip, update."""
-
-    def step() -> None:
-        optimizer.zero_grad()
-        losses = model.loss(images, samples)
-        sum(v for k, v in losses.items() if "loss" in k).backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 0.01)
-        optimizer.step()
-
-    return step
-
-
-def seconds(function, device: str) -> float:
-    if device != "cpu":
-        torch.cuda.synchronize()
-    start = time.perf_counter()
-    function()
-    if device != "cpu":
-        torch.cuda.synchronize()
-    return time.perf_counter() - start
-
-
 def measure_times(args: argparse.Namespace) -> dict:
-    """{(segments, part, model): median seconds}."""
-    models = {name: build(name, args.device) for name in MODELS}
+    """{(segments, part): {model: median seconds}}."""
+    built = {name: build(name, args.device) for name in MODELS}
     times: dict = {}
     for segments in args.segments:
-        batch = make_batch(args, segments)
+        batch = batch_of(args, segments)
         for part in PARTS:
             functions = {
                 name: loss_only(name, model, batch[1])
                 if part == PARTS[0]
-                else whole_step(model, optimizer, *batch)
-                for name, (model, optimizer) in models.items()
+                else models.training_step(model, optimizer, *batch)
+                for name, (model, optimizer) in built.items()
             }
-            for _ in track(range(args.repeats), f"{segments} segments, {part}", transient=True):
-                for name, function in functions.items():
-                    # Once without a clock: the other model has taken the caches and the heap.
-                    function()
-                    taken = seconds(function, args.device)
-                    times.setdefault((segments, part, name), []).append(taken)
-    return {key: statistics.median(values) for key, values in times.items()}
+            times[segments, part] = take_turns(
+                functions, args.repeats, device=args.device, title=f"{segments} segments, {part}"
+            )
+    return times
 
 
-def resident_mb(field: str) -> float:
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith(field):
-            return int(line.split()[1]) / 1024
-    raise RuntimeError(f"{field} not found in /proc/self/status")
-
-
-def peak_growth_mb(args: argparse.Namespace, name: str, segments: int) -> float:
+def step_growth_mb(args: argparse.Namespace, name: str, segments: int) -> float:
     """Growth of peak memory by one training step, over what model and batch take."""
-    model, optimizer = build(name, args.device)
-    step = whole_step(model, optimizer, *make_batch(args, segments))
-    if args.device != "cpu":
-        torch.cuda.reset_peak_memory_stats()
-        before = torch.cuda.memory_allocated()
-        step()
-        return (torch.cuda.max_memory_allocated() - before) / 2**20
-    before = resident_mb("VmRSS")
-    step()
-    return resident_mb("VmHWM") - before
+    step = models.training_step(*build(name, args.device), *batch_of(args, segments))
+    return peak_growth_mb(step, args.device)
 
 
 def measure_memory(args: argparse.Namespace) -> dict:
     """{(segments, model): MB}."""
-    memory = {}
     cells = [(segments, name) for segments in args.segments for name in MODELS]
-    for segments, name in track(cells, "peak memory", transient=True):
-        command = [sys.executable, "-W", "ignore", __file__, "--memory-of", name, str(segments)]
-        for flag in ("size", "batch", "device"):
-            command += [f"--{flag}", str(getattr(args, flag))]
-        result = subprocess.run(command, check=True, capture_output=True, text=True)
-        memory[segments, name] = json.loads(result.stdout.splitlines()[-1])
-    return memory
-
-
-def machine(device: str) -> str:
-    if device != "cpu":
-        return torch.cuda.get_device_name()
-    return f"{platform.machine()} CPU, {torch.get_num_threads()} threads"
+    return {
+        (segments, name): in_fresh_process(step_growth_mb, args, name, segments)
+        for segments, name in track(cells, "peak memory", transient=True)
+    }
 
 
 def main() -> None:
     args = parse_args()
-    if args.memory_of:
-        print(json.dumps(peak_growth_mb(args, args.memory_of[0], int(args.memory_of[1]))))
-        return
     memory, times = measure_memory(args), measure_times(args)
     rows = []
     for segments in args.segments:
         for part in PARTS:
-            ours, stock = (times[segments, part, name] for name in MODELS)
+            ours, stock = (times[segments, part][name] for name in MODELS)
             rows.append((segments, part + ", s", ours, stock, "{:.2f}"))
         ours, stock = (memory[segments, name] for name in MODELS)
         rows.append((segments, "growth of peak memory, MB", ours, stock, "{:.0f}"))
@@ -223,14 +145,10 @@ def main() -> None:
         (str(n), what, form.format(a), form.format(b), f"{a / b:.2f}")
         for n, what, a, b, form in rows
     ]
-    table = Table(*header, title=title)
-    for row in cells:
-        table.add_row(*row)
-    Console().print(table)
+    Console().print(report.rich_table(title, header, cells))
     if args.out:
-        lines = [title, "", "| " + " | ".join(header) + " |", "|---" * len(header) + "|"]
-        lines += ["| " + " | ".join(row) + " |" for row in cells]
-        Path(args.out).write_text("\n".join(lines) + "\n")
+        text = report.markdown(title, header, cells)
+        report.write_whole(Path(args.out), lambda part: part.write_text(text))
 
 
 if __name__ == "__main__":
