@@ -102,7 +102,7 @@ def guard(run: dict, old: dict, args: argparse.Namespace, console: Console) -> b
 
 def main() -> None:
     args = parse_args()
-    console = Console()
+    console = report.wide_console()
     try:
         check(args)
         old = ratios.read_run(args.against) if args.against else None

@@ -89,7 +89,7 @@ def build(cfg: Config, device: str) -> nn.Module:
     from mmseg.utils import register_all_modules
 
     register_all_modules()
-    MMLogger.get_current_instance().setLevel("WARNING")
+    MMLogger.get_current_instance().setLevel("ERROR")
     cfg = cfg.copy()
     for part in dicts_in(cfg.model):
         part.pop("pretrained", None)

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from rich.console import Console
 from rich.table import Column, Table
 
 
@@ -45,6 +46,12 @@ def cells(results: dict) -> tuple[list[str], list[list[str]]]:
         for name, v in results.items()
     ]
     return header, rows
+
+
+def wide_console() -> Console:
+    """The terminal, or where there is none, lines long enough for the tables."""
+    console = Console()
+    return console if console.is_terminal else Console(width=160)
 
 
 def rich_table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
