@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
@@ -90,13 +91,13 @@ def build(cfg: Config, device: str) -> nn.Module:
 
     register_all_modules()
     MMLogger.get_current_instance().setLevel("ERROR")
-    cfg = cfg.copy()
-    for part in dicts_in(cfg.model):
+    wanted = copy.deepcopy(cfg.model)
+    for part in dicts_in(wanted):
         part.pop("pretrained", None)
         part.pop("init_cfg", None)
     torch.manual_seed(0)
     try:
-        model = MODELS.build(cfg.model)
+        model = MODELS.build(wanted)
     except Exception as error:
         raise ValueError(f"config {cfg.filename}: {first_line(error)}") from error
     return (model if device != "cpu" else revert_sync_batchnorm(model)).to(device)

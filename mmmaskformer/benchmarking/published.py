@@ -105,11 +105,16 @@ def from_test(path: Path, content: dict, config: str, paper: Sequence[dict]) -> 
     copy = path.parent / "vis_data/config.py"
     if not copy.is_file():
         return Measured(config, values, dict.fromkeys(ablations(paper)))
-    model = dict(model=Config.fromfile(copy, import_custom_modules=False).model)
+    model = read_model(copy)
     multi_scale = "TTA" in model["model"]["type"]
     if multi_scale:
         model = dict(model=model["model"]["module"])
     return Measured(config, values, {key: look_up(model, key) for key in ablations(paper)})
+
+
+def read_model(config: Path) -> dict:
+    """The model of a config file, under the key `model`."""
+    return dict(model=Config.fromfile(config, import_custom_modules=False).model)
 
 
 def look_up(cfg: dict, key: str):
@@ -135,7 +140,7 @@ def is_of(row: dict, measured: Measured, configs: Path) -> bool:
     if row["config"] != measured.config:
         return False
     leaf = configs / f"{measured.config}.py"
-    default = Config.fromfile(leaf, import_custom_modules=False) if leaf.is_file() else {}
+    default = read_model(leaf) if leaf.is_file() else {}
     for key, value in measured.options.items():
         usual = look_up(default, key)
         wanted = row.get("cfg_options", {}).get(key, usual)

@@ -146,7 +146,7 @@ def evaluate(config: str, checkpoint: str, options: dict, num_classes: int | Non
     if not any("PQ" in e.type or "Panoptic" in e.type for e in evaluators):
         evaluators.append(dict(type="mmmaskformer.SemanticPQMetric"))
     cfg.test_evaluator = evaluators
-    cfg.load_from = checkpoint
+    cfg.load_from, cfg.launcher = checkpoint, "none"
     with TemporaryDirectory() as work_dir:
         cfg.work_dir = work_dir
         try:
