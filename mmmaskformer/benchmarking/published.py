@@ -109,7 +109,8 @@ def from_test(path: Path, content: dict, config: str, paper: Sequence[dict]) -> 
     multi_scale = "TTA" in model["model"]["type"]
     if multi_scale:
         model = dict(model=model["model"]["module"])
-    return Measured(config, values, {key: look_up(model, key) for key in ablations(paper)})
+    options = {key: look_up(model, key) for key in ablations(paper)}
+    return Measured(config, values, options, multi_scale)
 
 
 def read_model(config: Path) -> dict:
