@@ -33,7 +33,8 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--num-classes", type=int, help="of every model; default: the config's")
     parser.add_argument("--repeats", type=int, default=5, help="timed rounds")
     parser.add_argument("--warmup", type=int, default=1, help="rounds before, without a clock")
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    gpu = "cuda" if torch.cuda.is_available() else "cpu"
+    parser.add_argument("--device", choices=("cpu", "cuda"), default=gpu)
     parser.add_argument("--amp", choices=("fp16", "bf16"), help="mixed precision; default: fp32")
     parser.add_argument("--cfg-options", nargs="+", action=DictAction, default={}, help="for all")
     parser.add_argument("--eval", action="store_true", help="also test --checkpoints on the data")

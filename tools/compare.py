@@ -1,7 +1,7 @@
 """Measured results beside the published ones, of the paper and of mmseg's model zoo.
 
     python tools/compare.py                          # the paper's tables
-    python tools/compare.py benchmark/benchmark.json work_dirs/*/*/*.json
+    python tools/compare.py benchmark/benchmark.json work_dirs/maskformer_r50_ade20k/*/*.json
     python tools/compare.py maskformer_r50_ade20k=somewhere/results.json
 
 Takes the benchmark.json of tools/benchmark.py, and the json that tools/test.py writes into the

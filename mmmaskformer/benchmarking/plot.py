@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from .report import METRICS
 
-Y_AXES = ("mIoU", "train_step_s", "latency_s", "gflops")
+Y_AXES = ("mIoU", "PQ", "train_step_s", "latency_s", "gflops")
 X_AXES = (("parameters_m",), ("train_memory_mb", "inference_memory_mb"))
 OFFSETS = [(0, 9), (0, -16), (9, -3), (-9, -3), (9, 9), (-9, 9), (9, -16), (-9, -16)] + [
     (dx, dy) for dy in (22, -29, 35, -42) for dx in (0, 9, -9)

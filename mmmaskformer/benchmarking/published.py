@@ -145,9 +145,14 @@ def is_of(row: dict, measured: Measured, configs: Path) -> bool:
     for key, value in measured.options.items():
         usual = look_up(default, key)
         wanted = row.get("cfg_options", {}).get(key, usual)
-        if (usual if value is None else value) != wanted:
+        if without_scope(usual if value is None else value) != without_scope(wanted):
             return False
     return True
+
+
+def without_scope(value):
+    """`mmmaskformer.GeneralFusion` is `GeneralFusion`; other values as they are."""
+    return value.split(".")[-1] if isinstance(value, str) else value
 
 
 def find(row: dict, column: str, results: Sequence[Measured], configs: Path) -> float | None:

@@ -26,6 +26,7 @@ class Metric:
 METRICS = {
     "mIoU": Metric("mIoU", "{:.2f}", True),
     "aAcc": Metric("aAcc", "{:.2f}", True),
+    "PQ": Metric("PQ", "{:.2f}", True),
     "PQ_st": Metric("PQ_st", "{:.2f}", True),
     "parameters_m": Metric("params M", "{:.1f}"),
     "gflops": Metric("GFLOPs", "{:.1f}"),

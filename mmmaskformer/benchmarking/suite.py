@@ -132,7 +132,7 @@ def measure(configs: Sequence[str], settings: Settings, parts: Sequence[str] = P
 
 
 def evaluate(config: str, checkpoint: str, options: dict, num_classes: int | None = None) -> dict:
-    """mIoU, aAcc and PQ_st on the config's test set, by its evaluators and mmengine's runner.
+    """mIoU, aAcc, PQ and PQ_st on the config's test set, by its evaluators and mmengine's runner.
 
     Raises:
         ValueError: the checkpoint does not fit, or the test failed.
@@ -155,7 +155,7 @@ def evaluate(config: str, checkpoint: str, options: dict, num_classes: int | Non
             metrics = runner.test()
         except Exception as error:
             raise ValueError(f"config {config}: {models.first_line(error)}") from error
-    return {key: float(metrics[key]) for key in ("mIoU", "aAcc", "PQ_st") if key in metrics}
+    return {key: float(metrics[key]) for key in ("mIoU", "aAcc", "PQ", "PQ_st") if key in metrics}
 
 
 def evaluate_all(configs: Sequence[str], checkpoints: Sequence[str], settings: Settings) -> dict:

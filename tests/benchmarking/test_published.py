@@ -195,6 +195,11 @@ def test_an_ablation_is_not_the_default(compare, tmp_path):
     assert title.startswith("Table VIII")
     assert rows["1 layer", "R50"][0] == "43.0 / 42.00 (-1.00)"
     assert rows["6 layers", "R50"][0] == "44.5"
+    fusion = {"model.decode_head.fusion.type": "mmmaskformer.GeneralFusion"}
+    compare(benchmark_json(tmp_path, results, **fusion), "--out", tmp_path / "out.md")
+    ((title, rows),) = rows_of((tmp_path / "out.md").read_text(encoding="utf-8")).items()
+    assert title.startswith("Table VII:")
+    assert rows["MaskFormer, general inference", "R50"][0] == "42.4 / 42.00 (-0.40)"
     path = benchmark_json(tmp_path, results, **{ONE_LAYER: 3})
     assert "nothing is published" in compare(path, ok=False)
 
