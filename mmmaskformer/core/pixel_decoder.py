@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from .position import SinePositionalEncoding
 from .structures import PixelEmbedding
-from .transformer import TransformerEncoderLayer, init_matrices
+from .transformer import TransformerEncoderLayer, init_matrices, run
 
 
 def init_conv(conv: nn.Conv2d) -> None:
@@ -46,6 +46,7 @@ class FPNPixelDecoder(nn.Module):
 
     Args:
         in_channels: channels of the backbone's levels, fine to coarse.
+        with_cp: whether to save memory by activation checkpointing, layer by layer.
     """
 
     def __init__(
@@ -55,8 +56,10 @@ class FPNPixelDecoder(nn.Module):
         channels: int = 256,
         mask_channels: int = 256,
         norm_groups: int = 32,
+        with_cp: bool = False,
     ) -> None:
         super().__init__()
+        self.with_cp = with_cp
         if len(in_channels) < 2:
             raise ValueError(f"in_channels needs at least two levels, got {list(in_channels)}")
         *fine, coarsest = in_channels
@@ -91,11 +94,11 @@ class FPNPixelDecoder(nn.Module):
 
     def top_down(self, features: Sequence[Tensor], coarsest: Tensor) -> PixelEmbedding:
         """Pixel embedding from the backbone's levels, with `coarsest` in place of the last."""
-        x = self.output_convs[-1](coarsest)
+        x = run(self.output_convs[-1], self.with_cp, coarsest)
         for level in reversed(range(len(self.lateral_convs))):
-            lateral = self.lateral_convs[level](features[level])
+            lateral = run(self.lateral_convs[level], self.with_cp, features[level])
             x = lateral + F.interpolate(x, size=lateral.shape[-2:], mode="nearest")
-            x = self.output_convs[level](x)
+            x = run(self.output_convs[level], self.with_cp, x)
         return PixelEmbedding(x, self.mask_features.weight, self.mask_features.bias)
 
 
@@ -117,12 +120,14 @@ class TransformerEncoderPixelDecoder(FPNPixelDecoder):
         num_heads: int = 8,
         feedforward_channels: int = 2048,
         dropout: float = 0.1,
+        with_cp: bool = False,
     ) -> None:
         super().__init__(
             [*in_channels[:-1], channels],
             channels=channels,
             mask_channels=mask_channels,
             norm_groups=norm_groups,
+            with_cp=with_cp,
         )
         if num_layers < 1:
             raise ValueError(f"num_layers must be at least 1, got {num_layers}")
@@ -144,6 +149,6 @@ class TransformerEncoderPixelDecoder(FPNPixelDecoder):
         position = self.position(x).to(x.dtype).flatten(2).transpose(1, 2)
         tokens = x.flatten(2).transpose(1, 2)
         for layer in self.encoder_layers:
-            tokens = layer(tokens, position)
+            tokens = run(layer, self.with_cp, tokens, position)
         memory = tokens.transpose(1, 2).reshape(x.shape)
         return self.top_down(features, memory), memory

@@ -5,6 +5,14 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
+
+
+def run(module: nn.Module, with_cp: bool, *inputs: Tensor) -> Tensor:
+    """A module's output; with `with_cp`, its activations are computed again in backward."""
+    if with_cp and torch.is_grad_enabled():
+        return checkpoint(module, *inputs, use_reentrant=False)
+    return module(*inputs)
 
 
 def init_matrices(module: nn.Module) -> None:
@@ -91,6 +99,7 @@ class TransformerDecoder(nn.Module):
     Args:
         num_layers: 1..6 in the paper (Table VIII).
         self_attention: whether the layers have self-attention (Table VIII).
+        with_cp: whether to save memory by activation checkpointing, layer by layer.
     """
 
     def __init__(
@@ -102,11 +111,13 @@ class TransformerDecoder(nn.Module):
         feedforward_channels: int = 2048,
         dropout: float = 0.1,
         self_attention: bool = True,
+        with_cp: bool = False,
     ) -> None:
         super().__init__()
         if num_layers < 1:
             raise ValueError(f"num_layers must be at least 1, got {num_layers}")
         self.channels = channels
+        self.with_cp = with_cp
         self.layers = nn.ModuleList(
             TransformerDecoderLayer(
                 channels,
@@ -135,6 +146,6 @@ class TransformerDecoder(nn.Module):
         memory_key = memory + memory_pos
         outputs = []
         for layer in self.layers:
-            x = layer(x, query_pos, memory, memory_key)
+            x = run(layer, self.with_cp, x, query_pos, memory, memory_key)
             outputs.append(self.norm(x))
         return torch.stack(outputs)

@@ -325,3 +325,44 @@ def test_order_of_images_does_not_matter():
 def test_errors(build, message):
     with pytest.raises(ValueError, match=message):
         build()
+
+
+@pytest.mark.parametrize("encoder", [False, True])
+def test_activation_checkpointing_changes_memory_only(encoder):
+    """Same losses and gradients, dropout included, from fewer saved activations."""
+
+    def train(with_cp):
+        torch.manual_seed(1)
+        kind = core.TransformerEncoderPixelDecoder if encoder else core.FPNPixelDecoder
+        options = dict(num_layers=2, num_heads=2, feedforward_channels=32) if encoder else {}
+        predictor = core.MaskFormerPredictor(
+            kind(
+                [8, 16, 24],
+                channels=16,
+                mask_channels=12,
+                norm_groups=4,
+                with_cp=with_cp,
+                **options,
+            ),
+            core.TransformerDecoder(
+                16, num_layers=3, num_heads=2, feedforward_channels=32, with_cp=with_cp
+            ),
+            num_classes=5,
+            mask_channels=12,
+        )
+        features = [x.requires_grad_() for x in pyramid()]
+        saved = []
+        pack = torch.autograd.graph.saved_tensors_hooks(
+            lambda x: saved.append(x.numel()) or x, lambda x: x
+        )
+        with pack:
+            output = predictor(features)
+            total = output.class_logits.square().sum() + output.mask_logits().square().sum()
+        leaves = [*features, *predictor.parameters()]
+        return total.detach(), torch.autograd.grad(total, leaves), sum(saved)
+
+    total, grads, saved = train(True)
+    expected, expected_grads, more = train(False)
+    torch.testing.assert_close(total, expected)
+    torch.testing.assert_close(grads, expected_grads)
+    assert saved < 0.6 * more
