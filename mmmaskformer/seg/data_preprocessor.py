@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from mmseg.models import SegDataPreProcessor
 from mmseg.utils import stack_batch
 
@@ -14,7 +15,15 @@ class MaskFormerDataPreProcessor(SegDataPreProcessor):
     """mmseg's `SegDataPreProcessor`; what labels a training sample holds is noted while it is
     still on the host. At test time images are normalised one by one and padded with `pad_val`,
     right and bottom, to the largest of the batch, rounded up to `test_cfg['size_divisor']`.
+
+    Args:
+        channels_last: whether images are stored pixel by pixel; convolutions keep that layout,
+            which tensor cores prefer, to the pixel decoder's end.
     """
+
+    def __init__(self, *args, channels_last: bool = False, **kwargs) -> None:
+        super().__init__(*args, **kwargs)
+        self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
 
     def forward(self, data: dict, training: bool = False) -> dict:
         """See `SegDataPreProcessor.forward`; inputs are a list of (3, H, W) or a batch."""
@@ -23,6 +32,7 @@ class MaskFormerDataPreProcessor(SegDataPreProcessor):
                 note_labels(sample)
             data = super().forward(data, training)
             pad_segment_maps(data["data_samples"], data["inputs"].shape[-2:])
+            data["inputs"] = data["inputs"].contiguous(memory_format=self.memory_format)
             return data
         test_cfg, self.test_cfg = self.test_cfg, None
         try:
@@ -38,6 +48,7 @@ class MaskFormerDataPreProcessor(SegDataPreProcessor):
         inputs, pads = stack_batch(
             images, pad_val=self.pad_val, seg_pad_val=self.seg_pad_val, **padding
         )
+        inputs = inputs.contiguous(memory_format=self.memory_format)
         data_samples = self.cast_data(data.get("data_samples"))
         for sample, pad in zip(data_samples or [], pads):
             sample.set_metainfo(pad)

@@ -372,3 +372,26 @@ def test_a_training_step_copies_to_the_host_once(monkeypatch):
     found = model.loss(**data)
     assert len(copies) == 3
     torch.testing.assert_close(found, noted)
+
+
+@pytest.mark.parametrize("training", [False, True])
+def test_channels_last_is_a_layout_only(training):
+    model = build().train(training)
+    results = []
+    for memory_format in (torch.contiguous_format, torch.channels_last):
+        model.data_preprocessor.memory_format = memory_format
+        data = model.data_preprocessor(make_data((64, 64), (64, 64)), training)
+        assert data["inputs"].is_contiguous(memory_format=memory_format)
+        levels = model.extract_feat(data["inputs"])
+        assert all(level.is_contiguous(memory_format=memory_format) for level in levels)
+        if training:
+            results.append(torch.stack(list(model.loss(**data).values())[:-1]))
+        else:
+            results.append(model.predict(**data)[0].seg_logits.data)
+    torch.testing.assert_close(*results, rtol=1e-3, atol=1e-4)
+
+
+def test_channels_last_is_an_option_of_the_preprocessor():
+    cfg = dict(type="mmmaskformer.MaskFormerDataPreProcessor", channels_last=True)
+    inputs = MODELS.build(cfg)(make_data((32, 48)))["inputs"]
+    assert inputs.is_contiguous(memory_format=torch.channels_last)
