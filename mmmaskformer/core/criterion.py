@@ -18,6 +18,10 @@ class MaskFormerCriterion(nn.Module):
 
     Mask losses are summed over the matched masks and divided by the mean number of ground-truth
     segments per process, at least 1, the same for all layers.
+
+    Args:
+        compile_mask_loss: whether to `torch.compile` focal and dice loss, which needs a C++
+            compiler on a CPU. On a GPU with triton there is nothing to gain.
     """
 
     def __init__(
@@ -27,12 +31,14 @@ class MaskFormerCriterion(nn.Module):
         loss_cls: nn.Module | None = None,
         loss_mask: nn.Module | None = None,
         loss_dice: nn.Module | None = None,
+        compile_mask_loss: bool = False,
     ) -> None:
         super().__init__()
         self.assigner = assigner or HungarianAssigner()
         self.loss_cls = loss_cls or ClassLoss()
         self.loss_mask = loss_mask or FocalLoss()
         self.loss_dice = loss_dice or DiceLoss()
+        self.compile_mask_loss = compile_mask_loss
 
     def forward(
         self, output: FactoredOutput, targets: Sequence[SegmentTargets]
@@ -95,6 +101,7 @@ class MaskFormerCriterion(nn.Module):
             matches.image,
             matches.segment,
             (self.loss_mask, self.loss_dice),
+            compiled=self.compile_mask_loss,
         )
         normaliser = mean_over_processes(
             sum(t.num_segments for t in targets), device=logits.device

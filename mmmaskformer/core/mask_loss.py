@@ -5,7 +5,9 @@ Section 3.3): nothing of full size outlives its chunk, backward included.
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator, Sequence
+import os
+import warnings
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -37,9 +39,9 @@ def chunks(rows: int, elements_per_row: int, device: torch.device) -> Iterator[s
 
 
 def focal_and_dice(
-    logits: Tensor, target: Tensor, focal: FocalLoss, dice: DiceLoss, work: Tensor
+    logits: Tensor, target: Tensor, focal: FocalLoss, dice: DiceLoss, work: Tensor | None = None
 ) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
-    """Focal and dice losses of n masks and their gradients, without autograd or new memory.
+    """Focal and dice losses of n masks and their gradients, without autograd.
 
     With s = -1 on the mask and 1 off it, z = s logits is the logit of the wrong answer and
     e = sigmoid(z) the error. Focal is the mean of a e^gamma softplus(z), whose derivative by z is
@@ -49,24 +51,27 @@ def focal_and_dice(
     Args:
         logits: (n, P) float32.
         target: (n, P) bool.
-        work: (6, n, P) float32 buffers.
+        work: (6, n, P) float32 buffers, instead of new memory.
 
     Returns:
         two values (n,) and two gradients (n, P), which lie in `work`.
     """
-    sign, wrong, error, right, focus, slope = work
-    torch.mul(target, -2.0, out=sign).add_(1)
-    torch.sigmoid(torch.mul(logits, sign, out=wrong), out=error)
-    torch.sub(error.new_ones(()), error, out=right)
+    sign, wrong, error, right, focus, slope = (None,) * 6 if work is None else work
+    sign = torch.mul(target, -2.0, out=sign).add_(1)
+    wrong = torch.mul(logits, sign, out=wrong)
+    error = torch.sigmoid(wrong, out=error)
+    right = torch.sub(error.new_ones(()), error, out=right)
     cross_entropy = F.softplus(wrong)
     if focal.gamma == 2:
-        torch.square(error, out=focus)
+        focus = torch.square(error, out=focus)
     else:
-        torch.pow(error, focal.gamma, out=focus)
+        focus = torch.pow(error, focal.gamma, out=focus)
     if focal.alpha >= 0:
-        focus *= torch.mul(sign, 0.5 - focal.alpha, out=slope).add_(0.5)
-    focal_value = torch.mul(focus, cross_entropy, out=slope).mean(1)
-    torch.addcmul(error, cross_entropy, right, value=focal.gamma, out=slope)
+        slope = torch.mul(sign, 0.5 - focal.alpha, out=slope).add_(0.5)
+        focus *= slope
+    slope = torch.mul(focus, cross_entropy, out=slope)
+    focal_value = slope.mean(1)
+    slope = torch.addcmul(error, cross_entropy, right, value=focal.gamma, out=slope)
     focal_grad = slope.mul_(focus).mul_(sign).div_(logits.shape[1])
 
     dice_grad = torch.mul(error, right, out=focus)
@@ -78,10 +83,13 @@ def focal_and_dice(
     return (focal_value, 1 - overlap / total), (focal_grad, dice_grad.mul_(right))
 
 
-def _values_and_grads(losses, logits: Tensor, target: Tensor, work: Tensor | None) -> tuple:
+@functools.lru_cache(maxsize=1)
+def _compiled_focal_and_dice() -> Callable:
+    return torch.compile(focal_and_dice, dynamic=True)
+
+
+def _values_and_grads(losses, logits: Tensor, target: Tensor) -> tuple:
     """Of each loss the values (n,) and the gradient (n, P)."""
-    if work is not None:
-        return focal_and_dice(logits, target, *losses, work)
     values, grads = [], []
     for loss in losses:
         with torch.enable_grad():
@@ -97,14 +105,14 @@ class _ChunkedMaskLoss(torch.autograd.Function):
     linear in what backward receives, so nothing of full size has to survive until then."""
 
     @staticmethod
-    def forward(ctx, logits, segment_maps, image, segment, losses):
+    def forward(ctx, logits, segment_maps, image, segment, losses, compiled):
         count, (height, width) = len(logits), segment_maps.shape[-2:]
         need_grad = ctx.needs_input_grad[0]
         values = logits.new_zeros((len(losses), count), dtype=torch.float32)
         grads = logits.new_zeros(
             (len(losses), *logits.shape) if need_grad else (0,), dtype=torch.float32
         )
-        work = None
+        pair, work = _is_focal_and_dice(losses), None
         for rows in chunks(count, height * width, logits.device):
             full = upsample(logits[rows].float(), (height, width)).flatten(1)
             target = (segment_maps[image[rows]] == segment[rows, None, None]).flatten(1)
@@ -112,11 +120,14 @@ class _ChunkedMaskLoss(torch.autograd.Function):
                 for index, loss in enumerate(losses):
                     values[index, rows] = loss(full, target.float())
                 continue
-            if work is None and [type(loss) for loss in losses] == [FocalLoss, DiceLoss]:
-                work = full.new_empty(6, *full.shape)
-            buffers = None if work is None else work[:, : len(full)]
-            results = zip(*_values_and_grads(losses, full, target, buffers))
-            for index, (value, grad) in enumerate(results):
+            if pair and compiled:
+                results = _compiled_focal_and_dice()(full, target, *losses)
+            elif pair:
+                work = full.new_empty(6, *full.shape) if work is None else work
+                results = focal_and_dice(full, target, *losses, work[:, : len(full)])
+            else:
+                results = _values_and_grads(losses, full, target)
+            for index, (value, grad) in enumerate(zip(*results)):
                 values[index, rows] = value
                 grad = grad.view(-1, height, width)
                 grads[index, rows] = upsample_adjoint(grad, logits.shape[1:])
@@ -128,7 +139,7 @@ class _ChunkedMaskLoss(torch.autograd.Function):
     def backward(ctx, grad_values):
         (grads,) = ctx.saved_tensors
         grad = torch.einsum("kn,knhw->nhw", grad_values, grads)
-        return grad.to(ctx.logits_dtype), None, None, None, None
+        return grad.to(ctx.logits_dtype), None, None, None, None, None
 
 
 def upsample(maps: Tensor, size: Sequence[int]) -> Tensor:
@@ -175,18 +186,58 @@ def _fold_matrix(width: int, device: torch.device) -> Tensor:
     return _fold_rows_by_4(torch.eye(width, device=device)[None])[0].T.contiguous()
 
 
+def _is_focal_and_dice(losses: Sequence[nn.Module]) -> bool:
+    return [type(loss) for loss in losses] == [FocalLoss, DiceLoss]
+
+
+def fits_triton(logits: Tensor, segment_maps: Tensor, losses: Sequence[nn.Module]) -> bool:
+    """Whether `triton_mask_loss` knows this problem: on a GPU, `FocalLoss` and `DiceLoss`, maps
+    that are an integer times as large as the grid. MMMASKFORMER_TRITON=0 in the environment says
+    no to all."""
+    height, width = logits.shape[1:]
+    scale = segment_maps.shape[1] // height
+    return (
+        logits.is_cuda
+        and _is_focal_and_dice(losses)
+        and segment_maps.shape[1:] == (scale * height, scale * width)
+        and os.environ.get("MMMASKFORMER_TRITON") != "0"
+    )
+
+
+@functools.lru_cache(maxsize=8)
+def _triton_mask_loss(device: torch.device) -> Callable | None:
+    """`triton_mask_loss`, tried once on `device`; None where it is missing or does not run."""
+    try:
+        from .triton_mask_loss import triton_mask_loss
+
+        one = torch.zeros(1, dtype=torch.int64, device=device)
+        pixel = one.view(1, 1, 1)
+        triton_mask_loss(pixel.float(), pixel.int(), one, one, (FocalLoss(), DiceLoss()))
+    except ImportError:
+        return None
+    except Exception as error:  # no C compiler, no Python headers, an old GPU, ...
+        warnings.warn(
+            f"Triton does not run on {device}, so mask losses take the slower way, which "
+            f"MMMASKFORMER_TRITON=0 chooses without this warning: {error}"
+        )
+        return None
+    return triton_mask_loss
+
+
 def chunked_mask_loss(
     logits: Tensor,
     segment_maps: Tensor,
     image: Tensor,
     segment: Tensor,
     losses: Sequence[nn.Module],
+    *,
+    compiled: bool = False,
 ) -> Tensor:
     """Mask losses of N matched masks at the ground truth's resolution, exactly.
 
     The logits are upsampled bilinearly, a few masks at a time; neither the upsampled logits nor
     binary masks outlive their chunk, and backward needs only (K, N, h, w). Computed in float32
-    whatever the logits are.
+    whatever the logits are. On a GPU with triton, two kernels do without chunks: `fits_triton`.
 
     Args:
         logits: (N, h, w).
@@ -194,8 +245,13 @@ def chunked_mask_loss(
         image, segment: (N,) int64, the image and the segment of it that each mask should be.
         losses: K modules that map (n, P) logits and float targets to (n,) values; the pair
             `FocalLoss`, `DiceLoss` is faster than others.
+        compiled: whether to `torch.compile` that pair, where triton is not used.
 
     Returns:
         (K, N) unweighted losses, differentiable by `logits`.
     """
-    return _ChunkedMaskLoss.apply(logits, segment_maps, image, segment, tuple(losses))
+    if fits_triton(logits, segment_maps, losses):
+        fused = _triton_mask_loss(logits.device)
+        if fused is not None:
+            return fused(logits, segment_maps, image, segment, losses)
+    return _ChunkedMaskLoss.apply(logits, segment_maps, image, segment, tuple(losses), compiled)

@@ -37,6 +37,7 @@ class MaskFormerHead(BandedHead):
         transformer_decoder: config; gets `channels`.
         deep_supervision: whether every decoder layer is trained, or the last one only.
         loss_cls, loss_mask, loss_dice: configs; `loss_weight` is the weight in the sum.
+        compile_mask_loss: whether to `torch.compile` the last two; needs a C++ compiler.
         assigner: config; a list `match_costs` in it is built, too.
         fusion: config of the semantic inference.
         isthing: for each class whether it is a thing, or the name of a registered dataset whose
@@ -60,6 +61,7 @@ class MaskFormerHead(BandedHead):
         loss_cls: dict | None = None,
         loss_mask: dict | None = None,
         loss_dice: dict | None = None,
+        compile_mask_loss: bool = False,
         assigner: dict | None = None,
         fusion: dict | None = None,
         isthing: Sequence[bool] | str | None = None,
@@ -98,6 +100,7 @@ class MaskFormerHead(BandedHead):
             loss_cls=build_part(loss_cls, "ClassLoss"),
             loss_mask=build_part(loss_mask, "FocalLoss"),
             loss_dice=build_part(loss_dice, "DiceLoss"),
+            compile_mask_loss=compile_mask_loss,
         )
         things = read_things(isthing, num_classes)
         self.panoptic_fusion = build_with_things(panoptic_fusion, "PanopticFusion", things)
