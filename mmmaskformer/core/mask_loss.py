@@ -57,7 +57,7 @@ def focal_and_dice(
         two values (n,) and two gradients (n, P), which lie in `work`.
     """
     sign, wrong, error, right, focus, slope = (None,) * 6 if work is None else work
-    sign = torch.mul(target, -2.0, out=sign).add_(1)
+    sign = torch.mul(target, logits.new_full((), -2.0), out=sign).add_(1)
     wrong = torch.mul(logits, sign, out=wrong)
     error = torch.sigmoid(wrong, out=error)
     right = torch.sub(error.new_ones(()), error, out=right)

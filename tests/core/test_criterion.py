@@ -6,6 +6,7 @@ from scipy.optimize import linear_sum_assignment
 from torch.nn import functional as F
 
 from mmmaskformer import core
+from mmmaskformer.core import mask_loss
 from tests.core.test_matcher import cost_by_loops
 
 
@@ -116,3 +117,20 @@ def test_few_masks_skip_the_pixel_embedding_and_nothing_changes(channels):
     for grad, expected_grad in zip(grads, expected_grads):
         scale = expected_grad.abs().max().item()
         torch.testing.assert_close(grad, expected_grad, rtol=1e-4, atol=1e-5 * scale)
+
+
+@pytest.mark.parametrize("compile_mask_loss", [False, True])
+def test_mask_losses_are_compiled_on_demand(compile_mask_loss, monkeypatch):
+    output, targets = problem()
+    expected, calls = losses_by_loops(output, targets), []
+
+    def compiled(*args):
+        calls.append(args)
+        return mask_loss.focal_and_dice(*args)
+
+    monkeypatch.setattr(mask_loss, "_compiled_focal_and_dice", lambda: compiled)
+    output.mask_embed.requires_grad_()
+    losses = core.MaskFormerCriterion(compile_mask_loss=compile_mask_loss)(output, targets)
+    assert bool(calls) == compile_mask_loss
+    for name, value in expected.items():
+        torch.testing.assert_close(losses[name], value, rtol=1e-5, atol=1e-6, msg=name)

@@ -1,4 +1,5 @@
 import math
+import shutil
 
 import pytest
 import torch
@@ -32,13 +33,15 @@ def test_class_loss_is_a_weighted_mean():
     "focal", [FocalLoss(), FocalLoss(alpha=-1.0, gamma=1.5), FocalLoss(gamma=0.0)]
 )
 @pytest.mark.parametrize("smooth", [1.0, 2.0])
-def test_written_out_gradients_equal_autograd(focal, smooth):
+@pytest.mark.parametrize("buffers", [True, False])
+def test_written_out_gradients_equal_autograd(focal, smooth, buffers):
     losses = focal, DiceLoss(smooth=smooth)
     logits = (5 * torch.randn(6, 50, dtype=torch.float64)).requires_grad_()
     target = torch.rand(6, 50) < 0.4
     target[0], target[1] = False, True
     work = torch.full((6, 6, 50), torch.nan, dtype=torch.float64)
-    values, grads = focal_and_dice(logits.detach(), target, *losses, work)
+    values, grads = focal_and_dice(logits.detach(), target, *losses, work if buffers else None)
+    assert buffers == all(grad.data_ptr() in [x.data_ptr() for x in work] for grad in grads)
     for loss, value, grad in zip(losses, values, grads):
         expected = loss(logits, target.double())
         torch.testing.assert_close(value, expected.detach())
@@ -89,6 +92,24 @@ def test_chunked_loss_equals_plain_autograd(grid, size, chunk, parts, monkeypatc
     torch.testing.assert_close(values, expected, rtol=1e-5, atol=1e-7)
     scale = expected_grad.abs().max().item()
     torch.testing.assert_close(grad, expected_grad, rtol=1e-5, atol=1e-5 * scale)
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="no C++ compiler")
+def test_compiled_loss_equals_eager(monkeypatch):
+    monkeypatch.setattr(mask_loss, "chunk_elements", lambda device: 7000)
+    parts = FocalLoss(), DiceLoss()
+    for size in [(28, 40), (84, 120)]:  # chunks of 6, 5, and of 1 mask
+        logits, *where = problem((7, 10), size)
+        results = []
+        for compiled in (False, True):
+            values = chunked_mask_loss(logits, *where, parts, compiled=compiled)
+            (grad,) = torch.autograd.grad(values.sum(), logits)
+            results.append((values, grad))
+        (expected, expected_grad), (values, grad) = results
+        assert not torch.equal(grad, expected_grad)  # another order of sums: it was compiled
+        torch.testing.assert_close(values, expected, rtol=1e-5, atol=1e-7)
+        scale = expected_grad.abs().max().item()
+        torch.testing.assert_close(grad, expected_grad, rtol=1e-5, atol=1e-5 * scale)
 
 
 @pytest.mark.parametrize("size", [(32, 48), (16, 17), (8, 8)])

@@ -337,11 +337,13 @@ def test_parts_are_swappable_from_config():
         loss_mask=dict(type="mmmaskformer.FocalLoss", loss_weight=5.0, gamma=1.0),
         assigner=dict(match_costs=[dict(type="ClassificationCost", weight=2.0)]),
         loss_dice=dict(smooth=2.0),
+        compile_mask_loss=True,
         deep_supervision=False,
         project_memory=True,
         fusion=dict(type="mmmaskformer.SemanticFusion"),
     ).decode_head
     assert head.criterion.loss_dice.smooth == 2.0
+    assert head.criterion.compile_mask_loss
     assert not head.predictor.deep_supervision
     assert isinstance(head.predictor.memory_proj, torch.nn.Conv2d)
     assert head.predictor.pixel_decoder.mask_features.in_channels == 32
