@@ -43,11 +43,11 @@ def value_and_grad(function, inputs, parts):
     return values.detach().double(), grad
 
 
-def check(inputs, parts=PAIR, rtol=2e-6):
+def check(inputs, parts=PAIR, rtol=5e-6):
     """`rtol` is that of the gradients; of what is left of a sum by its largest element."""
     values, grad = value_and_grad(triton_mask_loss.triton_mask_loss, inputs, parts)
     expected, expected_grad = value_and_grad(plain, inputs, parts)
-    torch.testing.assert_close(values, expected, rtol=2e-6, atol=1e-30)
+    torch.testing.assert_close(values, expected, rtol=5e-6, atol=1e-30)
     assert grad.dtype == inputs[0].dtype
     # Mask by mask, since their gradients differ by orders of magnitude.
     for one, expected_one in zip(grad.double(), expected_grad.double()):
@@ -93,7 +93,7 @@ def test_half_precision(dtype):
 
 
 @pytest.mark.parametrize("focal", [FocalLoss(), FocalLoss(gamma=0.0), FocalLoss(gamma=1.5)])
-@pytest.mark.parametrize(("scale", "rtol"), [(1, 2e-6), (2, 1e-4)])  # float32 sums of 6e4 and -6e4
+@pytest.mark.parametrize(("scale", "rtol"), [(1, 5e-6), (2, 1e-4)])  # float32 sums of 6e4 and -6e4
 def test_large_logits(focal, scale, rtol):
     inputs = problem(scale, (6, 5), 6)
     inputs[0][:3] = torch.linspace(-6e4, 6e4, 30, device=DEVICE).view(6, 5)
@@ -107,7 +107,7 @@ def test_losses_of_masks_that_are_almost_right(size):
     inputs[2][:] = 2
     on = inputs[1][2] == inputs[3][0]
     inputs[0][0] = torch.where(on, 1.0, -1.0) * -torch.log(torch.tensor(size))
-    check(inputs, (FocalLoss(gamma=0.0), DiceLoss()), rtol=5e-6)
+    check(inputs, (FocalLoss(gamma=0.0), DiceLoss()))
 
 
 def test_layouts_and_integers_of_any_kind(monkeypatch):
