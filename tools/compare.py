@@ -32,10 +32,9 @@ def tables_of(arguments: list[str]) -> list[tuple]:
     """(title, header, rows) of everything to show."""
     paper = published.read_paper(CONFIGS / "paper_results.json")
     zoo = published.read_zoo()
-    rows = [row["config"] for table in paper for row in table["rows"] if row["config"]]
-    known = [*rows, *(path.stem for path in CONFIGS.glob("*.py")), *zoo]
-    results = [m for text in arguments for m in published.read_measured(text, paper, known)]
-    tables = published.paper_tables(paper, results, CONFIGS)
+    known = [*(path.stem for path in CONFIGS.glob("*.py")), *zoo]
+    results = [m for text in arguments for m in published.read_measured(text, known)]
+    tables = published.paper_tables(paper, results)
     beside_zoo = published.zoo_table(zoo, results, CONFIGS)
     if results and not tables and not beside_zoo:
         names = ", ".join(sorted({result.config for result in results}))

@@ -30,13 +30,11 @@ class Measured:
     """Metrics of one config.
 
     Attributes:
-        options: value of every setting that the paper's ablations change; None: its default.
         multi_scale: whether they are of test-time augmentation.
     """
 
     config: str
     values: dict[str, float]
-    options: dict
     multi_scale: bool = False
 
 
@@ -50,17 +48,12 @@ def read_json(path: Path):
 
 def read_paper(path: Path) -> list[dict]:
     """The paper's tables: `table`, `caption`, `dataset`, `columns`, and `rows` with `method`,
-    `backbone`, `config` (None: there is none), perhaps `cfg_options`, and `values`: a number,
-    [mean, std] or None per column."""
+    `backbone`, `config` (None: there is none) and `values`: a number, [mean, std] or None per
+    column."""
     return read_json(path)
 
 
-def ablations(paper: Sequence[dict]) -> list[str]:
-    """Settings that rows of the paper change."""
-    return sorted({k for t in paper for row in t["rows"] for k in row.get("cfg_options", {})})
-
-
-def read_measured(argument: str, paper: Sequence[dict], known: Sequence[str]) -> list[Measured]:
+def read_measured(argument: str, known: Sequence[str]) -> list[Measured]:
     """Results in a benchmark.json, or in the json that testing writes into a work-dir.
 
     Args:
@@ -76,9 +69,9 @@ def read_measured(argument: str, paper: Sequence[dict], known: Sequence[str]) ->
     if not isinstance(content, dict):
         raise ValueError(f"{path} must hold an object with metrics, got a {type(content).__name__}")
     if "results" in content:
-        found = from_benchmark(path, content, paper)
+        found = from_benchmark(path, content)
     else:
-        found = [from_test(path, content, name or config_beside(path), paper)]
+        found = [from_test(path, content, name or config_beside(path))]
     for result in found:
         if result.config not in known:
             close = difflib.get_close_matches(result.config, known, 1)
@@ -87,42 +80,24 @@ def read_measured(argument: str, paper: Sequence[dict], known: Sequence[str]) ->
     return found
 
 
-def from_benchmark(path: Path, content: dict, paper: Sequence[dict]) -> list[Measured]:
+def from_benchmark(path: Path, content: dict) -> list[Measured]:
     """Every config of a benchmark.json."""
-    given = content.get("settings", {}).get("options", {})
-    options = {key: given.get(key) for key in ablations(paper)}
     results = content["results"]
     if not isinstance(results, dict) or not all(isinstance(v, dict) for v in results.values()):
         raise ValueError(f"{path}: results must hold one object of metrics per config")
-    return [Measured(name, values, options) for name, values in results.items()]
+    return [Measured(name, values) for name, values in results.items()]
 
 
-def from_test(path: Path, content: dict, config: str, paper: Sequence[dict]) -> Measured:
-    """The json of a test; the settings it ran with are in the run's own copy of the config."""
+def from_test(path: Path, content: dict, config: str) -> Measured:
+    """The json of a test; whether it was augmented says the run's own copy of the config."""
     values = {key: value for key, value in content.items() if isinstance(value, (int, float))}
     if not values:
         raise ValueError(f"{path} holds no metrics")
     copy = path.parent / "vis_data/config.py"
     if not copy.is_file():
-        return Measured(config, values, dict.fromkeys(ablations(paper)))
-    model = read_model(copy)
-    multi_scale = "TTA" in model["model"]["type"]
-    if multi_scale:
-        model = dict(model=model["model"]["module"])
-    options = {key: look_up(model, key) for key in ablations(paper)}
-    return Measured(config, values, options, multi_scale)
-
-
-def read_model(config: Path) -> dict:
-    """The model of a config file, under the key `model`."""
-    return dict(model=Config.fromfile(config, import_custom_modules=False).model)
-
-
-def look_up(cfg: dict, key: str):
-    """The value at a.b.c, None where there is none."""
-    for part in key.split("."):
-        cfg = cfg.get(part) if isinstance(cfg, dict) else None
-    return cfg
+        return Measured(config, values)
+    model = Config.fromfile(copy, import_custom_modules=False).model
+    return Measured(config, values, multi_scale="TTA" in model["type"])
 
 
 def config_beside(path: Path) -> str:
@@ -136,34 +111,15 @@ def config_beside(path: Path) -> str:
     return copies[0].stem
 
 
-def is_of(row: dict, measured: Measured, configs: Path) -> bool:
-    """Whether a result is of the row's config, with its settings."""
-    if row["config"] != measured.config:
-        return False
-    leaf = configs / f"{measured.config}.py"
-    default = read_model(leaf) if leaf.is_file() else {}
-    for key, value in measured.options.items():
-        usual = look_up(default, key)
-        wanted = row.get("cfg_options", {}).get(key, usual)
-        if without_scope(usual if value is None else value) != without_scope(wanted):
-            return False
-    return True
-
-
-def without_scope(value):
-    """`mmmaskformer.GeneralFusion` is `GeneralFusion`; other values as they are."""
-    return value.split(".")[-1] if isinstance(value, str) else value
-
-
-def find(row: dict, column: str, results: Sequence[Measured], configs: Path) -> float | None:
+def find(row: dict, column: str, results: Sequence[Measured]) -> float | None:
     """The measured value of a cell of the paper; the last one where there are several."""
     multi_scale = column.endswith(MULTI_SCALE)
     metric = column.removesuffix(MULTI_SCALE).removesuffix(SINGLE_SCALE)
     metric = COLUMNS.get(metric, metric)
     found = None
     for result in results:
-        same = result.multi_scale == multi_scale and metric in result.values
-        if same and is_of(row, result, configs):
+        same = result.config == row["config"] and result.multi_scale == multi_scale
+        if same and metric in result.values:
             found = result.values[metric]
     return found
 
@@ -179,13 +135,13 @@ def cell(published, found: float | None) -> str:
     return f"{text} / {found:.{digits}f}{difference}"
 
 
-def paper_tables(paper: Sequence[dict], results: Sequence[Measured], configs: Path) -> list[tuple]:
+def paper_tables(paper: Sequence[dict], results: Sequence[Measured]) -> list[tuple]:
     """(title, header, rows) of the paper's tables; with results, only those that have one."""
     tables = []
     for table in paper:
         rows, hits = [], 0
         for row in table["rows"]:
-            found = [find(row, column, results, configs) for column in table["columns"]]
+            found = [find(row, column, results) for column in table["columns"]]
             hits += sum(value is not None for value in found)
             cells = [cell(*pair) for pair in zip(row["values"], found)]
             rows.append([row["method"], row["backbone"], *cells, row["config"] or "-"])
@@ -209,17 +165,15 @@ def read_zoo() -> dict[str, dict]:
 
 
 def zoo_name(config: str, configs: Path) -> str:
-    """mmseg's own config that a leaf of ours, or one of its bases, is made from."""
-    bases, seen = [configs / f"{config}.py"], set()
-    while bases:
-        path = bases.pop()
-        if path in seen or not path.is_file():
-            continue
-        seen.add(path)
-        for base in bases_of(path):
-            if base.startswith("mmseg::") and not base.startswith("mmseg::_base_/"):
-                return Path(base).stem
-            bases.append(path.parent / base)
+    """mmseg's own config that a leaf of ours is made from, model, data and schedule."""
+    path = configs / f"{config}.py"
+    while path.is_file():
+        whole = [base for base in bases_of(path) if "_base_/" not in base]
+        if not whole:
+            break
+        if whole[0].startswith("mmseg::"):
+            return Path(whole[0]).stem
+        path = path.parent / whole[0]
     return config
 
 
