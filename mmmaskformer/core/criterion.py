@@ -53,7 +53,8 @@ class MaskFormerCriterion(nn.Module):
             matches = self.assigner(dense, targets)
             # Backward through N channels costs less than through D unless there are many masks.
             few = 3 * len(matches) < 2 * output.batch_size * output.mask_embed.shape[3]
-            exact = output.pixels.features.dtype == torch.float32
+            # In mixed precision the two differ, and sums of rounded products would be rounded.
+            exact = {output.pixels.features.dtype, output.mask_embed.dtype} == {torch.float32}
             per_layer = {"loss_cls": self.class_losses(output, targets, matches)}
             masks = output if len(matches) and few and exact else dense
             per_layer.update(self.mask_losses(masks, targets, matches))

@@ -69,8 +69,8 @@ class PixelEmbedding:
         if not len(mask_embed):
             return features.new_zeros(0, *features.shape[1:])
         weight = torch.einsum("nd,dkij->nkij", mask_embed, self.weight)
-        padding = weight.shape[-1] // 2
-        return F.conv2d(features[None], weight, mask_embed @ self.bias, padding=padding)[0]
+        bias = None if self.bias is None else mask_embed @ self.bias
+        return F.conv2d(features[None], weight, bias, padding=weight.shape[-1] // 2)[0]
 
 
 @dataclass(frozen=True)

@@ -91,8 +91,8 @@ def panoptic_ranges(segment_map: Tensor, labels: Tensor) -> tuple[int, int, int,
 
 
 def label_values(labels: Tensor) -> tuple[int, ...]:
-    """The values, none of them negative, of a label map on the host."""
-    return tuple(torch.nonzero(torch.bincount(labels.flatten())).flatten().tolist())
+    """The values, none of them negative, of a map of integers on the host."""
+    return tuple(torch.nonzero(torch.bincount(labels.flatten().long())).flatten().tolist())
 
 
 def image_names(count: int) -> list[str]:

@@ -118,8 +118,16 @@ def note_labels(sample: BaseDataElement) -> None:
         sample.set_metainfo(dict(panoptic_ranges=ranges))
     elif "gt_sem_seg" in sample:
         labels = sample.gt_sem_seg.data
-        if labels.device.type == "cpu" and labels.numel() and labels.min() >= 0:
-            sample.set_metainfo(dict(label_values=core.label_values(labels)))
+        usable = labels.device.type == "cpu" and not labels.is_floating_point() and labels.numel()
+        values = core.label_values(labels) if usable and labels.long().min() >= 0 else None
+        sample.set_metainfo(dict(label_values=values))
+
+
+def note_padding(sample: BaseDataElement, size: Sequence[int], value: int) -> None:
+    """Add the label `value` to the note of a sample that had the size (H, W) and was padded."""
+    noted = sample.metainfo.get("label_values")
+    if noted is not None and tuple(sample.gt_sem_seg.data.shape[-2:]) != tuple(size):
+        sample.set_metainfo(dict(label_values=tuple(sorted({*noted, value}))))
 
 
 def noted_labels(data_samples: list) -> list[tuple[int, ...]] | None:

@@ -6,7 +6,7 @@ import torch
 from mmseg.models import SegDataPreProcessor
 from mmseg.utils import stack_batch
 
-from ..heads.base import note_labels, pad_segment_maps
+from ..heads.base import note_labels, note_padding, pad_segment_maps
 from ..registry import MODELS
 
 
@@ -28,12 +28,7 @@ class MaskFormerDataPreProcessor(SegDataPreProcessor):
     def forward(self, data: dict, training: bool = False) -> dict:
         """See `SegDataPreProcessor.forward`; inputs are a list of (3, H, W) or a batch."""
         if training:
-            for sample in data.get("data_samples") or []:
-                note_labels(sample)
-            data = super().forward(data, training)
-            pad_segment_maps(data["data_samples"], data["inputs"].shape[-2:])
-            data["inputs"] = data["inputs"].contiguous(memory_format=self.memory_format)
-            return data
+            return self.prepare_training(data)
         test_cfg, self.test_cfg = self.test_cfg, None
         try:
             images = [
@@ -53,3 +48,18 @@ class MaskFormerDataPreProcessor(SegDataPreProcessor):
         for sample, pad in zip(data_samples or [], pads):
             sample.set_metainfo(pad)
         return {"inputs": inputs, "data_samples": data_samples}
+
+    def prepare_training(self, data: dict) -> dict:
+        """A training batch, with notes on the labels unless a batch augmentation changes them."""
+        data_samples = data["data_samples"]
+        sizes = [s.gt_sem_seg.data.shape[-2:] if "gt_sem_seg" in s else None for s in data_samples]
+        if self.batch_augments is None:
+            for sample in data_samples:
+                note_labels(sample)
+        data = super().forward(data, training=True)
+        for sample, size in zip(data["data_samples"], sizes):
+            if size is not None:
+                note_padding(sample, size, self.seg_pad_val)
+        pad_segment_maps(data["data_samples"], data["inputs"].shape[-2:])
+        data["inputs"] = data["inputs"].contiguous(memory_format=self.memory_format)
+        return data

@@ -134,3 +134,17 @@ def test_mask_losses_are_compiled_on_demand(compile_mask_loss, monkeypatch):
     assert bool(calls) == compile_mask_loss
     for name, value in expected.items():
         torch.testing.assert_close(losses[name], value, rtol=1e-5, atol=1e-6, msg=name)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_precisions_that_differ(dtype):
+    """On a GPU, autocast leaves group norm, so the pixel features, in float32."""
+    _, targets = problem()
+    pixels = core.PixelEmbedding(torch.randn(3, 5, 6, 7), torch.randn(64, 5, 3, 3), torch.randn(64))
+    half = [torch.randn(3, 3, 6, 9).to(dtype), torch.randn(3, 3, 6, 64).to(dtype)]
+    losses = core.MaskFormerCriterion()(core.FactoredOutput(*half, pixels), targets)
+    expected = core.MaskFormerCriterion()(
+        core.FactoredOutput(*(part.float() for part in half), pixels.dense()), targets
+    )
+    for name, value in expected.items():
+        torch.testing.assert_close(losses[name], value, rtol=1e-5, atol=1e-6)

@@ -74,3 +74,8 @@ def test_mask_logits_need_not_go_through_the_pixel_embedding(queries):
     torch.testing.assert_close(output.dense().mask_logits(), expected)
     torch.testing.assert_close(output.image(1).mask_logits()[0], expected[1])
     assert pixels.mask_logits(0, output.mask_embed[0, 0, :0]).shape == (0, 6, 7)
+    without_bias = core.PixelEmbedding(pixels.features, pixels.weight)
+    expected = torch.einsum(
+        "qd,dhw->qhw", output.mask_embed[1, 0], without_bias.dense().features[0]
+    )
+    torch.testing.assert_close(without_bias.mask_logits(0, output.mask_embed[1, 0]), expected)

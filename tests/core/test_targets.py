@@ -94,6 +94,10 @@ def test_labels_known_to_the_caller_are_not_looked_for():
     for ours, expected in zip(told, found):
         assert torch.equal(ours.labels, expected.labels)
         assert torch.equal(ours.segment_map, expected.segment_map)
+    sparse = torch.tensor([[[0, 4, 5]]])
+    (target,) = segments_from_semantic(sparse, 5, ignore_index=5, values=[(0, 4, 5)])
+    assert target.labels.tolist() == [0, 4]
+    assert label_values(torch.tensor([[True, False]])) == (0, 1)
     labels[1, 3, 3] = 9
     values[1] = label_values(labels[1])
     with pytest.raises(ValueError, match=r"image 1 of the batch: label values \[9\] .* \[0, 5\]"):
