@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+from mmengine.logging import MMLogger
 from mmengine.model import BaseModel
 from torch import Tensor, nn
 
@@ -92,6 +93,7 @@ class TransformersMaskFormer(BaseModel):
 
 def build(depth: int, num_classes: int, num_queries: int, device: str) -> TransformersMaskFormer:
     """The model with random weights, the same at every call; images are only normalised."""
+    MMLogger.get_current_instance().setLevel("ERROR")
     torch.manual_seed(0)
     preprocessor = dict(
         type="mmseg.SegDataPreProcessor",
