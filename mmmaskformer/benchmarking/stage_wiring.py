@@ -71,13 +71,13 @@ def probes_of_ours(model: nn.Module) -> list[Probe]:
 
 
 def probes_of_mmseg(model: nn.Module) -> list[Probe]:
-    """Of its head's forward, what follows the mask embeddings is their product with the pixel
-    embedding; of a layer's targets, what precedes the assigner is the mask grid of its costs."""
+    """In its head's forward, what follows the mask embeddings is their product with the pixel
+    embedding, and backward reaches them before the rest of the decoder. In a layer's targets,
+    what precedes the assigner reduces the masks to the grid of its costs."""
     head = model.decode_head
     return [
         Probe(head.pixel_decoder, "forward", PIXEL_DECODER, BACK_PIXEL_DECODER),
         Probe(head, "forward", DECODER),
-        Probe(head.cls_embed, "forward", DECODER, BACK_DECODER),
         Probe(head.mask_embed, "forward", DECODER, BACK_DECODER, then=MASK_LOGITS),
         Probe(head, "_seg_data_to_instance_data", TARGETS),
         Probe(head, "_get_targets_single", COST),
@@ -91,13 +91,13 @@ def probes_of_mmseg(model: nn.Module) -> list[Probe]:
 
 
 def probes_of_transformers(model: nn.Module) -> list[Probe]:
+    """As mmseg's; its classes and mask embeddings are made in `get_logits`."""
     network = model.network
     pixel_level = network.model.pixel_level_module
     return [
         Probe(pixel_level.decoder, "forward", PIXEL_DECODER, BACK_PIXEL_DECODER),
-        Probe(network.model.transformer_module, "forward", DECODER, BACK_DECODER),
+        Probe(network.model.transformer_module, "forward", DECODER),
         Probe(network, "get_logits", DECODER),
-        Probe(network.class_predictor, "forward", DECODER, BACK_DECODER),
         Probe(network.mask_embedder, "forward", DECODER, BACK_DECODER, then=MASK_LOGITS),
         Probe(model, "targets", TARGETS),
         Probe(network.matcher, "forward", COST),

@@ -1,6 +1,8 @@
 """The clock of stages, with a clock that only the test moves."""
 
+import gc
 import time
+import weakref
 
 import pytest
 import torch
@@ -197,6 +199,17 @@ def test_backward_is_split_at_what_modules_made(clock, hand):
     assert "forward" not in vars(body)
 
 
+def test_a_step_leaves_its_graph_to_be_freed(clock, hand):
+    body = Body(hand)
+    with instrumented(clock, [Probe(body, "forward", "body", "backward")]), clock.step():
+        made = body(torch.ones(3, requires_grad=True))
+    node = weakref.ref(made["levels"][1].grad_fn)
+    assert node() is not None
+    del made
+    gc.collect()
+    assert node() is None
+
+
 class Tools:
     def make(self, clock, hand):
         hand.move(1)
@@ -283,7 +296,7 @@ MS = 10**6
 def test_medians_and_what_they_leave():
     turns = [
         Turn({"a": 1 * MS, "b": 7 * MS, REST: 2 * MS}, 10 * MS, 30 * MS),
-        Turn({"a": 3 * MS, "b": 5 * MS, REST: 4 * MS}, 12 * MS, 10 * MS),
+        Turn({"a": 4 * MS, "b": 5 * MS, REST: 3 * MS}, 12 * MS, 10 * MS),
         Turn({"a": 2 * MS, REST: 9 * MS}, 11 * MS, 20 * MS),
     ]
     assert summarize(turns, ("b", "a", "c")) == {
