@@ -70,6 +70,9 @@ def resize_rows(
 ) -> Tensor:
     """Rows of a bilinear resize (half-pixel centres), from a slab of the source.
 
+    In memory, the maps of a pixel lie together, in what comes out and best in what goes in: that
+    is several times faster on a CPU, here and where scores of a pixel are added up or compared.
+
     Args:
         maps: (N, slab, w), rows `first_row`... of a source of `height` rows.
         size: H, W of the whole result.
@@ -78,18 +81,21 @@ def resize_rows(
     Returns:
         (N, len(rows), W).
     """
+    pixels = maps.permute(1, 2, 0)
     if height != size[0]:
         top, bottom, weight = _source_rows(height, size[0], rows, maps.device)
-        maps = torch.lerp(
-            maps[:, top - first_row], maps[:, bottom - first_row], weight[:, None].to(maps.dtype)
-        )
+        weight = weight[:, None, None].to(maps.dtype)
+        pixels = torch.lerp(pixels[top - first_row], pixels[bottom - first_row], weight)
     else:
-        maps = maps[:, rows.start - first_row : rows.stop - first_row]
-    if maps.shape[2] == size[1]:
-        return maps
-    return F.interpolate(
-        maps[:, None], size=(maps.shape[1], size[1]), mode="bilinear", align_corners=False
-    )[:, 0]
+        pixels = pixels[rows.start - first_row : rows.stop - first_row]
+    if pixels.shape[1] == size[1]:
+        return pixels.permute(2, 0, 1)
+    if not len(maps):  # which interpolate refuses
+        return maps.new_zeros(0, len(pixels), size[1])
+    maps = pixels[None].permute(0, 3, 1, 2).contiguous(memory_format=torch.channels_last)
+    return F.interpolate(maps, size=(maps.shape[2], size[1]), mode="bilinear", align_corners=False)[
+        0
+    ]
 
 
 def _source_rows(
@@ -137,7 +143,7 @@ class BandedFusion:
             total = self.band(prepared[0], size, rows)
             for view in prepared[1:]:
                 total = total + self.band(view, size, rows)
-            yield total / len(views)
+            yield total / len(views) if len(views) > 1 else total
 
     def prepare(self, view: View):
         """What `band` works on, made once per view."""
@@ -203,7 +209,7 @@ class SemanticFusion(BandedFusion):
     def product(self, view: View, logits: Tensor) -> Tensor:
         """Mask logits (Q, rows, W) to scores (C, rows, W)."""
         with torch.autocast(logits.device.type, enabled=False):
-            return torch.einsum("qc,qhw->chw", view.class_prob[:, :-1], logits.sigmoid())
+            return (logits.sigmoid().permute(1, 2, 0) @ view.class_prob[:, :-1]).permute(2, 0, 1)
 
 
 class GeneralFusion(BandedFusion):
