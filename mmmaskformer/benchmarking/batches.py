@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 from mmengine.structures import PixelData
+from scipy.spatial import KDTree
 from torch import Tensor
 
 SHAPE_KEYS = ("img_shape", "ori_shape", "pad_shape", "batch_input_shape")
@@ -14,10 +15,9 @@ SHAPE_KEYS = ("img_shape", "ori_shape", "pad_shape", "batch_input_shape")
 
 def voronoi_labels(size: Sequence[int], classes: Sequence[int], rng: np.random.Generator) -> Tensor:
     """A label map (H, W) int64 of one random cell per class."""
-    ys, xs = np.mgrid[: size[0], : size[1]]
     points = rng.uniform((0, 0), size, (len(classes), 2))
-    distance = [(ys - y) ** 2 + (xs - x) ** 2 for y, x in points]
-    return torch.from_numpy(np.asarray(classes)[np.argmin(distance, 0)])
+    pixels = np.moveaxis(np.indices(size), 0, -1)
+    return torch.from_numpy(np.asarray(classes)[KDTree(points).query(pixels)[1]])
 
 
 def make_batch(

@@ -75,11 +75,31 @@ def peak_growth_mb(function: Callable[[], object], device: str = "cpu") -> float
 
 def resident_mb(field: str) -> float:
     """A field of the kernel's report on this process, in MiB: VmRSS is now, VmHWM the peak."""
-    status = Path("/proc/self/status")
-    if not status.is_file():
-        raise OSError("memory of a process can be measured on Linux only: no /proc/self/status")
-    (line,) = (text for text in status.read_text().splitlines() if text.startswith(field))
+    return kernel_mb("/proc/self/status", field)
+
+
+def kernel_mb(file: str, field: str) -> float:
+    if not Path(file).is_file():
+        raise OSError(f"memory of a process can be measured on Linux only: no {file}")
+    (line,) = (text for text in Path(file).read_text().splitlines() if text.startswith(field))
     return int(line.split()[1]) / 1024
+
+
+def limit_memory(device: str = "cpu") -> None:
+    """Let this process fail, and not the system choose a process to kill, where it wants more
+    than is available now; on a GPU the allocator does so by itself."""
+    if device == "cpu":
+        import resource  # not on Windows
+
+        limit = resident_mb("VmData") + kernel_mb("/proc/meminfo", "MemAvailable")
+        _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+        resource.setrlimit(resource.RLIMIT_DATA, (int(limit) << 20, hard))
+
+
+def ran_out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that memory did not suffice; torch has no type for it on a CPU."""
+    known = isinstance(error, (MemoryError, torch.OutOfMemoryError))
+    return known or "allocate memory" in str(error)
 
 
 def in_fresh_process(function: Callable, *args):

@@ -79,6 +79,23 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> None:
         part.unlink(missing_ok=True)
 
 
+def write_tables(folder: str | Path, name: str, run: dict, tables: Sequence[tuple]) -> list[Path]:
+    """Write `{name}.json` of a run and `{name}.md` of its tables.
+
+    Args:
+        tables: (title, header, rows) of each.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    texts = {
+        "json": json.dumps(run, indent=1) + "\n",
+        "md": "\n".join(markdown(*table) for table in tables),
+    }
+    for suffix, text in texts.items():
+        write_whole(folder / f"{name}.{suffix}", lambda part, text=text: part.write_text(text))
+    return [folder / f"{name}.{suffix}" for suffix in texts]
+
+
 def csv_text(results: dict) -> str:
     """All digits, one line per config."""
     keys = [key for key in METRICS if any(key in values for values in results.values())]

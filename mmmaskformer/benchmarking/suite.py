@@ -12,7 +12,7 @@ from rich.progress import track
 from . import models
 from .batches import make_batch
 from .complexity import count_flops, count_parameters
-from .measure import in_fresh_process, peak_growth_mb, take_turns
+from .measure import in_fresh_process, peak_growth_mb, ran_out_of_memory, take_turns
 
 PARTS = ("complexity", "train", "inference")
 
@@ -64,13 +64,14 @@ def prepare_inference(config: str, settings: Settings) -> Callable[[], None]:
 
 
 def naming(config: str, function: Callable[[], None]) -> Callable[[], None]:
-    """The function; its errors are ValueErrors that name the config."""
+    """The function; its errors are ValueErrors, or MemoryErrors, that name the config."""
 
     def run() -> None:
         try:
             function()
         except Exception as error:
-            raise ValueError(f"config {config}: {models.first_line(error)}") from error
+            kind = MemoryError if ran_out_of_memory(error) else ValueError
+            raise kind(f"config {config}: {models.first_line(error)}") from error
 
     return run
 
