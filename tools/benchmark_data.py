@@ -1,10 +1,12 @@
-"""Images a second of the COCO panoptic training pipeline: ours against mmdet's, in one process.
+"""Images a second of a training pipeline: ours against the stock one, in one process.
 
 The same images in the same order; the two take turns image by image, so that drift hits both.
-`fixed`: resize to 1333x800 and flip, the same sizes in both. `recipe`: MaskFormer's augmentation,
-whose random sizes agree in distribution only; the table shows their mean.
+`panoptic` is COCO's against mmdet's, `semantic` ADE20K's against mmseg's. `fixed`: resize to one
+scale (and flip, if panoptic), the same sizes in both. `recipe`: each one's augmentation, whose
+random sizes agree in distribution only; the table shows their mean.
 
     python tools/benchmark_data.py data/coco --split val2017
+    python tools/benchmark_data.py data/ade/ADEChallengeData2016 --task semantic --split training
 """
 
 from __future__ import annotations
@@ -31,12 +33,14 @@ import mmmaskformer  # noqa: F401  (mends the stack before mmdet is imported)
 from mmmaskformer.benchmarking.measure import seconds
 from mmmaskformer.evaluation.panoptic_png import NUM_IDS
 
-OURS = Path(__file__).resolve().parents[1] / "configs/_base_/datasets/coco_panoptic.py"
+FOLDER = Path(__file__).resolve().parents[1] / "configs/_base_/datasets"
 STOCK = {
     "fixed": "mmdet::_base_/datasets/coco_panoptic.py",
     "recipe": "mmdet::maskformer/maskformer_r50_ms-16xb1-75e_coco.py",
 }
-PIPELINES = ("ours", "mmdet")
+STOCK_SEMANTIC = "mmseg::_base_/datasets/ade20k.py"
+RECIPES = tuple(STOCK)
+PIPELINES = ("ours", "stock")
 
 
 def stand_in_for_panopticapi() -> None:
@@ -51,10 +55,10 @@ def stand_in_for_panopticapi() -> None:
     sys.modules.update({"panopticapi": package, "panopticapi.utils": utils})
 
 
-def our_dataset(args: argparse.Namespace, recipe: str):
+def our_panoptic(args: argparse.Namespace, recipe: str):
     from mmseg.registry import DATASETS
 
-    pipeline = Config.fromfile(OURS).train_pipeline
+    pipeline = Config.fromfile(FOLDER / "coco_panoptic.py").train_pipeline
     if recipe == "fixed":
         scale = dict(scale=(1333, 800), keep_ratio=True)
         pipeline[2:4] = [dict(type="mmmaskformer.AntialiasResize", **scale)]
@@ -69,7 +73,7 @@ def our_dataset(args: argparse.Namespace, recipe: str):
     )
 
 
-def stock_dataset(args: argparse.Namespace, recipe: str):
+def stock_panoptic(args: argparse.Namespace, recipe: str):
     from mmdet.registry import DATASETS
 
     cfg = get_config(STOCK[recipe]).train_dataloader.dataset
@@ -79,18 +83,53 @@ def stock_dataset(args: argparse.Namespace, recipe: str):
     return DATASETS.build(cfg)
 
 
+def semantic(args: argparse.Namespace, pipeline: list, recipe: str, resize: str):
+    """ADE20K's dataset class; `fixed` loads, resizes to the recipe's scale and packs."""
+    from mmseg.registry import DATASETS
+
+    if recipe == "fixed":
+        step = dict(type=resize, scale=(2048, 512), keep_ratio=True)
+        pipeline = [*pipeline[:2], step, pipeline[-1]]
+    return DATASETS.build(
+        dict(
+            type="ADE20KDataset",
+            data_root=args.data_root,
+            data_prefix=dict(
+                img_path=f"images/{args.split}", seg_map_path=f"annotations/{args.split}"
+            ),
+            pipeline=pipeline,
+        )
+    )
+
+
+def our_semantic(args: argparse.Namespace, recipe: str):
+    pipeline = Config.fromfile(FOLDER / "ade20k.py").train_pipeline
+    return semantic(args, pipeline, recipe, "mmmaskformer.AntialiasResize")
+
+
+def stock_semantic(args: argparse.Namespace, recipe: str):
+    return semantic(args, get_config(STOCK_SEMANTIC).train_pipeline, recipe, "Resize")
+
+
+TASKS = {
+    "panoptic": ("mmdet", "train2017", our_panoptic, stock_panoptic),
+    "semantic": ("mmseg", "training", our_semantic, stock_semantic),
+}
+"""Scope of the stock pipeline, default split, functions that build the datasets."""
+
+
 def build(args: argparse.Namespace, recipe: str) -> dict:
     """{pipeline: samples before their transforms, transforms}, of images that both have."""
+    stock_scope, _, ours, stock = TASKS[args.task]
     parts = {}
-    for name, scope, function in (
-        ("ours", "mmseg", our_dataset),
-        ("mmdet", "mmdet", stock_dataset),
-    ):
+    for name, scope, function in (("ours", "mmseg", ours), ("stock", stock_scope, stock)):
         with DefaultScope.overwrite_default_scope(scope):
             dataset = function(args, recipe)
         infos = (dataset.get_data_info(i) for i in range(len(dataset)))
         parts[name] = {Path(info["img_path"]).name: info for info in infos}, dataset.pipeline
-    images = [image for image in parts["ours"][0] if image in parts["mmdet"][0]][: args.images]
+    images = [image for image in parts["ours"][0] if image in parts["stock"][0]][: args.images]
+    if not images:
+        raise ValueError(f"{args.data_root}: no image of {args.split} with annotations")
     return {name: ([infos[i] for i in images], steps) for name, (infos, steps) in parts.items()}
 
 
@@ -120,19 +159,29 @@ def measure(args: argparse.Namespace, recipe: str) -> dict:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("data_root", help="folder with {split}, panoptic_{split}, annotations")
-    parser.add_argument("--split", default="train2017")
+    parser.add_argument(
+        "data_root",
+        help="folder with {split}, panoptic_{split}, annotations, or with images/{split}, "
+        "annotations/{split}",
+    )
+    parser.add_argument("--task", choices=list(TASKS), default="panoptic")
+    parser.add_argument("--split", help="default: train2017, or training")
     parser.add_argument("--images", type=int, default=100)
     parser.add_argument("--rounds", type=int, default=5)
     args = parser.parse_args()
+    name, split, *_ = TASKS[args.task]
+    args.split = args.split or split
     stand_in_for_panopticapi()
     cv2.setNumThreads(1)
     torch.set_num_threads(1)
-    table = Table("pipeline", "ours, images/s", "mmdet, images/s", "ratio", "megapixels")
-    for recipe in STOCK:
-        (ours, our_size), (stock, stock_size) = measure(args, recipe).values()
-        sizes = f"{our_size:.2f} / {stock_size:.2f}"
-        table.add_row(recipe, f"{ours:.1f}", f"{stock:.1f}", f"{ours / stock:.2f}", sizes)
+    table = Table("pipeline", "ours, images/s", f"{name}, images/s", "ratio", "megapixels")
+    try:
+        for recipe in RECIPES:
+            (ours, our_size), (stock, stock_size) = measure(args, recipe).values()
+            sizes = f"{our_size:.2f} / {stock_size:.2f}"
+            table.add_row(recipe, f"{ours:.1f}", f"{stock:.1f}", f"{ours / stock:.2f}", sizes)
+    except (OSError, ValueError) as error:
+        sys.exit(f"error: {error}")
     Console().print(table)
 
 

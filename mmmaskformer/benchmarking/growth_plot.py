@@ -9,6 +9,7 @@ from pathlib import Path
 import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, MaxNLocator
 
 from .report import METRICS
 from .scaling import FACTORS, MEASURED, Growth, x_of
@@ -62,8 +63,11 @@ def set_scales(axis, factor: str, values: Sequence[int]) -> None:
         axis.set_xscale("log")
         axis.set_yscale("log")
         axis.set_xticks(sorted(set(values)), [str(value) for value in sorted(set(values))])
+        axis.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axis.yaxis.set_major_formatter("{x:g}")
         axis.minorticks_off()
         axis.margins(y=0.3)
     else:
+        axis.xaxis.set_major_locator(MaxNLocator(5, integer=True))
         low, high = axis.get_ylim()
         axis.set_ylim(min(0, low), 1.3 * high)

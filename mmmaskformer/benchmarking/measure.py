@@ -87,11 +87,11 @@ def kernel_mb(file: str, field: str) -> float:
 
 def limit_memory(device: str = "cpu") -> None:
     """Let this process fail, and not the system choose a process to kill, where it wants more
-    than is available now; on a GPU the allocator does so by itself."""
+    than nine tenths of what is available now; on a GPU the allocator does so by itself."""
     if device == "cpu":
         import resource  # not on Windows
 
-        limit = resident_mb("VmData") + kernel_mb("/proc/meminfo", "MemAvailable")
+        limit = resident_mb("VmData") + 0.9 * kernel_mb("/proc/meminfo", "MemAvailable")
         _, hard = resource.getrlimit(resource.RLIMIT_DATA)
         resource.setrlimit(resource.RLIMIT_DATA, (int(limit) << 20, hard))
 
