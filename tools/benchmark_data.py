@@ -87,6 +87,9 @@ def semantic(args: argparse.Namespace, pipeline: list, recipe: str, resize: str)
     """ADE20K's dataset class; `fixed` loads, resizes to the recipe's scale and packs."""
     from mmseg.registry import DATASETS
 
+    images = Path(args.data_root) / "images" / args.split
+    if not any(images.glob("*.jpg")):
+        raise ValueError(f"{images} must hold images, *.jpg")
     if recipe == "fixed":
         step = dict(type=resize, scale=(2048, 512), keep_ratio=True)
         pipeline = [*pipeline[:2], step, pipeline[-1]]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -21,25 +22,32 @@ COCO_THINGS = (True,) * 80 + (False,) * 53
 
 
 def blobs(queries: int, classes: int, size: Sequence[int], sure: float, device: str) -> View:
-    """A view with one blob per query at a random place, as a network makes them.
+    """A view with one blob per query, as a network makes them: those of confident queries side
+    by side, the others, of no object, anywhere.
 
     Args:
-        sure: share of queries that are confident of a class; the others are of no object.
+        sure: share of queries that are confident of a class.
     """
     generator = torch.Generator().manual_seed(0)
-    grid = [-(-side // 32) * 8 for side in size]  # stride 4 of the size padded to 32
-    ys, xs = (torch.arange(side)[:, None].float() for side in grid)
-    centre = torch.rand(queries, 2, generator=generator) * torch.tensor(grid)
-    radius = (0.05 + 0.2 * torch.rand(queries, 1, 1, generator=generator)) * max(grid)
-    distance = ((ys - centre[:, 0]) ** 2).T[:, :, None] + ((xs - centre[:, 1]) ** 2).T[:, None]
-    logits = 8 * (radius - distance.sqrt()) / max(grid) * 10
+    grid = torch.tensor([-(-side // 32) * 8 for side in size])  # stride 4, padded to 32
+    confident = round(sure * queries)
+    across = math.ceil(math.sqrt(max(confident, 1)))
+    place = torch.rand(queries, 2, generator=generator)
+    index = torch.arange(confident)
+    cells = torch.stack([index // across, index % across], 1)
+    place[:confident] = (cells + 0.4 + 0.2 * place[:confident]) / across
+    radius = (0.4 + 0.2 * torch.rand(queries, 1, 1, generator=generator)) / across
+    ys, xs = (torch.arange(side) / side for side in grid.tolist())
+    down, right = ys - place[:, :1], xs - place[:, 1:]
+    distance = (down[:, :, None] ** 2 + right[:, None] ** 2).sqrt()
+    logits = 20 * (radius - distance) * across
     logits += 0.1 * torch.randn(logits.shape, generator=generator)
     class_logits = torch.randn(queries, classes + 1, generator=generator)
     labels = torch.randint(classes, (queries,), generator=generator)
-    labels[round(sure * queries) :] = classes
+    labels[confident:] = classes
     class_logits[torch.arange(queries), labels] += 12
     prob = class_logits.softmax(-1)
-    padded = tuple(4 * side for side in grid)
+    padded = tuple((4 * grid).tolist())
     return View(prob.to(device), logits.to(device), padded, tuple(size))
 
 

@@ -214,7 +214,8 @@ def growth_text(growth: Growth, factor: Factor, middle: float) -> str:
     if growth.power:
         return f"{factor.unit}^{growth.b:.2f}"
     many = "" if factor.per == 1 else f"{factor.per} "
-    return f"{100 * growth.b * factor.per / middle:+.1f} % per {many}{factor.unit}"
+    share = round(100 * growth.b * factor.per / middle, 1) + 0.0  # no "-0.0"
+    return f"{share:+.1f} % per {many}{factor.unit}"
 
 
 def measured_table(rows: Sequence[Mapping]) -> tuple[list[str], list[list[str]]]:
