@@ -76,7 +76,7 @@ def check(args: argparse.Namespace) -> None:
         raise ValueError("nothing to measure: --factors and --processes are empty")
     if args.stock and models.short_name(args.stock) == models.short_name(args.config):
         raise ValueError(f"--stock must have another name than {models.short_name(args.config)}")
-    models.check_amp(args.amp, args.device)
+    models.check_amp(args.amp, "cpu" if args.processes else args.device)
 
 
 def settings_of(args: argparse.Namespace, point: dict) -> suite.Settings:

@@ -14,8 +14,7 @@ from torch.nn import functional as F
 from ..core.fusion import SemanticFusion, View
 from ..core.panoptic_fusion import PanopticFusion, PanopticResult
 from .inference import Sizes, Turns
-from .measure import in_fresh_process, limit_memory, peak_growth_mb
-from .suite import naming
+from .measure import in_fresh_process, limit_memory, peak_growth_mb, ran_out_of_memory
 
 COCO_THINGS = (True,) * 80 + (False,) * 53
 """Of the classes of COCO panoptic."""
@@ -71,20 +70,23 @@ def large_view(sizes: Sizes, device: str) -> View:
 
 def labels_peak_mb(way: str, sizes: Sizes, device: str) -> float:
     """Growth of this process's memory by one label map; MemoryError where it is too much."""
-    view = large_view(replace(sizes, large=(64, 96), input=(64, 96)), device)
-    LABEL_WAYS[way](view, (64, 96))  # torch's own first allocations
+    tiny = replace(sizes, large=(64, 96), input=(64, 96))
+    LABEL_WAYS[way](large_view(tiny, device), tiny.large)  # torch's own first allocations
     view = large_view(sizes, device)
     limit_memory(device)
-    function = naming(way, lambda: LABEL_WAYS[way](view, sizes.large))
-    return peak_growth_mb(function, device)
+    try:
+        return peak_growth_mb(lambda: LABEL_WAYS[way](view, sizes.large), device)
+    except RuntimeError as error:
+        if ran_out_of_memory(error):
+            raise MemoryError(f"{way}: {error}") from error
+        raise
 
 
 def labels_seconds(ways: Sequence[str], sizes: Sizes, turns: Turns) -> dict[str, float]:
+    """{way: median seconds}."""
     limit_memory(turns.device)
     view = large_view(sizes, turns.device)
-    functions = {
-        way: naming(way, lambda way=way: LABEL_WAYS[way](view, sizes.large)) for way in ways
-    }
+    functions = {way: lambda way=way: LABEL_WAYS[way](view, sizes.large) for way in ways}
     return turns.take(functions, "label maps")
 
 

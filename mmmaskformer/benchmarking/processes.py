@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from multiprocessing import connection, get_context
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -122,6 +123,7 @@ class Team:
 
 def measure(config: str, settings: suite.Settings, sizes: Sequence[int]) -> list[dict]:
     """Images a second of teams that take turns on the same batch; see `records`."""
+    settings = replace(settings, device="cpu")
     with ExitStack() as stack:
         teams = {size: stack.enter_context(Team(size, config, settings)) for size in sizes}
         steps = {size: team.step for size, team in teams.items()}

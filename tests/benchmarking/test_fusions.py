@@ -1,5 +1,7 @@
 """What the benchmark of inference compares does the same work."""
 
+import resource
+
 import pytest
 import torch
 
@@ -8,6 +10,7 @@ from mmmaskformer.core import PanopticFusion, fusion
 from mmmaskformer.core.panoptic_fusion import PanopticResult
 
 SIZES = inference.Sizes((64, 85), (96, 128), (75, 100), (80, 133), classes=12, queries=30)
+LARGER = inference.Sizes((64, 96), (64, 96), (800, 1200), (64, 96), classes=150)
 TURNS = inference.Turns(1, 0, "cpu")
 
 
@@ -92,11 +95,27 @@ def test_ways_that_do_not_fit_are_not_timed(monkeypatch):
 
 
 def peaks():
-    sizes = inference.Sizes((64, 96), (64, 96), (800, 1200), (64, 96), classes=150)
     return [
-        measure.in_fresh_process(fusions.labels_peak_mb, w, sizes, "cpu")
+        measure.in_fresh_process(fusions.labels_peak_mb, w, LARGER, "cpu")
         for w in fusions.LABEL_WAYS
     ]
+
+
+def starved():
+    """Labels of score maps of 550 MB with 200 MB left."""
+    _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+
+    def limit(device):
+        left = (int(measure.resident_mb("VmData")) + 200) << 20
+        resource.setrlimit(resource.RLIMIT_DATA, (left, hard))
+
+    fusions.limit_memory = limit
+    return fusions.labels_peak_mb("argmax of score maps", LARGER, "cpu")
+
+
+def test_score_maps_that_do_not_fit():
+    with pytest.raises(MemoryError, match=r"^argmax of score maps: .*allocate memory"):
+        measure.in_fresh_process(starved)
 
 
 def test_bands_take_less_memory_than_score_maps():
