@@ -128,7 +128,13 @@ class BandedFusion:
 
     def scores(self, views: Sequence[View], size: Sequence[int]) -> Tensor:
         """Score maps (C, H, W) float32 at `size` = (H, W)."""
-        return torch.cat(list(self.bands(views, size)), dim=1)
+        scores, top = None, 0
+        for band in self.bands(views, size):
+            if scores is None:
+                scores = band.new_empty(len(band), *size)
+            scores[:, top : top + band.shape[1]] = band
+            top += band.shape[1]
+        return scores
 
     def labels(self, views: Sequence[View], size: Sequence[int]) -> Tensor:
         """Class of each pixel, (H, W) int64; score maps exist one band at a time."""
