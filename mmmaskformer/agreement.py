@@ -19,8 +19,8 @@ from mmseg.models.decode_heads import STDCHead
 
 from .datasets import LoadPanopticAnnotations
 from .datasets.inspection import Reading
-from .datasets.panoptic_format import listing
 from .heads.maskformer_head import MaskFormerHead, read_things
+from .text import listing
 
 ABSENT = inspect.Parameter.empty
 """Value of a setting that there is not."""

@@ -12,7 +12,7 @@ from mmseg.datasets import BaseSegDataset
 from . import agreement
 from .agreement import Findings, Labels
 from .datasets.inspection import Counts, Reading
-from .datasets.panoptic_format import listing
+from .text import listing
 
 SPLITS = ("train", "val", "test")
 

@@ -10,8 +10,8 @@ from pathlib import Path
 from rich.markup import escape
 from rich.table import Table
 
+from ..text import listing
 from .inspection import Counts
-from .panoptic_format import listing
 
 
 def ranges(values: Iterable[int]) -> str:

@@ -8,7 +8,8 @@ from collections.abc import Iterable
 from mmseg.datasets import BaseSegDataset
 
 from ..registry import DATASETS
-from .panoptic_format import contiguous_segments, listing, match_annotations, read_json
+from ..text import listing
+from .panoptic_format import contiguous_segments, match_annotations, read_json
 from .shapes import make_shapes
 from .tables import metainfo as table
 

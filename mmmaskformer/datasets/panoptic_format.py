@@ -12,6 +12,7 @@ import numpy as np
 from mmengine import fileio
 
 from ..evaluation.panoptic_png import NUM_IDS, decode_ids
+from ..text import listing
 
 
 def read_ids(path: str, backend_args: dict | None = None) -> np.ndarray:
@@ -124,10 +125,3 @@ def duplicates(values: Iterable) -> list:
     for value in values:
         counts[value] = counts.get(value, 0) + 1
     return [value for value, count in counts.items() if count > 1]
-
-
-def listing(values: Iterable, most: int = 8) -> str:
-    """The first values, and how many more there are."""
-    values = list(values)
-    more = f" and {len(values) - most} more" if len(values) > most else ""
-    return ", ".join(str(value) for value in values[:most]) + more

@@ -21,8 +21,9 @@ from mmseg.datasets.transforms import PackSegInputs
 from ..core import NO_SEGMENT
 from ..evaluation.panoptic_png import NUM_IDS
 from ..registry import TRANSFORMS
+from ..text import listing
 from .loading import check_size
-from .panoptic_format import listing, read_ids
+from .panoptic_format import read_ids
 
 
 @TRANSFORMS.register_module()

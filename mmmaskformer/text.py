@@ -1,0 +1,12 @@
+"""Words of messages."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+
+def listing(values: Iterable, most: int = 8) -> str:
+    """The first values, and how many more there are."""
+    values = list(values)
+    more = f" and {len(values) - most} more" if len(values) > most else ""
+    return ", ".join(str(value) for value in values[:most]) + more
