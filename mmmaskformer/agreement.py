@@ -303,22 +303,33 @@ def check_evaluators(where: str, evaluators, labels: Labels) -> Findings:
 
 
 def suggest(
-    values: Mapping[int, int], labels: Labels, reduce_zero_label: bool, filled: int = 255
+    values: Mapping[int, int],
+    labels: Labels,
+    reduce_zero_label: bool,
+    filled: int = 255,
+    label_map: Mapping[int, int] | None = None,
 ) -> Findings:
     """What to change, from the values that occur in the label maps.
 
     Args:
         values: pixels of each value, as in the files.
         reduce_zero_label: the dataset's; `filled` takes the place of 0 then.
+        label_map: the dataset's, of the values after that; what it maps needs no suggestion.
     """
-    found = Findings()
+    found, label_map = Findings(), label_map or {}
     classes, ignored = labels.num_classes, labels.ignore_index
     if reduce_zero_label and filled != ignored:
         return found  # `check_pipeline` says so
     shift = int(reduce_zero_label)
     present = {value for value in values if value != ignored}
-    bad = sorted(value for value in present if value - shift >= classes)
-    if shift and not bad and 0 in values and not {classes, ignored} & values.keys():
+    bad = sorted(v for v in present if v - shift >= classes and v - shift not in label_map)
+    if (
+        shift
+        and not label_map
+        and not bad
+        and 0 in values
+        and not {classes, ignored} & values.keys()
+    ):
         found.warnings.append(
             f"0 becomes 'ignored' and {classes} never occurs: if 0 is a class, set "
             "reduce_zero_label=False"

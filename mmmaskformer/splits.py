@@ -68,6 +68,12 @@ def build_parts(cfg: Config, split: str, found: Findings) -> list[Part]:
             parts.append(build_part(config))
         except Exception as error:  # datasets of all kinds, assertions among their complaints
             text = " ".join(str(error).split()) or type(error).__name__
+            if isinstance(error, FileNotFoundError) and error.filename:
+                root, prefix = config.get("data_root"), config.get("data_prefix")
+                text = (
+                    f"{error.filename} does not exist; wanted the dataset's files there, as "
+                    f"data_root {root!r} and data_prefix {prefix} say"
+                )
             found.errors.append(f"{split}: {text}")
     return parts
 
@@ -131,8 +137,9 @@ def judge(
     """What the counts of a split say."""
     found = Findings()
     for part in parts:
-        reduced = part.metainfo["reduce_zero_label"]
-        found.add(agreement.suggest(part.counts.values, labels, reduced, part.reading.filled))
+        reduced, label_map = part.metainfo["reduce_zero_label"], part.metainfo["label_map"]
+        values, filled = part.counts.values, part.reading.filled
+        found.add(agreement.suggest(values, labels, reduced, filled, label_map))
     if total.annotated:
         absent = [names[i] for i in range(labels.num_classes) if not total.pixels[i]]
         if absent:

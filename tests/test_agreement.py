@@ -38,6 +38,20 @@ def test_zero_that_may_be_a_class_is_doubted():
     ])  # fmt: skip
 
 
+def test_what_the_label_map_maps_needs_no_suggestion():
+    """The map is of labels after `reduce_zero_label`: 2, 3, 4 in the files are 1, 2, 3."""
+    head = Labels(2, 255, "model.decode_head")
+    for reduced in (False, True):
+        values = dict.fromkeys([i + reduced for i in range(4)] + [0], 1)
+        label_map = {0: 255, 1: 0, 2: 1, 3: 255}
+        assert agreement.suggest(values, head, reduced, 255, label_map) == Findings()
+        del label_map[3]
+        assert agreement.suggest(values, head, reduced, 255, label_map).errors
+    # Fewer classes than the files have: that 0 is missing among them says nothing.
+    found = agreement.suggest({0: 1, 1: 1, 3: 1}, head, True, 255, {0: 0, 1: 255, 2: 1})
+    assert found == Findings()
+
+
 def test_void_of_panoptic_maps_is_zero():
     register_all_modules(init_default_scope=False)
     init_default_scope("mmseg")

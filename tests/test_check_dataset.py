@@ -142,11 +142,12 @@ def test_an_empty_and_a_missing_dataset_fail(tree):
     assert "error: val: the dataset is empty" in text
     (tree.root / "img").rmdir()
     errors = lines_of(tree.run(ok=False), "error")
-    assert [e.split(":")[1:3] for e in errors[:2]] == [
-        [" train", " [Errno 2] No such file or directory"],
-        [" val", " [Errno 2] No such file or directory"],
-    ]
-    assert f"{tree.root}/img" in errors[0]
+    for split, error in zip(("train", "val"), errors):
+        assert error == (
+            f"error: {split}: {tree.root}/img does not exist; wanted the dataset's files there, as "
+            f"data_root '{tree.root}' and data_prefix {{'img_path': 'img', 'seg_map_path': 'ann'}} "
+            "say"
+        )
 
 
 def test_what_may_be_meant_only_warns(tree):
@@ -171,6 +172,25 @@ def test_labels_from_one_are_told_from_void(tree, scope):
         in text
     )
     tree.run("--split", "train", "--cfg-options", "train_dataloader.dataset.reduce_zero_label=True")
+
+
+def test_labels_that_the_label_map_ignores_need_no_class(tree):
+    """Labels 0..65 of a model of mmseg's zoo with 65 classes: mmseg maps 65 to 255."""
+    for split in ("training", "validation"):
+        for folder, source in (("images", "img"), ("labels", "ann")):
+            (tree.root / split).mkdir(exist_ok=True)
+            (tree.root / split / folder).symlink_to(tree.root / source)
+    for i in range(3):
+        tree.add(str(i), np.arange(66, dtype=np.uint8).reshape(6, 11))
+    config = ROOT / "configs/deeplabv3plus_r50_mapillary.py"
+    roots = [f"{split}_dataloader.dataset.data_root={tree.root}" for split in ("train", "val")]
+    arguments = ["--split", "train", "val", "--cfg-options", *roots]
+    text = tree.run(*arguments, config=config)
+    assert "train: 3 images, 3 annotations read; values in the files 0..65; 1.5%" in text
+    assert not lines_of(text, "warning")
+    tree.add("0", np.arange(67, dtype=np.uint8)[None])
+    text = tree.run(*arguments, config=config, ok=False)
+    assert "error: train: labels reach 66 and 0 occurs: set num_classes=67 or, if 66" in text
 
 
 def test_sixteen_bits_and_their_ignored_label(tree):
@@ -308,6 +328,7 @@ def test_panoptic_shapes(tree, monkeypatch):
     next((data / "panoptic_val").iterdir()).unlink()
     text = tree.run("--cfg-options", *roots, config=config, ok=False)
     assert f"error: val: 1 of 3 files that {data}/panoptic_val.json names are missing" in text
+    assert "wanted the dataset's files" not in text
 
 
 def test_camvid_passes_on_the_command_line(shared):
