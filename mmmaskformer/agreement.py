@@ -323,13 +323,8 @@ def suggest(
     shift = int(reduce_zero_label)
     present = {value for value in values if value != ignored}
     bad = sorted(v for v in present if v - shift >= classes and v - shift not in label_map)
-    if (
-        shift
-        and not label_map
-        and not bad
-        and 0 in values
-        and not {classes, ignored} & values.keys()
-    ):
+    expected = {classes, ignored} & values.keys()
+    if shift and 0 in values and not (expected or bad or label_map):
         found.warnings.append(
             f"0 becomes 'ignored' and {classes} never occurs: if 0 is a class, set "
             "reduce_zero_label=False"

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from mmmaskformer.benchmarking import models, report, suite
+from mmmaskformer.benchmarking import measure, models, report, suite
 from mmmaskformer.datasets import shapes
 from tests.conftest import ROOT
 
@@ -59,7 +59,8 @@ def test_the_table_is_the_json(measured):
     # Weights, gradients and Adam's two moments, 4 bytes each, and activations.
     assert ours["train_memory_mb"] > 4 * 4 * ours["parameters_m"] * 1e6 / 2**20
     assert ours["train_memory_mb"] > ours["inference_memory_mb"] > 4 * ours["parameters_m"]
-    for part in ("64x64", "training with 2", "3 segments", "fp32", "1 thread", "torch 2"):
+    parts = ("64x64", "training with 2", "3 segments", "fp32", "medians of 1 round; ", "1 thread")
+    for part in (*parts, "torch 2"):
         assert part in run["title"]
     for suffix in ("md", "csv", "png"):
         assert (out / f"benchmark.{suffix}").stat().st_size > 100
@@ -88,6 +89,36 @@ def test_the_guard_compares_ratios(measured, tmp_path, factor, code):
     assert f"{ratio:.3f}" in line
     assert f"{100 / factor - 100:+.1f} %" in line
     assert ("WORSE" in line) == bool(code)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda run: run["settings"].update(batch=7), "was measured with batch 7, this run with 2"),
+        (lambda run: run.update(reference="x"), "ratios to x, the first config here is upernet"),
+        (lambda run: run["ratios"].update(x={"gflops": 1}), "that this run lacks: x$"),
+        (
+            lambda run: run["machine"].update(processor="x"),
+            "with machine x, this run with an abacus",
+        ),
+        (None, r"File exists: .*old\.json"),
+    ],
+)
+def test_what_is_in_vain_is_not_measured(change, message, measured, tmp_path, monkeypatch):
+    """Neither runs that can not be compared, nor those that can not be written."""
+    run, old = json.loads(json.dumps(measured[1])), tmp_path / "old.json"
+    run["machine"]["processor"] = "an abacus"
+    if change:
+        change(run)
+    old.write_text(json.dumps(run))
+    monkeypatch.setattr(measure, "machine", lambda device: "an abacus")
+    monkeypatch.setattr(suite, "measure", lambda *_: pytest.fail("it was measured"))
+    arguments = [STOCK, OURS, *TINY, "--device", "cpu", "--against", str(old)]
+    arguments += ["--out", str(tmp_path / "out" if change else old)]
+    monkeypatch.setattr(sys, "argv", ["benchmark.py", *arguments])
+    with pytest.raises(SystemExit, match=f"^error: .*{message}"):
+        runpy.run_path(str(ROOT / "tools/benchmark.py"), run_name="__main__")
+    assert not (tmp_path / "out").exists()
 
 
 def test_classes_of_all_models(tmp_path):
@@ -180,7 +211,8 @@ DET = str(ROOT / "configs/maskformer_r18_shapes-panoptic-mmdet.py")
             "--checkpoints must be one per config, 2, got 1",
         ),
         ([OURS, "--eval", "--checkpoints", "a.pth"], r"checkpoint a\.pth does not exist"),
-        ([OURS, "--against", "none.json"], r"none\.json can not be read as benchmark\.json"),
+        ([OURS, "--against", "none.json"], "--against compares ratios .*: give two configs or"),
+        ([OURS, STOCK, "--against", "none.json"], r"none\.json can not be read as benchmark\.json"),
         ([OURS, "--segments", "11", *TINY[:7]], r"segments must be 1\.\.10, .* got 11"),
         (
             [OURS, "--cfg-options", "model.decode_head.num_querys=1"],

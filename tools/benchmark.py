@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import sys
 from dataclasses import asdict
+from pathlib import Path
 
 import torch
 from mmengine.config import DictAction
@@ -57,6 +58,8 @@ def check(args: argparse.Namespace) -> None:
         raise ValueError("--size, --batch and --repeats must be positive, --warmup not negative")
     if args.device != "cpu" and not torch.cuda.is_available():
         raise ValueError(f"--device {args.device}: there is no GPU here")
+    if args.against and len(names) == 1:
+        raise ValueError("--against compares ratios to the first config: give two configs or more")
     if args.eval != bool(args.checkpoints):
         raise ValueError("--eval and --checkpoints go together")
     models.check_amp(args.amp, args.device)
@@ -83,9 +86,31 @@ def title_of(settings: suite.Settings) -> str:
     classes = f", {settings.num_classes} classes" if settings.num_classes else ""
     return (
         f"Images of {height}x{width}, training with {settings.batch}, {settings.segments} segments "
-        f"each{classes}, inference and FLOPs of one; {settings.amp or 'fp32'}; "
+        f"each{classes}, inference and FLOPs of one; {settings.amp or 'fp32'}; medians of "
+        f"{settings.repeats} round{'s' if settings.repeats > 1 else ''}; "
         f"{machine(settings.device)}; torch {torch.__version__}"
     )
+
+
+def prepare(args: argparse.Namespace, settings: suite.Settings) -> tuple[dict, dict | None]:
+    """The run as far as it is known before measuring, and the earlier one of `--against`.
+
+    Raises:
+        OSError, ValueError: for which measuring would be in vain.
+    """
+    names = [models.short_name(config) for config in args.configs]
+    run = {
+        "title": title_of(settings),
+        "machine": {"processor": machine(settings.device), "torch": torch.__version__},
+        "settings": {**asdict(settings), "size": list(settings.size)},
+        "reference": names[0],
+    }
+    old = ratios.read_run(args.against) if args.against else None
+    if old:
+        ratios.check_comparable(run, names, old, args.against)
+    if args.out:
+        Path(args.out).mkdir(parents=True, exist_ok=True)
+    return run, old
 
 
 def guard(run: dict, old: dict, args: argparse.Namespace, console: Console) -> bool:
@@ -106,19 +131,12 @@ def main() -> None:
     console = report.wide_console()
     try:
         check(args)
-        old = ratios.read_run(args.against) if args.against else None
         settings = settings_of(args)
+        run, old = prepare(args, settings)
         accuracy = suite.evaluate_all(args.configs, args.checkpoints, settings) if args.eval else {}
         results = suite.measure(args.configs, settings, args.metrics)
         results = {name: {**accuracy.get(name, {}), **values} for name, values in results.items()}
-        run = {
-            "title": title_of(settings),
-            "machine": {"processor": machine(settings.device), "torch": torch.__version__},
-            "settings": {**asdict(settings), "size": list(settings.size)},
-            "results": results,
-            "reference": next(iter(results)),
-            "ratios": ratios.ratios(results),
-        }
+        run |= {"results": results, "ratios": ratios.ratios(results)}
         console.print(report.rich_table(run["title"], *report.cells(results)))
         if args.out:
             for path in report.write_report(args.out, run):

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..text import listing
 from .report import METRICS
 
 MUST_AGREE = ("size", "batch", "segments", "device", "amp", "options", "num_classes")
@@ -23,10 +26,13 @@ class Change:
 
     @property
     def worsening(self) -> float:
-        """By which part the ratio got worse; negative: better."""
+        """By which part the ratio got worse; negative: better, infinite: from or to nothing."""
+        worse, better = self.new, self.old
         if METRICS[self.metric].higher_is_better:
-            return self.old / self.new - 1
-        return self.new / self.old - 1
+            worse, better = better, worse
+        if better == 0:
+            return math.inf if worse else 0.0
+        return worse / better - 1
 
 
 def ratios(results: dict) -> dict:
@@ -50,44 +56,70 @@ def read_run(path: str | Path) -> dict:
     """
     try:
         run = json.loads(Path(path).read_text())
-        known = {"reference", "ratios", "settings", "results"} <= run.keys()
-        metrics = {key for values in run["ratios"].values() for key in values} if known else set()
+        known = "reference" in run and all(
+            isinstance(run.get(key), dict) for key in ("ratios", "settings", "machine", "results")
+        )
+        found = [item for v in run["ratios"].values() for item in v.items()] if known else []
     except (OSError, ValueError, AttributeError) as error:
         raise ValueError(f"{path} can not be read as benchmark.json: {error}") from error
     if not known:
-        raise ValueError(f"{path} is not a benchmark.json: it has no reference, ratios, settings")
-    if metrics - METRICS.keys():
-        raise ValueError(f"{path}: unknown metrics {sorted(metrics - METRICS.keys())}")
+        raise ValueError(
+            f"{path} is not a benchmark.json: wanted reference, ratios, settings, machine, results"
+        )
+    if not found:
+        raise ValueError(f"{path} holds no ratios: it is of one config only")
+    for key, ratio in found:
+        if key not in METRICS:
+            raise ValueError(f"{path}: unknown metric {key!r}")
+        if not isinstance(ratio, (int, float)) or not 0 <= ratio < math.inf:
+            raise ValueError(f"{path}: a ratio of {key} must be a number >= 0, got {ratio!r}")
     return run
 
 
-def changes(run: dict, old: dict, path: str) -> list[Change]:
-    """What both runs have.
+def check_comparable(run: dict, configs: Sequence[str], old: dict, path: str) -> None:
+    """Whether ratios of a run that is to be measured can be compared with an earlier one's.
 
     Args:
-        run, old: contents of `benchmark.json`.
-        path: of the old one, for errors.
+        run: what is known before: `settings`, `machine` and `reference`.
+        configs: names that will be measured.
+        old, path: the earlier run.
 
     Raises:
-        ValueError: another reference or setting, or nothing in common.
+        ValueError: another setting, machine or reference, or a config is missing.
     """
-    for key in MUST_AGREE:
-        if old["settings"].get(key) != run["settings"].get(key):
+    run = json.loads(json.dumps(run))  # tuples are lists there, too
+    pairs = [(key, old["settings"].get(key), run["settings"].get(key)) for key in MUST_AGREE]
+    # With its number of threads: where memory is slower, other models gain than with more cores.
+    pairs.append(("machine", old["machine"].get("processor"), run["machine"]["processor"]))
+    for key, theirs, ours in pairs:
+        if theirs != ours:
             raise ValueError(
-                f"{path} was measured with {key} {old['settings'].get(key)}, this run with "
-                f"{run['settings'].get(key)}: ratios can not be compared"
+                f"{path} was measured with {key} {theirs}, this run with {ours}: ratios can not "
+                "be compared"
             )
     if old["reference"] != run["reference"]:
         raise ValueError(
             f"{path} holds ratios to {old['reference']}, the first config here is "
             f"{run['reference']}"
         )
-    found = [
-        Change(name, key, old["ratios"][name][key], value)
-        for name, values in run["ratios"].items()
-        for key, value in values.items()
-        if key in old["ratios"].get(name, {})
-    ]
-    if not found:
-        raise ValueError(f"{path} and this run have no ratio of any config in common")
-    return found
+    missing = [name for name in old["ratios"] if name not in configs]
+    if missing:
+        raise ValueError(f"{path} has ratios of configs that this run lacks: {listing(missing)}")
+
+
+def changes(run: dict, old: dict, path: str) -> list[Change]:
+    """Every ratio of the old run and what it is now.
+
+    Args:
+        run, old: contents of `benchmark.json`, `check_comparable`.
+        path: of the old one, for errors.
+
+    Raises:
+        ValueError: this run lacks some; they are named.
+    """
+    new = run["ratios"]
+    pairs = [(name, key) for name, values in old["ratios"].items() for key in values]
+    missing = [f"{key} of {name}" for name, key in pairs if key not in new.get(name, {})]
+    if missing:
+        raise ValueError(f"{path} has ratios that this run lacks: {listing(missing)}")
+    return [Change(name, key, old["ratios"][name][key], new[name][key]) for name, key in pairs]

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import math
 from pathlib import Path
 
 import cv2
@@ -22,6 +23,7 @@ def run_of(results, **settings):
     return {
         "title": "made up",
         "settings": {**SETTINGS, "options": {}, "num_classes": None, **settings},
+        "machine": {"processor": "an abacus, 2 threads", "torch": "2.13.0"},
         "results": results,
         "reference": next(iter(results)),
         "ratios": ratios.ratios(results),
@@ -47,6 +49,8 @@ def test_ratios_are_to_the_first():
 @pytest.mark.parametrize(
     ("metric", "value", "worsening"),
     [
+        ("mIoU", 0.0, math.inf),
+        ("train_step_s", 0.0, -1.0),
         ("train_step_s", 1.8, 0.2),
         ("train_step_s", 1.2, -0.2),
         ("mIoU", 55.0, -0.2),
@@ -58,6 +62,12 @@ def test_worse_is_slower_or_less_accurate(metric, value, worsening):
     changed = [c for c in ratios.changes(new, run_of(RESULTS), "old.json") if c.worsening]
     assert [(c.config, c.metric) for c in changed] == [("ours", metric)]
     assert changed[0].worsening == pytest.approx(worsening)
+
+
+def test_ratios_of_nothing():
+    assert ratios.Change("a", "PQ", 0.0, 0.0).worsening == 0
+    assert ratios.Change("a", "PQ", 0.0, 0.5).worsening == -1
+    assert ratios.Change("a", "latency_s", 0.0, 0.5).worsening == math.inf
 
 
 def test_a_slower_machine_changes_no_ratio():
@@ -72,12 +82,37 @@ def test_a_slower_machine_changes_no_ratio():
         (run_of(RESULTS, size=[64, 96]), r"old.json was measured with size \[64, 64\], this run"),
         (run_of(RESULTS, num_classes=847), "with num_classes None, this run with 847"),
         (run_of(dict(reversed(RESULTS.items()))), "ratios to stock, the first config here is bare"),
-        (run_of({"stock": RESULTS["stock"]}), "no ratio of any config in common"),
+        (
+            {**run_of(RESULTS), "machine": {"processor": "an abacus, 8 threads"}},
+            "with machine an abacus, 2 threads, this run with an abacus, 8 threads",
+        ),
+        (
+            run_of({"stock": RESULTS["stock"], "new": RESULTS["ours"]}),
+            "old.json has ratios of configs that this run lacks: ours, bare$",
+        ),
     ],
 )
 def test_runs_that_can_not_be_compared(new, message):
     with pytest.raises(ValueError, match=message):
-        ratios.changes(new, run_of(RESULTS), "old.json")
+        ratios.check_comparable(new, list(new["results"]), run_of(RESULTS), "old.json")
+
+
+def test_runs_that_can_be_compared():
+    """A config more, and a tuple where a json has a list."""
+    more = {**RESULTS, "new": RESULTS["bare"]}
+    old, new = (run_of(r, options={"a": v}) for r, v in ((RESULTS, [1]), (more, (1,))))
+    ratios.check_comparable(new, list(more), old, "old.json")
+    assert {change.config for change in ratios.changes(new, old, "old.json")} == {"ours", "bare"}
+
+
+def test_ratios_that_were_lost_are_named():
+    lost = {"stock": RESULTS["stock"], "ours": {"mIoU": 44.0, "parameters_m": 41.3}}
+    message = (
+        "old.json has ratios that this run lacks: train_step_s of ours, train_memory_mb of ours, "
+        "parameters_m of bare, train_step_s of bare, train_memory_mb of bare$"
+    )
+    with pytest.raises(ValueError, match=message):
+        ratios.changes(run_of(lost), run_of(RESULTS), "old.json")
 
 
 @pytest.mark.parametrize(
@@ -85,9 +120,14 @@ def test_runs_that_can_not_be_compared(new, message):
     [
         (None, "can not be read"),
         ("{", "can not be read"),
-        ("[1]", "can not be read"),
+        ("[1]", "is not a benchmark.json"),
         ('{"results": {}}', "is not a benchmark.json"),
-        (json.dumps({**run_of(RESULTS), "ratios": {"ours": {"speed": 2}}}), r"unknown .*'speed'"),
+        (json.dumps({**run_of(RESULTS), "machine": "abacus"}), "is not a benchmark.json: wanted"),
+        (json.dumps({**run_of(RESULTS), "ratios": {}}), "holds no ratios"),
+        (json.dumps({**run_of(RESULTS), "ratios": {"ours": 2}}), "can not be read"),
+        (json.dumps({**run_of(RESULTS), "ratios": {"ours": {"speed": 2}}}), "unknown .*'speed'"),
+        (json.dumps({**run_of(RESULTS), "ratios": {"ours": {"PQ": "2"}}}), "PQ must .* got '2'"),
+        (json.dumps({**run_of(RESULTS), "ratios": {"ours": {"PQ": math.nan}}}), "PQ must .*nan"),
     ],
 )
 def test_broken_earlier_runs(tmp_path, text, message):
