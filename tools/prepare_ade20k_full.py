@@ -10,7 +10,6 @@ numbers. Stopped and started again, it goes on.
 
 from __future__ import annotations
 
-import sys
 from collections import defaultdict
 from pathlib import Path
 
@@ -48,15 +47,13 @@ def labels_of(segmentation: np.ndarray) -> np.ndarray:
 
 
 def prepare(task: tuple[Path, Path]) -> None:
-    """Write one image and its label map unless they are there."""
+    """Write one image unless it is there, and its label map unless that is there and right."""
     root, photo = task
     split = split_of(photo)
     image_file = root / f"images_{SHORTEST}" / split / photo.name
     label_file = root / f"labels_{SHORTEST}" / split / f"{photo.stem}.png"
     original = preparation.image_size(photo)
     size = resized(original)
-    if all(preparation.is_whole(file, size) for file in (image_file, label_file)):
-        return
     segmentation_file = photo.with_name(f"{photo.stem}_seg.png")
     segmentation = preparation.read_labels(segmentation_file, channels=3, largest=255)
     if segmentation.shape[:2] != original:
@@ -64,12 +61,15 @@ def prepare(task: tuple[Path, Path]) -> None:
             f"{segmentation_file} is {segmentation.shape[:2]} (height, width), its image {photo} "
             f"{original}"
         )
-    image, labels = preparation.read_image(photo), labels_of(segmentation)
+    labels = labels_of(segmentation)
     if size != original:
-        image = cv2.resize(image, size[::-1], interpolation=cv2.INTER_LINEAR)
         labels = cv2.resize(labels, size[::-1], interpolation=cv2.INTER_NEAREST)
-    preparation.write_image(image_file, image)
-    preparation.write_image(label_file, labels)
+    if not preparation.is_whole(image_file, size):
+        image = preparation.read_image(photo)
+        if size != original:
+            image = cv2.resize(image, size[::-1], interpolation=cv2.INTER_LINEAR)
+        preparation.write_image(image_file, image)
+    preparation.keep_or_write(label_file, labels)
 
 
 def split_of(photo: Path) -> str:
@@ -108,27 +108,31 @@ def find_photos(root: Path, listed: list[Path]) -> dict[str, list[Path]]:
 
 
 def check_index(path: Path) -> list[Path]:
-    """Images that the download's index lists, once its names are found to be those of the table.
+    """Images that the download's index lists, once its names are found to be those of the table;
+    none where there is no index.
 
     Raises:
-        ValueError: a class has another name there.
+        ValueError: it can not be read, or a class has another name there.
     """
     try:
         with path.open("rb") as file:
             index = ArrayUnpickler(file).load()
-        names, files = index["objectnames"], list(zip(index["folder"], index["filename"]))
+        names = list(index["objectnames"])
+        files = [Path(folder) / name for folder, name in zip(index["folder"], index["filename"])]
     except FileNotFoundError:
         return []
     except Exception as error:
-        print(f"{path} can not be read ({error}); goes on without it", file=sys.stderr)
-        return []
+        raise ValueError(
+            f"{path} can not be read ({type(error).__name__}: {error}); wanted the download's "
+            "index with objectnames, folder and filename: unpack it again"
+        ) from error
     for label, (number, ours) in enumerate(zip(META["category_ids"], META["classes"])):
         theirs = names[number - 1] if number <= len(names) else "(none)"
         if theirs and theirs != ours:  # extracts of the dataset leave names empty
             raise ValueError(
                 f"{path}: object {number} should be {ours!r} (class {label}), but is {theirs!r}"
             )
-    return [Path(folder) / name for folder, name in files]
+    return files
 
 
 def main() -> None:

@@ -196,14 +196,47 @@ def test_index_is_checked(run_tool, small):
     assert re.search(r"1 of 3 images that .*pkl lists are missing, .*ADE_frame_00000002", error)
 
 
-def test_index_runs_no_code_and_is_not_needed(run_tool, small, capsys):
+def test_label_maps_of_somebody_else_are_no_label_maps(run_tool, small):
+    """Of the right size, but with other labels; or with those of an image of another name."""
+    run_tool(TOOL, small)
+    path = small / "labels_512/training/ADE_train_00000001.png"
+    for foreign in (np.full((2, 3), 7, np.uint8), np.array([[2, 0, 3], [65535] * 3], np.uint16)):
+        Image.fromarray(foreign).save(path)
+        error = run_tool(TOOL, small, ok=False)
+        assert error == f"error: {path} is not what its annotations say; remove it and start again"
+        assert np.array_equal(np.asarray(Image.open(path)), foreign)
+    path.unlink()
+    run_tool(TOOL, small)
+    assert np.asarray(Image.open(path)).tolist() == [[0, 2, 3], [65535, 65535, 65535]]
+
+
+def test_a_damaged_index_is_an_error(run_tool, small):
+    index_of(small)
+    path = small / "index_ade20k.pkl"
+    whole = path.read_bytes()
+    for content, kind in (
+        (whole[: len(whole) // 2], r"\w+"),
+        (b"", "EOFError"),
+        (pickle.dumps({"objectnames": []}), "KeyError: 'folder'"),
+        (pickle.dumps([1]), "TypeError"),
+        (pickle.dumps({"objectnames": 1, "folder": [], "filename": []}), "TypeError"),
+        (pickle.dumps({"objectnames": [], "folder": [1], "filename": [2]}), "TypeError"),
+    ):
+        path.write_bytes(content)
+        error = run_tool(TOOL, small, ok=False)
+        assert re.match(rf"error: {path} can not be read \({kind}.*\); wanted the download", error)
+    path.unlink()
+    run_tool(TOOL, small)
+
+
+def test_index_runs_no_code(run_tool, small):
     class Evil:
         def __reduce__(self):
             return os.system, (f"touch {small}/evil",)
 
     (small / "index_ade20k.pkl").write_bytes(pickle.dumps({"objectnames": Evil()}))
-    run_tool(TOOL, small)
-    assert (small / "labels_512/validation/ADE_val_00000001.png").is_file()
+    error = run_tool(TOOL, small, ok=False)
+    assert re.search(r"index_ade20k\.pkl can not be read \(UnpicklingError: ", error)
     assert not (small / "evil").exists()
 
 
