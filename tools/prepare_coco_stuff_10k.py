@@ -48,7 +48,8 @@ def read_mat(path: Path) -> np.ndarray:
     except Exception as error:
         raise ValueError(f"{path} can not be read ({error}); it is damaged") from error
     largest = FIRST + NUM_CLASSES - 1
-    if labels.ndim != 2 or labels.min() < UNLABELLED or labels.max() > largest:
+    fits = labels.ndim == 2 and labels.size > 0 and labels.dtype.kind in "iu"
+    if not fits or labels.min() < UNLABELLED or labels.max() > largest:
         raise ValueError(f"{path} {wrong_version(labels)}")
     return labels
 
@@ -58,15 +59,18 @@ def read_matlab5(path: Path) -> np.ndarray:
     from scipy.io import loadmat
 
     try:
-        return loadmat(path, variable_names=["S"])["S"]
+        return np.asarray(loadmat(path, variable_names=["S"])["S"])
     except Exception as error:
         raise ValueError(f"{path} can not be read ({error}); it is damaged") from error
 
 
 def wrong_version(labels: np.ndarray) -> str:
+    values = f"values of type {labels.dtype}"
+    if labels.size and labels.dtype.kind in "iu":
+        values = f"{labels.min()}..{labels.max()}"
     return (
-        f"has S of shape {labels.shape} with {labels.min()}..{labels.max()}, wanted "
-        f"{UNLABELLED} (unlabelled) to {FIRST + NUM_CLASSES - 1} in HDF5: v1.1 has 0 "
+        f"has S of shape {labels.shape} with {values}, wanted integers (height, width), "
+        f"{UNLABELLED} (unlabelled) to {FIRST + NUM_CLASSES - 1}, in HDF5: v1.1 has 0 "
         f"(unlabelled) to 182; download v1.0, {ADDRESS}"
     )
 
@@ -76,7 +80,7 @@ def prepare(task: tuple[Path, str]) -> None:
     root, stem = task
     photo = root / "images" / f"{stem}.jpg"
     label = root / "labels" / f"{stem}.png"
-    size = preparation.image_size(photo)
+    size = preparation.read_image(photo).shape[:2]  # to its end: training reads it, too
     mat = root / "annotations" / f"{stem}.mat"
     labels = read_mat(mat)
     if labels.shape != size:
@@ -87,7 +91,13 @@ def prepare(task: tuple[Path, str]) -> None:
 
 def read_list(path: Path) -> list[str]:
     """Names of images, without suffix, one a line."""
-    stems = path.read_text().split() if path.is_file() else []
+    try:
+        stems = path.read_text(encoding="utf-8").split() if path.is_file() else []
+    except UnicodeDecodeError as error:
+        raise ValueError(
+            f"{path} is no text in UTF-8 ({error}); wanted names of images, one a line: download "
+            f"{ADDRESS} and unpack it"
+        ) from error
     if not stems:
         raise ValueError(f"{path} is missing or empty: download {ADDRESS} and unpack it")
     return stems

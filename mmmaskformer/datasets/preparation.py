@@ -183,7 +183,13 @@ def keep_or_write(path: Path, array: np.ndarray) -> None:
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Make a folder for `write_image`, without the temporary files of a killed process."""
+    """Make a folder for `write_image`, without the temporary files of a killed process.
+
+    Raises:
+        ValueError: there is a file of this name.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise ValueError(f"{folder} is a file, wanted a folder to write to: move it away")
     folder.mkdir(parents=True, exist_ok=True)
     for path in folder.glob(".*"):
         if path.suffix[1:].isdigit():

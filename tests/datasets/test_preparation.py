@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from mmmaskformer.datasets import preparation
 from mmmaskformer.datasets.preparation import (
     image_size,
     is_whole,
@@ -86,6 +87,17 @@ def test_somebody_elses_png_is_kept(tmp_path):
     assert read_image(path).tolist() == [[2, 3]]
 
 
+def test_a_png_that_reads_back_otherwise_is_not_kept(tmp_path, monkeypatch):
+    array = RNG.integers(0, 255, (8, 8), dtype=np.uint8)
+    other = array.copy()
+    other[3, 4] += 1
+    monkeypatch.setattr(preparation, "read_image", lambda path: other)
+    write_image(tmp_path / "a.jpg", array)
+    with pytest.raises(OSError, match=r"b\.png does not hold what was written to it"):
+        write_image(tmp_path / "b.png", array)
+    assert [path.name for path in tmp_path.iterdir()] == ["a.jpg"]
+
+
 def test_full_disk_leaves_the_old_file(tmp_path, monkeypatch):
     def full(self, path, **options):
         path.write_bytes(b"half")
@@ -121,6 +133,13 @@ def test_only_leftovers_are_removed(tmp_path):
         (tmp_path / name).touch()
     remove_leftovers(tmp_path)
     assert {path.name for path in tmp_path.iterdir()} == {"a.png", ".hidden", "a.12", ".a.png.x"}
+
+
+def test_a_file_is_no_folder(tmp_path):
+    (tmp_path / "labels").write_text("mine")
+    with pytest.raises(ValueError, match="labels is a file, wanted a folder to write to"):
+        remove_leftovers(tmp_path / "labels")
+    assert (tmp_path / "labels").read_text() == "mine"
 
 
 def square(task):

@@ -125,12 +125,26 @@ def version_1_1(path):
     savemat(path, {"S": np.array([[0, 1, 92], [182, 5, 7]], np.uint8)})
 
 
+def write_s(path, values):
+    """`S` as it is, of any shape and type."""
+    with h5py.File(path, "w") as file:
+        file["S"] = values
+
+
+def truncated_image(path):
+    """Half of a photo, whose head says its size, that of its label map."""
+    noise = np.random.default_rng(0).integers(0, 255, (64, 64, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(path)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    write_mat(path.parents[1] / f"annotations/{path.stem}.mat", np.ones((64, 64)))
+
+
 BROKEN = {
     "version 1.1": (
         "annotations/a.mat",
         version_1_1,
-        r"annotations/a\.mat has S of shape \(2, 3\) with 0\.\.182, wanted 1 \(unlabelled\) to "
-        r"172 in HDF5: v1\.1 has .* download v1\.0, http",
+        r"annotations/a\.mat has S of shape \(2, 3\) with 0\.\.182, wanted integers \(height, "
+        r"width\), 1 \(unlabelled\) to 172, in HDF5: v1\.1 has .* download v1\.0, http",
     ),
     "values of version 1.1": (
         "annotations/b.mat",
@@ -156,6 +170,46 @@ BROKEN = {
         "annotations/a.mat",
         lambda path: write_mat(path, [[1, 2], [3, 4], [5, 6]]),
         r"annotations/a\.mat is \(3, 2\) \(height, width\), its image .*a\.jpg \(2, 3\)",
+    ),
+    "no pixels": (
+        "annotations/a.mat",
+        lambda path: write_s(path, np.zeros((0, 0), np.uint16)),
+        r"annotations/a\.mat has S of shape \(0, 0\) with values of type uint16, wanted integers",
+    ),
+    "no array": (
+        "annotations/a.mat",
+        lambda path: write_s(path, h5py.Empty("u2")),
+        r"annotations/a\.mat (has S of shape|can not be read)",
+    ),
+    "no pixels in version 1.1": (
+        "annotations/a.mat",
+        lambda path: savemat(path, {"S": np.zeros((0, 0))}, do_compression=True),
+        r"annotations/a\.mat has S of shape \(0, 0\) with values of type float64, wanted",
+    ),
+    "fractions": (
+        "annotations/a.mat",
+        lambda path: write_s(path, np.full((3, 2), 1.5)),
+        r"annotations/a\.mat has S of shape \(2, 3\) with values of type float64, wanted",
+    ),
+    "not a number": (
+        "annotations/b.mat",
+        lambda path: write_s(path, np.full((3, 2), np.nan, np.float32)),
+        r"annotations/b\.mat has S of shape \(2, 3\) with values of type float32, wanted",
+    ),
+    "list in Latin-1": (
+        "imageLists/test.txt",
+        lambda path: path.write_bytes("b\nü\n".encode("latin-1")),
+        r"imageLists/test\.txt is no text in UTF-8 \(.*\); wanted names of images, one a line",
+    ),
+    "labels that are a file": (
+        "labels",
+        lambda path: path.write_text("mine"),
+        r"/labels is a file, wanted a folder to write to",
+    ),
+    "truncated image": (
+        "images/b.jpg",
+        truncated_image,
+        r"images/b\.jpg can not be read \(image file is truncated .*damaged",
     ),
     "no annotation": ("annotations/b.mat", os.remove, r"annotations/b\.mat is missing"),
     "no image": ("images/b.jpg", os.remove, r"images/b\.jpg is missing"),
@@ -183,7 +237,7 @@ def test_broken_input_is_one_error_that_names_the_file(run_tool, small, case):
     change(small / name)
     assert re.search(message, run_tool(TOOL, small, ok=False))
     folder = small / "labels"
-    assert not folder.exists() or set(files_of(folder)) <= {"a.png", "b.png"}
+    assert not folder.is_dir() or set(files_of(folder)) <= {"a.png", "b.png"}
 
 
 def test_missing_h5py_is_named(load_tool, monkeypatch):
