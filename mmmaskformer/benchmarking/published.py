@@ -6,12 +6,15 @@ import ast
 import difflib
 import importlib.util
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from mmengine.config import Config
 from mmengine.fileio import load
+
+from ..text import listing
 
 COLUMNS = {"P.A.": "aAcc", "training memory, MB": "train_memory_mb"}
 """The paper's names of metrics that are called otherwise here."""
@@ -61,7 +64,7 @@ def read_measured(argument: str, known: Sequence[str]) -> list[Measured]:
         known: names of configs.
 
     Raises:
-        ValueError: an unknown config, or not such a file.
+        ValueError: an unknown config, a metric that is no finite number, or not such a file.
     """
     name, _, path = argument.rpartition("=")
     path = Path(path)
@@ -77,6 +80,11 @@ def read_measured(argument: str, known: Sequence[str]) -> list[Measured]:
             close = difflib.get_close_matches(result.config, known, 1)
             hint = f"; did you mean {close[0]}?" if close else ""
             raise ValueError(f"{path}: there is no config {result.config}{hint}")
+        for key, value in result.values.items():
+            if not isinstance(value, (int, float)) or not math.isfinite(value):
+                raise ValueError(
+                    f"{path}: {key} of {result.config} must be a finite number, got {value!r}"
+                )
     return found
 
 
@@ -106,7 +114,7 @@ def config_beside(path: Path) -> str:
     if len(copies) != 1:
         raise ValueError(
             f"{path}: the work-dir must hold the one config it was made with, got "
-            f"{[copy.name for copy in copies]}; say CONFIG={path}"
+            f"{listing((copy.name for copy in copies), 3) or 'none'}; say CONFIG={path}"
         )
     return copies[0].stem
 

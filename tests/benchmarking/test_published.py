@@ -1,6 +1,7 @@
 """The paper's tables against its text, and measured results beside published ones."""
 
 import json
+import math
 import re
 import runpy
 import sys
@@ -241,7 +242,9 @@ def test_our_leaf_of_a_zoo_model_is_found_by_its_base(tmp_path):
             '{"results": {"maskformer_r50_ade20": {"mIoU": 1}}}',
             "no config maskformer_r50_ade20; did you mean maskformer_r50_ade20k",
         ),
-        ('{"mIoU": 1}', r"the work-dir must hold the one config it was made with, got \[\]"),
+        ('{"mIoU": 1}', "the work-dir must hold the one config it was made with, got none; say"),
+        ('{"results": {"maskformer_r50_ade20k": {"mIoU": NaN}}}', "mIoU of .* finite .* got nan"),
+        ('{"results": {"maskformer_r50_ade20k": {"PQ_st": "1"}}}', "PQ_st of .* finite .* got '1'"),
     ],
 )
 def test_mistakes_name_the_file(compare, tmp_path, text, message):
@@ -252,6 +255,20 @@ def test_mistakes_name_the_file(compare, tmp_path, text, message):
     error = compare(path, ok=False)
     assert str(path) in error
     assert re.search(message, error)
+
+
+def test_a_test_that_diverged(compare, tmp_path):
+    path = work_dir(tmp_path, "maskformer_r50_ade20k", {"mIoU": 1.0, "PQ_st": math.inf})
+    error = compare(path, ok=False)
+    expected = f"{path}: PQ_st of maskformer_r50_ade20k must be a finite number, got inf"
+    assert error == f"error: {expected}"
+
+
+def test_few_of_many_files_are_listed(compare, tmp_path):
+    path = work_dir(tmp_path, "c0", {"mIoU": 1.0})
+    for i in range(1, 9):
+        (tmp_path / f"c{i}.py").touch()
+    assert "made with, got c0.py, c1.py, c2.py and 6 more; say CONFIG=" in compare(path, ok=False)
 
 
 def test_a_json_without_metrics(compare, tmp_path):
