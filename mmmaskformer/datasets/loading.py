@@ -30,8 +30,8 @@ class LoadImageFromFile(MMCVLoadImageFromFile):
             raise
         except Exception as error:
             raise ValueError(
-                f"image {path} can not be read ({type(error).__name__}: {error}); it is damaged, "
-                "incomplete or no image"
+                f"image {path} can not be read ({reason(error)}); it is damaged, incomplete or no "
+                "image"
             ) from error
         if results is not None and not results["img"].flags.c_contiguous:
             # A reversed view of pillow's RGB: every later step would copy it slowly.
@@ -89,8 +89,8 @@ def read_labels(
         raise
     except Exception as error:
         raise ValueError(
-            f"label map {path} can not be read ({type(error).__name__}: {error}); it is "
-            "damaged, incomplete or no image"
+            f"label map {path} can not be read ({reason(error)}); it is damaged, incomplete or no "
+            "image"
         ) from error
     if labels.ndim == 3 and labels.shape[2] == 1:
         labels = labels[..., 0]
@@ -104,6 +104,12 @@ def read_labels(
             f"{labels.min()} to {labels.max()}"
         )
     return labels
+
+
+def reason(error: Exception) -> str:
+    """Kind and text of an error; of pillow's that name the address of a buffer, the kind."""
+    kind, text = type(error).__name__, str(error)
+    return kind if " object at 0x" in text else f"{kind}: {text}"
 
 
 def check_size(what: str, path: str, labels: np.ndarray, results: dict) -> None:

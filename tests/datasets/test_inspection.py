@@ -11,6 +11,7 @@ from PIL import Image
 from mmmaskformer.datasets import CamVidDataset, COCOPanopticDataset, PanopticDataset, inspection
 from mmmaskformer.datasets.count_report import class_rows, class_table, ranges, summary, write_csv
 from mmmaskformer.datasets.inspection import Counts, Reading, inspect_in_processes, inspect_samples
+from mmmaskformer.datasets.loading import map_labels
 from mmmaskformer.evaluation.panoptic_png import ids_to_colors
 from tests.datasets.conftest import one_image, segment
 
@@ -92,10 +93,13 @@ def test_zero_is_reduced_and_classes_are_mapped_as_in_training(tmp_path):
     assert (counts.pixels, counts.ignored, counts.problems) == ({2: 1}, 2, {})
 
 
+def cut(path):
+    content = Path(path).read_bytes()
+    Path(path).write_bytes(content[: len(content) // 2])
+
+
 def cut_image(root, sample):
-    path = Path(sample["img_path"])
-    content = path.read_bytes()
-    path.write_bytes(content[: len(content) // 2])
+    cut(sample["img_path"])
 
 
 def rewrite(array):
@@ -116,12 +120,20 @@ def overwrite(key, content):
 
 
 FAULTS = {
-    "truncated image": (cut_image, inspection.IMAGE, "a.jpg can not be read"),
-    "no image": (overwrite("img_path", b"text"), inspection.IMAGE, "a.jpg can not be read"),
+    "truncated image": (cut_image, inspection.IMAGE, "a.jpg can not be read (OSError: "),
+    "no image": (
+        overwrite("img_path", b"text"), inspection.IMAGE,
+        "a.jpg can not be read (UnidentifiedImageError); it is damaged",
+    ),
+    "cut labels": (
+        lambda root, sample: cut(sample["seg_map_path"]), inspection.ANNOTATION,
+        "a.png can not be read (OSError: ",
+    ),
     "missing image": (remove("img_path"), inspection.MISSING, "a.jpg does not exist"),
     "missing labels": (remove("seg_map_path"), inspection.MISSING, "a.png does not exist"),
     "empty labels": (
-        overwrite("seg_map_path", b""), inspection.ANNOTATION, "a.png can not be read",
+        overwrite("seg_map_path", b""), inspection.ANNOTATION,
+        "a.png can not be read (UnidentifiedImageError); it is damaged",
     ),
     "another size": (
         rewrite(np.zeros((40, 30), np.uint8)), inspection.SIZE,
@@ -152,6 +164,19 @@ def test_every_fault_is_found_and_the_other_files_are_read(tmp_path, case):
     assert "\n" not in line
     assert counts.files == 2
     assert counts.pixels[4] == 1200
+
+
+@pytest.mark.parametrize(
+    ("ignored", "dtype"), [(255, np.uint8), (256, np.uint16), (65535, np.uint16)]
+)
+def test_labels_take_no_more_bits_than_they_need(ignored, dtype):
+    labels = np.array([0, 1, 7], np.uint16)
+    mapped = map_labels(labels, ignored, reduce_zero_label=True)
+    assert (mapped.tolist(), mapped.dtype) == ([ignored, 0, 6], dtype)
+    mapped = map_labels(np.append(labels, np.uint16(ignored)), 3)
+    assert (mapped.tolist(), mapped.dtype) == ([0, 1, 7, ignored], dtype)
+    mapped = map_labels(labels, 3, label_map={7: ignored})
+    assert (mapped.tolist(), mapped.dtype) == ([0, 1, ignored], dtype)
 
 
 def test_faults_of_one_image_are_both_found(tmp_path):
