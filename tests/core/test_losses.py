@@ -30,7 +30,8 @@ def test_class_loss_is_a_weighted_mean():
 
 
 @pytest.mark.parametrize(
-    "focal", [FocalLoss(), FocalLoss(alpha=-1.0, gamma=1.5), FocalLoss(gamma=0.0)]
+    "focal",
+    [FocalLoss(), FocalLoss(alpha=0.0), FocalLoss(alpha=-1.0, gamma=1.5), FocalLoss(gamma=0.0)],
 )
 @pytest.mark.parametrize("smooth", [1.0, 2.0])
 @pytest.mark.parametrize("buffers", [True, False])
