@@ -206,13 +206,16 @@ def fits_triton(logits: Tensor, segment_maps: Tensor, losses: Sequence[nn.Module
 
 @functools.lru_cache(maxsize=8)
 def _triton_mask_loss(device: torch.device) -> Callable | None:
-    """`triton_mask_loss`, tried once on `device`; None where it is missing or does not run."""
+    """`triton_mask_loss`, once it has given the values and gradients of the slower way on
+    `device`; None where it is missing, does not run, or differs."""
     try:
         from .triton_mask_loss import triton_mask_loss
 
-        one = torch.zeros(1, dtype=torch.int64, device=device)
-        pixel = one.view(1, 1, 1)
-        triton_mask_loss(pixel.float(), pixel.int(), one, one, (FocalLoss(), DiceLoss()))
+        slower = functools.partial(chunked_mask_loss, triton=False)
+        results = zip(*(_small_problem(device, way) for way in (triton_mask_loss, slower)))
+        for found, expected in results:
+            scale = expected.abs().max().item()
+            torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-4 * scale)
     except ImportError:
         return None
     except Exception as error:  # no C compiler, no Python headers, an old GPU, ...
@@ -224,6 +227,20 @@ def _triton_mask_loss(device: torch.device) -> Callable | None:
     return triton_mask_loss
 
 
+def _small_problem(device: torch.device, way: Callable) -> tuple[Tensor, Tensor]:
+    """Values and gradient of a few masks."""
+    generator = torch.Generator().manual_seed(0)
+    logits = 4 * torch.randn(5, 24, 20, generator=generator)
+    maps = torch.randint(-1, 3, (2, 96, 80), generator=generator, dtype=torch.int32)
+    image, segment = torch.tensor([0, 0, 1, 1, 1]), torch.tensor([0, 2, 0, 1, 2])
+    leaf = logits.to(device).requires_grad_()
+    with torch.enable_grad():
+        inputs = (tensor.to(device) for tensor in (maps, image, segment))
+        values = way(leaf, *inputs, (FocalLoss(), DiceLoss()))
+        (grad,) = torch.autograd.grad(values.sum(), leaf)
+    return values.detach(), grad
+
+
 def chunked_mask_loss(
     logits: Tensor,
     segment_maps: Tensor,
@@ -232,6 +249,7 @@ def chunked_mask_loss(
     losses: Sequence[nn.Module],
     *,
     compiled: bool = False,
+    triton: bool = True,
 ) -> Tensor:
     """Mask losses of N matched masks at the ground truth's resolution, exactly.
 
@@ -246,11 +264,12 @@ def chunked_mask_loss(
         losses: K modules that map (n, P) logits and float targets to (n,) values; the pair
             `FocalLoss`, `DiceLoss` is faster than others.
         compiled: whether to `torch.compile` that pair, where triton is not used.
+        triton: whether triton may be used.
 
     Returns:
         (K, N) unweighted losses, differentiable by `logits`.
     """
-    if fits_triton(logits, segment_maps, losses):
+    if triton and fits_triton(logits, segment_maps, losses):
         fused = _triton_mask_loss(logits.device)
         if fused is not None:
             return fused(logits, segment_maps, image, segment, losses)

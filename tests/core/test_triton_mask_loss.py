@@ -109,26 +109,36 @@ def test_eager_without_triton(monkeypatch):
 
 
 @pytest.mark.usefixtures("untried")
-@pytest.mark.parametrize("works", [True, False])
-def test_triton_is_tried_once(works, monkeypatch):
+@pytest.mark.parametrize("fault", [None, "no compiler", "value", "gradient"])
+def test_triton_is_tried_once_against_the_slower_way(fault, monkeypatch):
     sizes = []
 
-    def fake(logits, maps, image, segment, losses):
-        sizes.append(len(logits))
-        if not works:
+    def fake(*inputs):
+        sizes.append(len(inputs[0]))
+        if fault == "no compiler":
             raise RuntimeError("Failed to find C compiler")
-        return logits.new_full((2, len(logits)), 7.0)
+        values = chunked_mask_loss(*inputs, triton=False)
+        if fault == "value":
+            return values + 1e-2
+        return values * (1.01 if fault == "gradient" else 1.0) + 0.0
+
+    if fault == "gradient":
+        real = fake
+
+        def fake(*inputs):
+            return real(*inputs) - 0.01 * real(*inputs).detach() / 1.01
 
     monkeypatch.setitem(sys.modules, MODULE, SimpleNamespace(triton_mask_loss=fake))
     inputs = problem((4, 5), (16, 20))
-    eager = chunked_mask_loss(*inputs, PAIR)
+    expected = chunked_mask_loss(*inputs, PAIR)
     monkeypatch.setattr(mask_loss, "fits_triton", lambda *args: True)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         results = [chunked_mask_loss(*inputs, PAIR) for _ in range(2)]
-    assert sizes == ([1, 11, 11] if works else [1])
+    assert (11 in sizes) == (fault is None)
+    assert sizes.count(5) in ((1,) if fault != "gradient" else (2,))
     for result in results:
-        assert torch.equal(result, torch.full_like(eager, 7.0) if works else eager)
+        torch.testing.assert_close(result, expected)
     texts = [str(warning.message) for warning in caught]
-    assert len(texts) == (not works)
-    assert all("C compiler" in text and "MMMASKFORMER_TRITON=0" in text for text in texts)
+    assert len(texts) == (fault is not None)
+    assert all("MMMASKFORMER_TRITON=0" in text for text in texts)
