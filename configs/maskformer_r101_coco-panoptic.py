@@ -4,8 +4,4 @@ _base_ = [
     "./_base_/schedules/resnet_554k.py",
     "./_base_/runtime.py",
 ]
-model = dict(
-    # Images are padded to the largest of the batch only.
-    data_preprocessor=dict(size_divisor=1, test_cfg=dict(size_divisor=1)),
-    decode_head=dict(num_classes=133, isthing="mmmaskformer.COCOPanopticDataset"),
-)
+model = _base_.model_of_data

@@ -48,3 +48,14 @@ val_dataloader = dict(
 )
 test_dataloader = val_dataloader
 del resize
+# What a model for this data has in common, whatever its backbone.
+model_of_data = dict(
+    # Images are padded to the largest of the batch only.
+    data_preprocessor=dict(size_divisor=1, test_cfg=dict(size_divisor=1)),
+    decode_head=dict(
+        num_classes=133,
+        isthing="mmmaskformer.COCOPanopticDataset",
+        fusion=dict(resize_logits=True),
+    ),
+    test_cfg=dict(panoptic_on=True),
+)
