@@ -22,7 +22,7 @@ ROWS = {
 
 EVALUATORS = [
     dict(type="mmmaskformer.PanopticQualityMetric"),
-    dict(type="IoUMetric", iou_metrics=["mIoU"]),
+    dict(type="mmmaskformer.IoUMetric"),
 ]
 
 
