@@ -131,7 +131,7 @@ class BandedFusion:
         scores, top = None, 0
         for band in self.bands(views, size):
             if scores is None:
-                scores = band.new_empty(len(band), *size)
+                scores = band.new_empty(*size, len(band)).permute(2, 0, 1)  # laid out as bands
             scores[:, top : top + band.shape[1]] = band
             top += band.shape[1]
         return scores
