@@ -17,5 +17,7 @@ run benchmark_scaling --stock --processes 1 2 --out "$OUT/scaling"
 run benchmark --metrics complexity train inference --out "$OUT/models" \
     mmseg::maskformer/maskformer_r50-d32_8xb2-160k_ade20k-512x512.py \
     configs/maskformer_r50_ade20k.py configs/upernet_r50_ade20k.py
-[ ! -d data/coco ] || run benchmark_data data/coco --split val2017
-run benchmark_pq
+if [ -d data/coco ]; then
+    run benchmark_data data/coco --split val2017
+    run benchmark_pq data/coco/annotations/panoptic_val2017.json
+fi
