@@ -4,7 +4,4 @@ _base_ = [
     "./_base_/schedules/resnet_300k.py",
     "./_base_/runtime.py",
 ]
-model = dict(
-    data_preprocessor=dict(seg_pad_val=65),
-    decode_head=dict(num_classes=65, ignore_index=65),
-)
+model = _base_.model_of_data

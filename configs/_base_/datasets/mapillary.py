@@ -41,3 +41,8 @@ val_evaluator = [
     dict(type="mmmaskformer.SemanticPQMetric", ignore_index=ignore_index),
 ]
 test_evaluator = val_evaluator
+# What a model for this data has in common, whatever its backbone.
+model_of_data = dict(
+    data_preprocessor=dict(seg_pad_val=ignore_index),
+    decode_head=dict(num_classes=65, ignore_index=ignore_index),
+)
