@@ -211,8 +211,8 @@ def _triton_mask_loss(device: torch.device) -> Callable | None:
     try:
         from .triton_mask_loss import triton_mask_loss
 
-        slower = functools.partial(chunked_mask_loss, triton=False)
-        results = zip(*(_small_problem(device, way) for way in (triton_mask_loss, slower)))
+        ways = triton_mask_loss, eager_mask_loss
+        results = zip(*(_small_problem(device, way) for way in ways))
         for found, expected in results:
             scale = expected.abs().max().item()
             torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-4 * scale)
@@ -249,7 +249,6 @@ def chunked_mask_loss(
     losses: Sequence[nn.Module],
     *,
     compiled: bool = False,
-    triton: bool = True,
 ) -> Tensor:
     """Mask losses of N matched masks at the ground truth's resolution, exactly.
 
@@ -264,13 +263,24 @@ def chunked_mask_loss(
         losses: K modules that map (n, P) logits and float targets to (n,) values; the pair
             `FocalLoss`, `DiceLoss` is faster than others.
         compiled: whether to `torch.compile` that pair, where triton is not used.
-        triton: whether triton may be used.
 
     Returns:
         (K, N) unweighted losses, differentiable by `logits`.
     """
-    if triton and fits_triton(logits, segment_maps, losses):
+    if fits_triton(logits, segment_maps, losses):
         fused = _triton_mask_loss(logits.device)
         if fused is not None:
             return fused(logits, segment_maps, image, segment, losses)
+    return eager_mask_loss(logits, segment_maps, image, segment, losses, compiled)
+
+
+def eager_mask_loss(
+    logits: Tensor,
+    segment_maps: Tensor,
+    image: Tensor,
+    segment: Tensor,
+    losses: Sequence[nn.Module],
+    compiled: bool = False,
+) -> Tensor:
+    """`chunked_mask_loss` without triton."""
     return _ChunkedMaskLoss.apply(logits, segment_maps, image, segment, tuple(losses), compiled)
