@@ -138,9 +138,9 @@ def main() -> None:
         if args.out:
             paths = report.write_tables(args.out, "scaling", run, tables)
             if "results" in run:
-                paths.append(Path(args.out) / "scaling.png")
                 picture = run["results"], run["growth"], run["title"]
-                report.write_whole(paths[-1], lambda part: draw(*picture, part))
+                writers = {"png": lambda path: draw(*picture, path)}
+                paths += report.write_files(args.out, "scaling", writers)
             for path in paths:
                 console.print(str(path), highlight=False, soft_wrap=True)
     except (OSError, ValueError, MemoryError) as error:

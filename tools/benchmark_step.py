@@ -27,6 +27,7 @@ from mmmaskformer.benchmarking.measure import (
     peak_growth_mb,
     take_turns,
 )
+from mmmaskformer.files import replacing
 
 OURS = Path(__file__).resolve().parents[1] / "configs/maskformer_r50_ade20k.py"
 STOCK = "mmseg::maskformer/maskformer_r50-d32_8xb2-160k_ade20k-512x512.py"
@@ -147,8 +148,8 @@ def main() -> None:
     ]
     Console().print(report.rich_table(title, header, cells))
     if args.out:
-        text = report.markdown(title, header, cells)
-        report.write_whole(Path(args.out), lambda part: part.write_text(text))
+        with replacing(args.out) as work:
+            work.write_text(report.markdown(title, header, cells))
 
 
 if __name__ == "__main__":

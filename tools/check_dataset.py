@@ -22,6 +22,7 @@ from mmmaskformer import agreement
 from mmmaskformer.agreement import Findings
 from mmmaskformer.datasets.count_report import class_rows, class_table, summary, write_csv
 from mmmaskformer.datasets.inspection import Counts, inspect_in_processes
+from mmmaskformer.files import replacing
 from mmmaskformer.launch import add_common_arguments, load_config
 from mmmaskformer.splits import (
     SPLITS,
@@ -89,11 +90,8 @@ def write_results(
     folder: Path, tables: dict[str, list[dict]], sizes: dict[str, int], names: list, title: str
 ) -> None:
     """classes.csv and classes.png, each under its final name only when it is complete."""
-    folder.mkdir(parents=True, exist_ok=True)
-    files = {
-        name: folder / f".part_{os.getpid()}_{name}" for name in ("classes.csv", "classes.png")
-    }
-    write_csv(files["classes.csv"], tables)
+    with replacing(folder / "classes.csv") as work:
+        write_csv(work, tables)
     panels = {"% of labelled pixels": {}, "% of images": {}, "segments": {}}
     for split, rows in tables.items():
         rows = rows[: len(names)]
@@ -102,10 +100,9 @@ def write_results(
         if "segments" in rows[0]:
             panels["segments"][split] = [row["segments"] for row in rows]
     panels = {quantity: splits for quantity, splits in panels.items() if splits}
-    class_histogram(files["classes.png"], names, panels, title)
-    for name, file in files.items():
-        os.replace(file, folder / name)
-        print(f"wrote {folder / name}")
+    with replacing(folder / "classes.png") as work:
+        class_histogram(work, names, panels, title)
+    print(f"wrote {folder / 'classes.csv'}\nwrote {folder / 'classes.png'}")
 
 
 def check(cfg: Config, args: argparse.Namespace) -> int:

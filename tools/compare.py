@@ -17,6 +17,7 @@ from pathlib import Path
 
 import mmmaskformer  # noqa: F401  (mends the stack before mmseg is imported)
 from mmmaskformer.benchmarking import published, report
+from mmmaskformer.files import replacing
 
 CONFIGS = Path(__file__).resolve().parents[1] / "configs"
 
@@ -48,7 +49,8 @@ def main() -> None:
         tables = tables_of(args.results)
         if args.out:
             text = "\n".join(report.markdown(*table) for table in tables)
-            report.write_whole(args.out, lambda part: part.write_text(text, encoding="utf-8"))
+            with replacing(args.out) as work:
+                work.write_text(text, encoding="utf-8")
     except (OSError, ValueError) as error:
         sys.exit(f"error: {error}")
     console = report.wide_console()

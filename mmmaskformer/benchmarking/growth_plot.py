@@ -34,7 +34,7 @@ def draw(rows: Sequence[Mapping], found: Sequence[Mapping], title: str, path: st
             set_scales(axis, factor, [row["value"] for row in mine])
             axis.set_ylabel(METRICS[metric].label, fontsize=8)
         axes[-1, column].set_xlabel("image height = width" if factor == "size" else factor)
-    figure.savefig(path)
+    figure.savefig(path, format="png")
 
 
 def draw_one(axis, rows: Sequence[Mapping], fits: Mapping[str, Mapping], metric: str) -> None:

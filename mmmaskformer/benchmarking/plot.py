@@ -50,7 +50,7 @@ def draw(results: dict, title: str, path: str | Path) -> None:
     figure.draw_without_rendering()
     for axis, x_key in zip(axes, x_keys):
         label_points(axis, {n: (v[x_key], v[y_key]) for n, v in results.items()}, colours)
-    figure.savefig(path)
+    figure.savefig(path, format="png")
 
 
 def label_points(axis, points: dict, colours) -> None:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import csv
 import io
 import json
-import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Column, Table
+
+from ..files import replacing
 
 
 @dataclass(frozen=True)
@@ -69,14 +70,23 @@ def markdown(title: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -
     return "\n".join(lines + ["| " + " | ".join(row) + " |" for row in rows]) + "\n"
 
 
-def write_whole(path: Path, write: Callable[[Path], object]) -> None:
-    """Let `write` make a file under a temporary name; it gets its own when complete."""
-    part = path.with_name(f".part_{path.name}")
-    try:
-        write(part)
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
+def write_files(
+    folder: str | Path, name: str, writers: Mapping[str, Callable[[Path], object]]
+) -> list[Path]:
+    """Write `{name}.{suffix}` with the writer of each suffix, complete or not at all."""
+    paths = [Path(folder) / f"{name}.{suffix}" for suffix in writers]
+    for path, write in zip(paths, writers.values()):
+        with replacing(path) as work:
+            write(work)
+    return paths
+
+
+def json_writer(run: dict) -> Callable[[Path], object]:
+    return text_writer(json.dumps(run, indent=1) + "\n")
+
+
+def text_writer(text: str) -> Callable[[Path], object]:
+    return lambda path: path.write_text(text, encoding="utf-8")
 
 
 def write_tables(folder: str | Path, name: str, run: dict, tables: Sequence[tuple]) -> list[Path]:
@@ -85,15 +95,8 @@ def write_tables(folder: str | Path, name: str, run: dict, tables: Sequence[tupl
     Args:
         tables: (title, header, rows) of each.
     """
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    texts = {
-        "json": json.dumps(run, indent=1) + "\n",
-        "md": "\n".join(markdown(*table) for table in tables),
-    }
-    for suffix, text in texts.items():
-        write_whole(folder / f"{name}.{suffix}", lambda part, text=text: part.write_text(text))
-    return [folder / f"{name}.{suffix}" for suffix in texts]
+    text = "\n".join(markdown(*table) for table in tables)
+    return write_files(folder, name, {"json": json_writer(run), "md": text_writer(text)})
 
 
 def csv_text(results: dict) -> str:
@@ -110,17 +113,10 @@ def write_report(folder: str | Path, run: dict) -> list[Path]:
     """Write `benchmark.{json,csv,md,png}` of a run with `title`, `results` and more."""
     from .plot import draw
 
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    texts = {
-        "json": json.dumps(run, indent=1) + "\n",
-        "csv": csv_text(run["results"]),
-        "md": markdown(run["title"], *cells(run["results"])),
+    writers = {
+        "json": json_writer(run),
+        "csv": text_writer(csv_text(run["results"])),
+        "md": text_writer(markdown(run["title"], *cells(run["results"]))),
+        "png": lambda path: draw(run["results"], run["title"], path),
     }
-    paths = []
-    for suffix, text in texts.items():
-        paths.append(folder / f"benchmark.{suffix}")
-        write_whole(paths[-1], lambda part, text=text: part.write_text(text))
-    paths.append(folder / "benchmark.png")
-    write_whole(paths[-1], lambda part: draw(run["results"], run["title"], part))
-    return paths
+    return write_files(folder, "benchmark", writers)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import textwrap
 from pathlib import Path
 
@@ -11,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from . import stage_wiring as wiring
-from .report import markdown, write_whole
+from .report import json_writer, markdown, text_writer, write_files
 from .stages import REST
 
 COLOURS = {
@@ -90,7 +89,7 @@ def draw(run: dict, path: str | Path) -> None:
         )  # fmt: skip
     # Hatches are drawn in the edge's colour and must not hide the colour below them.
     with matplotlib.rc_context({"hatch.linewidth": 0.7}):
-        figure.savefig(path)
+        figure.savefig(path, format="png")
 
 
 def number(value: float) -> str:
@@ -127,15 +126,10 @@ def draw_bars(axis, stages: tuple[str, ...], results: dict) -> None:
 
 def write(folder: str | Path, run: dict) -> list[Path]:
     """Write `profile.{json,md,png}` of a run with `titles` and `results` of its parts."""
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
     tables = [markdown(heading(p, run), *cells(p, r)) for p, r in run["results"].items()]
     writers = {
-        "json": lambda path: path.write_text(json.dumps(run, indent=1) + "\n"),
-        "md": lambda path: path.write_text("\n".join(tables)),
+        "json": json_writer(run),
+        "md": text_writer("\n".join(tables)),
         "png": lambda path: draw(run, path),
     }
-    paths = [folder / f"profile.{suffix}" for suffix in writers]
-    for path, writer in zip(paths, writers.values()):
-        write_whole(path, writer)
-    return paths
+    return write_files(folder, "profile", writers)

@@ -168,7 +168,7 @@ def test_a_file_is_complete_or_not_there(tmp_path):
 
     path.write_text("before")
     with pytest.raises(OSError, match="disk full"):
-        report.write_whole(path, half)
+        report.write_files(tmp_path, "a", {"txt": half})
     assert [p.name for p in tmp_path.iterdir()] == ["a.txt"]
     assert path.read_text() == "before"
 
@@ -185,7 +185,9 @@ def test_labels_do_not_cover_each_other(monkeypatch, tmp_path):
     figures = []
     plain = plot.Figure.savefig
     monkeypatch.setattr(
-        plot.Figure, "savefig", lambda self, path: [plain(self, path), figures.append(self)]
+        plot.Figure,
+        "savefig",
+        lambda self, *args, **kwargs: [plain(self, *args, **kwargs), figures.append(self)],
     )
     results = {
         f"maskformer_r{i}_camvid": {

@@ -164,7 +164,9 @@ def test_the_files_say_what_was_measured(monkeypatch, tmp_path):
     figures = []
     plain = growth_plot.Figure.savefig
     monkeypatch.setattr(
-        growth_plot.Figure, "savefig", lambda self, path: [plain(self, path), figures.append(self)]
+        growth_plot.Figure,
+        "savefig",
+        lambda self, *args, **kwargs: [plain(self, *args, **kwargs), figures.append(self)],
     )
     growth_plot.draw(rows, found, "made up", tmp_path / "a.png")
     assert cv2.imread(str(tmp_path / "a.png")).shape[0] > 300
