@@ -144,7 +144,7 @@ def test_all_models_give_labels_of_the_original_size(monkeypatch):
 def test_transformers_labels():
     pytest.importorskip("transformers", reason="needs extra dev")
     sizes = inference.Sizes((60, 85), (96, 128), (0, 0), (0, 0), classes=1)
-    labels = inference.prepare_transformers(7, sizes, "cpu")()
+    (labels,) = inference.prepare_transformers(7, sizes, "cpu")()
     assert labels.shape == (96, 128)
     assert 0 <= labels.min() <= labels.max() < 7
 

@@ -10,7 +10,7 @@ import torch
 from rich.progress import track
 from torch import Tensor
 
-from . import models
+from . import models, transformers_model
 from .batches import SHAPE_KEYS
 from .measure import in_fresh_process, peak_growth_mb, take_turns
 from .suite import naming
@@ -90,24 +90,15 @@ def with_labels_only(model, predict: Callable, labels_only: bool) -> Callable[[]
     return run
 
 
-def prepare_transformers(num_classes: int, sizes: Sizes, device: str) -> Callable[[], Tensor]:
-    """transformers' MaskFormer R50 and its own post-processing. It pads nothing: that
+def prepare_transformers(num_classes: int, sizes: Sizes, device: str) -> Callable[[], list]:
+    """transformers' MaskFormer R50 and its own post-processing. Nothing is padded: that
     post-processing could not cut it away."""
-    import transformers
-
-    stages = ["stage1", "stage2", "stage3", "stage4"]
-    backbone = transformers.ResNetConfig(out_features=stages)
-    cfg = transformers.MaskFormerConfig(backbone_config=backbone, num_labels=num_classes)
-    torch.manual_seed(0)
-    model = transformers.MaskFormerForInstanceSegmentation(cfg).to(device).eval()
-    processor = transformers.MaskFormerImageProcessorPil()
-    image = torch.randn(1, 3, *sizes.input, generator=torch.Generator().manual_seed(0)).to(device)
+    model = transformers_model.build(50, num_classes, sizes.queries, device).eval()
+    data = model.data_preprocessor(raw_data(sizes.input, sizes.original), False)
 
     @torch.no_grad()
-    def run() -> Tensor:
-        output = model(image)
-        (labels,) = processor.post_process_semantic_segmentation(output, [sizes.original])
-        return labels
+    def run() -> list[Tensor]:
+        return model.predict(**data)
 
     return run
 
