@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from .losses import DiceLoss, FocalLoss
+from .resizing import upsample, upsample_adjoint
 
 TEMPORARIES = 10
 """Full-size float32 arrays that are alive at once while a chunk is worked on."""
@@ -39,7 +39,7 @@ def chunks(rows: int, elements_per_row: int, device: torch.device) -> Iterator[s
 
 
 def focal_and_dice(
-    logits: Tensor, target: Tensor, focal: FocalLoss, dice: DiceLoss, work: Tensor | None = None
+    logits: Tensor, outside: Tensor, focal: FocalLoss, dice: DiceLoss, work: Tensor | None = None
 ) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
     """Focal and dice losses of n masks and their gradients, without autograd.
 
@@ -50,37 +50,43 @@ def focal_and_dice(
 
     Args:
         logits: (n, P) float32.
-        target: (n, P) bool.
+        outside: (n, P) float32, 0 on the mask and 1 off it: products with booleans are slow.
         work: (6, n, P) float32 buffers, instead of new memory.
 
     Returns:
         two values (n,) and two gradients (n, P), which lie in `work`.
     """
-    sign, wrong, error, right, focus, slope = (None,) * 6 if work is None else work
-    sign = torch.mul(target, logits.new_full((), -2.0), out=sign).add_(1)
-    wrong = torch.mul(logits, sign, out=wrong)
-    error = torch.sigmoid(wrong, out=error)
-    right = torch.sub(error.new_ones(()), error, out=right)
-    cross_entropy = F.softplus(wrong)
+    pixels, one = logits.shape[1], logits.new_ones(())
+    sign, error, right, focus, entropy, spare = (
+        logits.new_empty(6, *logits.shape) if work is None else work
+    )
+    torch.add(-one, outside, alpha=2, out=sign)
+    wrong = torch.mul(logits, sign, out=spare)
+    torch.sigmoid(wrong, out=error)
+    torch.sub(one, error, out=right)
+    torch.ops.aten.softplus.out(wrong, out=entropy)
     if focal.gamma == 2:
-        focus = torch.square(error, out=focus)
+        torch.square(error, out=focus)
     else:
-        focus = torch.pow(error, focal.gamma, out=focus)
+        torch.pow(error, focal.gamma, out=focus)
     if focal.alpha >= 0:
-        slope = torch.mul(sign, 0.5 - focal.alpha, out=slope).add_(0.5)
-        focus *= slope
-    slope = torch.mul(focus, cross_entropy, out=slope)
-    focal_value = slope.mean(1)
-    slope = torch.addcmul(error, cross_entropy, right, value=focal.gamma, out=slope)
-    focal_grad = slope.mul_(focus).mul_(sign).div_(logits.shape[1])
+        weight = torch.mul(outside, (1 - 2 * focal.alpha) / pixels, out=spare)
+        focus *= weight.add_(focal.alpha / pixels)
+    else:
+        focus /= pixels
+    focal_value = torch.mul(focus, entropy, out=spare).sum(1)
+    slope = torch.addcmul(error, entropy, right, value=focal.gamma, out=entropy)
+    focal_grad = slope.mul_(focus).mul_(sign)
 
-    dice_grad = torch.mul(error, right, out=focus)
-    area = target.sum(1)
-    missed = torch.mul(error, target, out=right).sum(1)
+    dice_grad = right.mul_(error)
+    total_error, error_outside = error.sum(1), error.mul_(outside).sum(1)
+    area = pixels - outside.sum(1)
+    missed = total_error - error_outside
     overlap = 2 * (area - missed) + dice.smooth
-    total = error.sum(1) - missed + (area - missed) + area + dice.smooth
-    torch.mul(target, (-2 / total)[:, None], out=right).add_((overlap / total.square())[:, None])
-    return (focal_value, 1 - overlap / total), (focal_grad, dice_grad.mul_(right))
+    total = error_outside + (area - missed) + area + dice.smooth
+    off, on = overlap / total.square(), 2 / total
+    factor = torch.mul(outside, on[:, None], out=spare).add_((off - on)[:, None])
+    return (focal_value, 1 - overlap / total), (focal_grad, dice_grad.mul_(factor))
 
 
 @functools.lru_cache(maxsize=1)
@@ -94,7 +100,7 @@ def _values_and_grads(losses, logits: Tensor, target: Tensor) -> tuple:
     for loss in losses:
         with torch.enable_grad():
             leaf = logits.detach().requires_grad_()
-            value = loss(leaf, target.float())
+            value = loss(leaf, target)
             grads.append(torch.autograd.grad(value.sum(), leaf)[0])
         values.append(value.detach())
     return values, grads
@@ -106,31 +112,34 @@ class _ChunkedMaskLoss(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, logits, segment_maps, image, segment, losses, compiled):
-        count, (height, width) = len(logits), segment_maps.shape[-2:]
+        count, size = len(logits), segment_maps.shape[1:]
         need_grad = ctx.needs_input_grad[0]
         values = logits.new_zeros((len(losses), count), dtype=torch.float32)
         grads = logits.new_zeros(
             (len(losses), *logits.shape) if need_grad else (0,), dtype=torch.float32
         )
-        pair, work = _is_focal_and_dice(losses), None
-        for rows in chunks(count, height * width, logits.device):
-            full = upsample(logits[rows].float(), (height, width)).flatten(1)
-            target = (segment_maps[image[rows]] == segment[rows, None, None]).flatten(1)
+        segment_maps, segment = segment_maps.float(), segment.float()
+        work = None
+        for rows in chunks(count, size.numel(), logits.device):
+            if work is None:
+                work = values.new_empty(8, rows.stop, *size)
+            part = work[:, : rows.stop - rows.start]
+            full = upsample(logits[rows].float(), size, part[0]).flatten(1)
+            outside = torch.index_select(segment_maps, 0, image[rows], out=part[1]).flatten(1)
+            outside.sub_(segment[rows, None]).abs_().clamp_(max=1)
             if not need_grad:
                 for index, loss in enumerate(losses):
-                    values[index, rows] = loss(full, target.float())
+                    values[index, rows] = loss(full, 1 - outside)
                 continue
-            if pair and compiled:
-                results = _compiled_focal_and_dice()(full, target, *losses)
-            elif pair:
-                work = full.new_empty(6, *full.shape) if work is None else work
-                results = focal_and_dice(full, target, *losses, work[:, : len(full)])
+            if not _is_focal_and_dice(losses):
+                results = _values_and_grads(losses, full, 1 - outside)
+            elif compiled:
+                results = _compiled_focal_and_dice()(full, outside, *losses)
             else:
-                results = _values_and_grads(losses, full, target)
+                results = focal_and_dice(full, outside, *losses, part[2:].flatten(2))
             for index, (value, grad) in enumerate(zip(*results)):
                 values[index, rows] = value
-                grad = grad.view(-1, height, width)
-                grads[index, rows] = upsample_adjoint(grad, logits.shape[1:])
+                grads[index, rows] = upsample_adjoint(grad.unflatten(1, size), logits.shape[1:])
         ctx.save_for_backward(grads)
         ctx.logits_dtype = logits.dtype
         return values
@@ -140,50 +149,6 @@ class _ChunkedMaskLoss(torch.autograd.Function):
         (grads,) = ctx.saved_tensors
         grad = torch.einsum("kn,knhw->nhw", grad_values, grads)
         return grad.to(ctx.logits_dtype), None, None, None, None, None
-
-
-def upsample(maps: Tensor, size: Sequence[int]) -> Tensor:
-    """Bilinear resize of (N, h, w) to (N, H, W), half-pixel centres."""
-    if tuple(maps.shape[-2:]) == tuple(size):
-        return maps
-    return F.interpolate(maps[:, None], size=tuple(size), mode="bilinear", align_corners=False)[
-        :, 0
-    ]
-
-
-def upsample_adjoint(grad: Tensor, size: Sequence[int]) -> Tensor:
-    """The adjoint of `upsample`: gradient (N, H, W) to (N, h, w)."""
-    height, width = grad.shape[-2:]
-    if (height, width) == tuple(size):
-        return grad
-    if (height, width) == (4 * size[0], 4 * size[1]):
-        return _fold_rows_by_4(grad) @ _fold_matrix(width, grad.device)
-    return torch.ops.aten.upsample_bilinear2d_backward(
-        grad[None], [height, width], [1, len(grad), *size], False, None, None
-    )[0]
-
-
-def _fold_rows_by_4(grad: Tensor) -> Tensor:
-    """Adjoint of bilinear upsampling of rows by 4, the usual case: (N, 4 h, W) to (N, h, W).
-
-    Output rows 4 i .. 4 i + 3 lie at i - 3/8, i - 1/8, i + 1/8 and i + 3/8 of the source; at the
-    ends both neighbours are the same row.
-    """
-    row0, row1, row2, row3 = grad.unflatten(1, (-1, 4)).unbind(2)
-    folded = (row0 + row3).mul_(0.625).add_(row1, alpha=0.875).add_(row2, alpha=0.875)
-    above = (row0 * 0.375).add_(row1, alpha=0.125)
-    below = (row3 * 0.375).add_(row2, alpha=0.125)
-    folded[:, :-1] += above[:, 1:]
-    folded[:, 0] += above[:, 0]
-    folded[:, 1:] += below[:, :-1]
-    folded[:, -1] += below[:, -1]
-    return folded
-
-
-@functools.lru_cache(maxsize=8)
-def _fold_matrix(width: int, device: torch.device) -> Tensor:
-    """`_fold_rows_by_4` for columns, as a matrix (W, w)."""
-    return _fold_rows_by_4(torch.eye(width, device=device)[None])[0].T.contiguous()
 
 
 def _is_focal_and_dice(losses: Sequence[nn.Module]) -> bool:

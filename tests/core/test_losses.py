@@ -41,7 +41,8 @@ def test_written_out_gradients_equal_autograd(focal, smooth, buffers):
     target = torch.rand(6, 50) < 0.4
     target[0], target[1] = False, True
     work = torch.full((6, 6, 50), torch.nan, dtype=torch.float64)
-    values, grads = focal_and_dice(logits.detach(), target, *losses, work if buffers else None)
+    outside = (~target).double()
+    values, grads = focal_and_dice(logits.detach(), outside, *losses, work if buffers else None)
     assert buffers == all(grad.data_ptr() in [x.data_ptr() for x in work] for grad in grads)
     for loss, value, grad in zip(losses, values, grads):
         expected = loss(logits, target.double())
@@ -111,19 +112,6 @@ def test_compiled_loss_equals_eager(monkeypatch):
         torch.testing.assert_close(values, expected, rtol=1e-5, atol=1e-7)
         scale = expected_grad.abs().max().item()
         torch.testing.assert_close(grad, expected_grad, rtol=1e-5, atol=1e-5 * scale)
-
-
-@pytest.mark.parametrize("size", [(32, 48), (16, 17), (8, 8)])
-def test_upsample_adjoint_is_the_adjoint(size):
-    x, y = torch.randn(3, 8, 12, dtype=torch.float64), torch.randn(3, *size, dtype=torch.float64)
-    forward = (mask_loss.upsample(x, size) * y).sum()
-    x32, y32 = x.float(), y.float()
-    torch.testing.assert_close(
-        (x32 * mask_loss.upsample_adjoint(y32, (8, 12))).sum().double(),
-        forward,
-        rtol=1e-5,
-        atol=1e-4,
-    )
 
 
 def test_no_matched_mask_gives_zero_gradient():
