@@ -126,10 +126,18 @@ def build_optimizer(model: nn.Module, cfg: Config, amp: str | None, device: str)
     return build_optim_wrapper(model, dict(wrapper, type="OptimWrapper"))
 
 
+def laid_out(model: nn.Module, images: Tensor) -> Tensor:
+    """The images in memory as the model's preprocessor stores them."""
+    usual = torch.contiguous_format
+    wanted = getattr(model.data_preprocessor, "memory_format", usual)
+    return images.contiguous(memory_format=wanted)
+
+
 def training_step(
     model: nn.Module, optimizer: OptimWrapper, images: Tensor, samples: list, amp: str | None = None
 ) -> Callable[[], None]:
     """Forward, loss, backward, clip, update."""
+    images = laid_out(model, images)
 
     def step() -> None:
         with precision(amp, images.device.type):
@@ -143,6 +151,7 @@ def prediction(
     model: nn.Module, images: Tensor, samples: list, amp: str | None = None
 ) -> Callable[[], None]:
     """Inference: from images to what the model writes into its samples."""
+    images = laid_out(model, images)
 
     @torch.no_grad()
     def predict() -> None:
