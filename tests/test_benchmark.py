@@ -232,26 +232,6 @@ def test_mistakes_name_themselves(arguments, message, monkeypatch):
     assert re.search(message, text)
 
 
-def test_the_step_benchmark_measures_both(tmp_path):
-    out = tmp_path / "step.md"
-    result = subprocess.run(
-        [sys.executable, "-W", "ignore", "tools/benchmark_step.py", "--size", "64"]
-        + ["--segments", "3", "--repeats", "1", "--out", str(out)],
-        cwd=ROOT, capture_output=True, text=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)},
-    )  # fmt: skip
-    assert result.returncode == 0, result.stderr
-    rows = [line.split("|")[1:-1] for line in out.read_text().splitlines()[4:]]
-    assert [row[1].strip() for row in rows] == [
-        "match + loss + backward, s",
-        "whole step, s",
-        "growth of peak memory, MB",
-    ]
-    assert all(float(cell) > 0 for row in rows for cell in row[2:])
-    # Gradients and two moments of 41 M weights, at least.
-    assert all(float(cell) > 3 * 4 * 41 for cell in rows[2][2:4])
-
-
 def test_the_pq_benchmark_measures_both(shared):
     coco = shared / "data/coco_panoptic_mini/coco"
     result = subprocess.run(

@@ -26,6 +26,18 @@ def call(monkeypatch, *arguments):
     runpy.run_path(str(ROOT / "tools/profile_step.py"), run_name="__main__")
 
 
+LOSS_STAGES = [
+    "mask logits",
+    "targets",
+    "matching: costs",
+    "matching: copy",
+    "matching: assignment on host",
+    "mask losses",
+    "class loss",
+    "backward: losses, mask logits",
+]
+
+
 @pytest.fixture(scope="module")
 def profiled(tmp_path_factory):
     out = tmp_path_factory.mktemp("profile")
@@ -45,14 +57,23 @@ def test_the_tables_are_the_json(profiled):
     expected = []
     for part, results in run["results"].items():
         assert list(results) == ["mmseg", "ours"]
-        for name in (*wiring.STAGES[part], "rest"):
-            values = [r["stages"].get(name, r["rest"]) for r in results.values()]
-            shares = [100 * v / r["whole"] for v, r in zip(values, results.values())]
-            expected.append([name, *(f"{v:.2f} ({s:.1f} %)" for v, s in zip(values, shares))])
+        names = [*wiring.STAGES[part], "rest"]
+        if part == "training":
+            names.append("matching and losses, all told")
+        for name in names:
+            if name in names[: len(wiring.STAGES[part]) + 1]:
+                times = [r["stages"].get(name, r["rest"]) for r in results.values()]
+            else:
+                times = [sum(r["stages"][s] for s in LOSS_STAGES) for r in results.values()]
+            shares = [100 * t / r["whole"] for t, r in zip(times, results.values())]
+            cells = [f"{t:.2f} ({s:.1f} %)" for t, s in zip(times, shares)]
+            expected.append([name, *cells, f"{times[0] / times[1]:.2f}" if times[1] else "-"])
         for name, key in (("whole step", "whole"), ("whole step, no clocks within", "plain")):
-            expected.append([name, *(f"{r[key]:.2f}" for r in results.values())])
+            times = [r[key] for r in results.values()]
+            expected.append([name, *(f"{t:.2f}" for t in times), f"{times[0] / times[1]:.2f}"])
     assert written == expected
-    assert len(written) == 16 + 6 + 2 * 3
+    assert len(written) == 16 + 1 + 6 + 2 * 3
+    assert "| stage | mmseg | ours | mmseg / ours |" in (out / "profile.md").read_text()
 
 
 def test_what_is_printed_is_what_is_written(monkeypatch, capsys, tmp_path):

@@ -25,12 +25,11 @@ import torch
 from mmengine.config import Config
 from mmengine.hub import get_config
 from mmengine.registry import DefaultScope
-from rich.console import Console
 from rich.progress import track
-from rich.table import Table
 
 import mmmaskformer  # noqa: F401  (mends the stack before mmdet is imported)
-from mmmaskformer.benchmarking.measure import seconds
+from mmmaskformer.benchmarking import report
+from mmmaskformer.benchmarking.measure import machine, seconds
 from mmmaskformer.evaluation.panoptic_png import NUM_IDS
 
 FOLDER = Path(__file__).resolve().parents[1] / "configs/_base_/datasets"
@@ -171,21 +170,31 @@ def main() -> None:
     parser.add_argument("--split", help="default: train2017, or training")
     parser.add_argument("--images", type=int, default=100)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--out", help="folder for data-TASK.md and .json")
     args = parser.parse_args()
     name, split, *_ = TASKS[args.task]
     args.split = args.split or split
     stand_in_for_panopticapi()
     cv2.setNumThreads(1)
     torch.set_num_threads(1)
-    table = Table("pipeline", "ours, images/s", f"{name}, images/s", "ratio", "megapixels")
+    title = f"{args.task}: {args.data_root}, {args.split}; one process; {machine('cpu')}"
+    header = ["pipeline", "ours, images/s", f"{name}, images/s", "ratio", "megapixels"]
+    rows, milliseconds = [], {}
     try:
         for recipe in RECIPES:
             (ours, our_size), (stock, stock_size) = measure(args, recipe).values()
             sizes = f"{our_size:.2f} / {stock_size:.2f}"
-            table.add_row(recipe, f"{ours:.1f}", f"{stock:.1f}", f"{ours / stock:.2f}", sizes)
+            rows.append([recipe, f"{ours:.1f}", f"{stock:.1f}", f"{ours / stock:.2f}", sizes])
+            milliseconds[recipe] = {"ours": 1000 / ours, name: 1000 / stock}
+        console = report.wide_console()
+        console.print(report.rich_table(title, header, rows))
+        if args.out:
+            run = {"title": title, "task": args.task, "milliseconds": milliseconds}
+            table = title, header, rows
+            for path in report.write_tables(args.out, f"data-{args.task}", run, [table]):
+                console.print(str(path), highlight=False, soft_wrap=True)
     except (OSError, ValueError) as error:
         sys.exit(f"error: {error}")
-    Console().print(table)
 
 
 if __name__ == "__main__":

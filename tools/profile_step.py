@@ -116,6 +116,7 @@ def measure(args: argparse.Namespace, settings: wiring.Settings) -> dict:
         results[part] = {n: stages.summarize(t, wiring.STAGES[part]) for n, t in found.items()}
         turns[part] = {n: [asdict(turn) for turn in t] for n, t in found.items()}
     return {
+        "title": "; ".join(titles.values()),
         "titles": titles,
         "machine": {"processor": machine(args.device), "torch": torch.__version__},
         "settings": {**asdict(settings), "repeats": args.repeats, "warmup": args.warmup},

@@ -35,6 +35,8 @@ COLOURS = {
     REST: "#ffffff",
 }
 """Backward has its part's colour, and hatches."""
+LOSSES = "matching and losses, all told"
+"""The row of `LOSS_STAGES`."""
 NARROW = 0.045
 """Share of the longest bar below which a stage's time is not written into it."""
 
@@ -44,18 +46,27 @@ def heading(part: str, run: dict) -> str:
 
 
 def cells(part: str, results: dict) -> tuple[list[str], list[list[str]]]:
-    """Header and rows of a part's table, one column per implementation."""
-    rows = [
-        [name, *(_time(_stage(r, name), r["whole"]) for r in results.values())]
-        for name in (*wiring.STAGES[part], REST)
-    ]
-    for name, key in (("whole step", "whole"), ("whole step, no clocks within", "plain")):
-        rows.append([name, *(f"{result[key]:.2f}" for result in results.values())])
-    return ["stage", *results], rows
+    """Header and rows of a part's table: one column per implementation, then the first's share
+    of every other's time."""
+    first, *others = results
+    lines = [(n, [_stage(r, n) for r in results.values()]) for n in (*wiring.STAGES[part], REST)]
+    if part == "training":
+        lines.append((LOSSES, [loss_ms(result) for result in results.values()]))
+    lines.append(("whole step", [result["whole"] for result in results.values()]))
+    lines.append(("whole step, no clocks within", [r["plain"] for r in results.values()]))
+    rows = []
+    for name, times in lines:
+        shares = [f"{100 * t / r['whole']:.1f} %" for t, r in zip(times, results.values())]
+        whole = name.startswith("whole")
+        texts = [f"{t:.2f}" if whole else f"{t:.2f} ({s})" for t, s in zip(times, shares)]
+        ratios = [f"{times[0] / other:.2f}" if other > 0 else "-" for other in times[1:]]
+        rows.append([name, *texts, *ratios])
+    return ["stage", *results, *(f"{first} / {other}" for other in others)], rows
 
 
-def _time(value: float, whole: float) -> str:
-    return f"{value:.2f} ({100 * value / whole:.1f} %)"
+def loss_ms(result: dict) -> float:
+    """Time of `LOSS_STAGES` together."""
+    return sum(result["stages"][name] for name in wiring.LOSS_STAGES)
 
 
 def _stage(result: dict, name: str) -> float:

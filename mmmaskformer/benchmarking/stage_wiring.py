@@ -47,6 +47,10 @@ STAGES = {
     "inference": (PREPROCESSING, BACKBONE, PIXEL_DECODER, DECODER, MASK_LOGITS, FUSION),
 }  # fmt: skip
 """What a step consists of, in the order of the tables; the rest comes last."""
+LOSS_STAGES = (
+    MASK_LOGITS, TARGETS, COST, COPY, ASSIGNMENT, MASK_LOSSES, CLASS_LOSS, BACK_LOSSES,
+)  # fmt: skip
+"""Matching and losses with all that is done for them alone, backward included."""
 
 
 def probes_of_ours(model: nn.Module) -> list[Probe]:

@@ -1,4 +1,5 @@
 import importlib.util
+import json
 import sys
 
 import cv2
@@ -38,6 +39,16 @@ def test_benchmark_measures_both_pipelines(shared, run):
         assert all(float(cell) > 0 for cell in row[1:4])
     ours, theirs = fixed[4].split(" / ")
     assert ours == theirs
+
+
+def test_what_is_written_is_what_is_printed(shared, run, tmp_path):
+    data = shared / "data/coco_panoptic_mini/coco"
+    printed = run(data, "--split", "train2017", "--out", tmp_path)
+    written = json.loads((tmp_path / "data-panoptic.json").read_text())
+    assert list(written["milliseconds"]) == ["fixed", "recipe"]
+    for row, times in zip(printed, written["milliseconds"].values()):
+        assert [f"{1000 / times[name]:.1f}" for name in ("ours", "mmdet")] == row[1:3]
+    assert f"| fixed | {printed[0][1]} |" in (tmp_path / "data-panoptic.md").read_text()
 
 
 def test_semantic_pipelines(tmp_path, run):
