@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import textwrap
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import matplotlib
@@ -19,6 +20,14 @@ def paint(labels: np.ndarray, palette: Sequence[Sequence[int]]) -> np.ndarray:
     count = min(len(palette), len(colors))
     colors[:count] = np.asarray(palette, np.uint8)[:count]
     return colors[labels]
+
+
+def name_columns(axes: np.ndarray, titles: Iterable[str]) -> None:
+    """Write "image" and the titles above the columns, in lines that fit, and hide the axes."""
+    for axis, title in zip(axes[0], ("image", *titles)):
+        axis.set_title(textwrap.fill(title, 24), fontsize=11)
+    for axis in axes.flat:
+        axis.set_axis_off()
 
 
 def label_panels(
@@ -42,14 +51,11 @@ def label_panels(
         axes[row, 0].imshow(image)
         for column, maps in enumerate(label_maps.values(), 1):
             axes[row, column].imshow(paint(maps[row], palette), interpolation="nearest")
-    for axis, title in zip(axes[0], ("image", *label_maps)):
-        axis.set_title(title, fontsize=11)
-    for axis in axes.flat:
-        axis.set_axis_off()
+    name_columns(axes, label_maps)
     patches = [Patch(color=np.array(c) / 255, label=n) for n, c in zip(classes, palette)]
     figure.legend(
         handles=patches, loc="lower center", ncols=min(len(classes), 6), fontsize=9, frameon=False
     )
     figure.tight_layout(rect=(0, 0.7 / figure.get_figheight(), 1, 1))
-    figure.savefig(path, dpi=90)
+    figure.savefig(path, dpi=90, bbox_inches="tight")
     plt.close(figure)

@@ -13,6 +13,8 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.patches import Patch
 
+from .panels import name_columns
+
 COLORS = (plt.get_cmap("tab10")(np.arange(10))[:, :3] * 255).astype(np.uint8)
 
 
@@ -59,10 +61,7 @@ def query_panels(
         for axis, answers in zip(axes[row, 1:], models.values()):
             axis.imshow(paint_queries(image, answers[row].masks))
             draw_legend(axis, answers[row])
-    for axis, title in zip(axes[0], ("image", *models)):
-        axis.set_title(title, fontsize=11)
-    for axis in axes.flat:
-        axis.set_axis_off()
+    name_columns(axes, models)
     figure.tight_layout()
     figure.savefig(path, dpi=80)
     plt.close(figure)
