@@ -19,6 +19,7 @@ import torch
 
 import mmmaskformer  # noqa: F401  (mends the stack before mmseg is imported)
 from mmmaskformer.benchmarking import fusions, inference, models, report
+from mmmaskformer.benchmarking.arguments import add_measuring_arguments, check_device, positive
 from mmmaskformer.benchmarking.measure import machine
 
 PARTS = ("latency", "labels", "tta", "panoptic")
@@ -42,13 +43,10 @@ def parse_args() -> argparse.Namespace:
         ("panoptic", (800, 1333), "panoptic segments"),
     ):
         parser.add_argument(
-            f"--{name}", type=int, nargs=2, default=size, metavar=("H", "W"), help=text
+            f"--{name}", type=positive, nargs=2, default=size, metavar=("H", "W"), help=text
         )
-    parser.add_argument("--classes", type=int, default=847, help="of the part labels")
-    parser.add_argument("--repeats", type=int, default=5, help="timed rounds")
-    parser.add_argument("--warmup", type=int, default=1, help="rounds before, without a clock")
-    gpu = "cuda" if torch.cuda.is_available() else "cpu"
-    parser.add_argument("--device", choices=("cpu", "cuda"), default=gpu)
+    parser.add_argument("--classes", type=positive, default=847, help="of the part labels")
+    add_measuring_arguments(parser, amp=False)
     parser.add_argument("--out", help="folder for inference.md and .json")
     return parser.parse_args()
 
@@ -58,11 +56,7 @@ def check(args: argparse.Namespace) -> None:
     unknown = [name for name in args.parts if name not in PARTS]
     if unknown:
         raise ValueError(f"--parts must be of {', '.join(PARTS)}, got {unknown[0]!r}")
-    sides = (*args.input, *args.original, *args.large, *args.panoptic)
-    if min(*sides, args.classes, args.repeats) < 1 or args.warmup < 0:
-        raise ValueError("sizes, --classes and --repeats must be positive, --warmup not negative")
-    if args.device != "cpu" and not torch.cuda.is_available():
-        raise ValueError(f"--device {args.device}: there is no GPU here")
+    check_device(args.device)
     for config in args.configs:
         models.load_config(config)
     if models.load_config(args.configs[0]).model.type != "mmmaskformer.MaskFormer":

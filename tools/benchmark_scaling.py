@@ -22,6 +22,7 @@ from mmengine.config import DictAction
 
 import mmmaskformer  # noqa: F401  (mends the stack before mmseg is imported)
 from mmmaskformer.benchmarking import models, processes, report, scaling, suite
+from mmmaskformer.benchmarking.arguments import add_measuring_arguments, check_device, positive
 from mmmaskformer.benchmarking.growth_plot import draw
 from mmmaskformer.benchmarking.measure import machine
 
@@ -47,15 +48,11 @@ def parse_args() -> argparse.Namespace:
     )
     for factor, flag in LISTS.items():
         values = scaling.FACTORS[factor].values
-        parser.add_argument(flag, dest=factor, type=int, nargs="+", default=values)
+        parser.add_argument(flag, dest=factor, type=positive, nargs="+", default=values)
     shown = " ".join(f"{factor}={value}" for factor, value in POINT.items())
     parser.add_argument("--at", nargs="+", action=DictAction, default={}, help=f"default: {shown}")
-    parser.add_argument("--processes", type=int, nargs="+", default=[], help="numbers of them")
-    parser.add_argument("--repeats", type=int, default=5, help="timed rounds")
-    parser.add_argument("--warmup", type=int, default=1, help="rounds before, without a clock")
-    gpu = "cuda" if torch.cuda.is_available() else "cpu"
-    parser.add_argument("--device", choices=("cpu", "cuda"), default=gpu)
-    parser.add_argument("--amp", choices=("fp16", "bf16"), help="mixed precision; default: fp32")
+    parser.add_argument("--processes", type=positive, nargs="+", default=[], help="numbers of them")
+    add_measuring_arguments(parser)
     parser.add_argument("--out", help="folder for scaling.md, .json and .png")
     return parser.parse_args()
 
@@ -68,15 +65,12 @@ def check(args: argparse.Namespace) -> None:
     for name, value in args.at.items():
         if not isinstance(value, int) or value < 1:
             raise ValueError(f"--at {name} must be a positive number, got {value!r}")
-    if args.repeats < 1 or args.warmup < 0 or min(args.processes, default=1) < 1:
-        raise ValueError("--repeats and --processes must be positive, --warmup not negative")
-    if args.device != "cpu" and not torch.cuda.is_available():
-        raise ValueError(f"--device {args.device}: there is no GPU here")
     if not args.factors and not args.processes:
         raise ValueError("nothing to measure: --factors and --processes are empty")
     if args.stock and models.short_name(args.stock) == models.short_name(args.config):
         raise ValueError(f"--stock must have another name than {models.short_name(args.config)}")
-    models.check_amp(args.amp, "cpu" if args.processes else args.device)
+    for device in (args.device, *(["cpu"] if args.processes else [])):
+        check_device(device, args.amp)
 
 
 def settings_of(args: argparse.Namespace, point: dict) -> suite.Settings:

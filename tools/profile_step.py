@@ -33,8 +33,9 @@ from pathlib import Path
 import torch
 
 import mmmaskformer  # noqa: F401  (mends the stack before mmseg is imported)
-from mmmaskformer.benchmarking import models, report, stage_report, stages
+from mmmaskformer.benchmarking import report, stage_report, stages
 from mmmaskformer.benchmarking import stage_wiring as wiring
+from mmmaskformer.benchmarking.arguments import add_measuring_arguments, check_device, positive
 from mmmaskformer.benchmarking.measure import machine
 from mmmaskformer.benchmarking.transformers_model import RESNETS
 
@@ -47,32 +48,15 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--models", nargs="+", choices=names, default=names)
     parser.add_argument("--parts", nargs="+", choices=parts, default=parts)
     parser.add_argument("--depth", type=int, choices=RESNETS, default=50, help="of the ResNet")
-    size = dict(type=int, nargs=2, metavar=("H", "W"))
+    size = dict(type=positive, nargs=2, metavar=("H", "W"))
     parser.add_argument("--size", default=(512, 512), help="training images", **size)
     parser.add_argument("--test-size", default=(512, 683), help="image of inference", **size)
     parser.add_argument("--label-size", default=(768, 1024), help="labels of inference", **size)
-    parser.add_argument("--batch", type=int, default=2, help="images of a training step")
-    parser.add_argument("--segments", type=int, default=10, help="classes in each label map")
-    parser.add_argument("--repeats", type=int, default=5, help="timed rounds")
-    parser.add_argument("--warmup", type=int, default=1, help="rounds before, without a clock")
-    gpu = "cuda" if torch.cuda.is_available() else "cpu"
-    parser.add_argument("--device", choices=("cpu", "cuda"), default=gpu)
-    parser.add_argument("--amp", choices=("fp16", "bf16"), help="mixed precision; default: fp32")
+    parser.add_argument("--batch", type=positive, default=2, help="images of a training step")
+    parser.add_argument("--segments", type=positive, default=10, help="classes in each label map")
+    add_measuring_arguments(parser)
     parser.add_argument("--out", help="folder for profile.md, .json and .png")
     return parser.parse_args()
-
-
-def check(args: argparse.Namespace) -> None:
-    """Raise ValueError for arguments that do not go together."""
-    for name in ("size", "test_size", "label_size", "batch", "repeats"):
-        value = getattr(args, name)
-        if min(value if isinstance(value, (list, tuple)) else [value]) < 1:
-            raise ValueError(f"--{name.replace('_', '-')} must be positive, got {value}")
-    if args.warmup < 0:
-        raise ValueError(f"--warmup must not be negative, got {args.warmup}")
-    if args.device != "cpu" and not torch.cuda.is_available():
-        raise ValueError(f"--device {args.device}: there is no GPU here")
-    models.check_amp(args.amp, args.device)
 
 
 def settings_of(args: argparse.Namespace) -> wiring.Settings:
@@ -129,7 +113,7 @@ def main() -> None:
     args = parse_args()
     console = report.wide_console()
     try:
-        check(args)
+        check_device(args.device, args.amp)
         run = measure(args, settings_of(args))
         for part, results in run["results"].items():
             header, rows = stage_report.cells(part, results)

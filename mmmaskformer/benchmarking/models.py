@@ -103,12 +103,6 @@ def build(cfg: Config, device: str) -> nn.Module:
     return (model if device != "cpu" else revert_sync_batchnorm(model)).to(device)
 
 
-def check_amp(amp: str | None, device: str) -> None:
-    """Raise ValueError for a precision that the device does not compute with."""
-    if amp == "fp16" and device == "cpu":
-        raise ValueError("--amp fp16 needs a GPU; a CPU computes with --amp bf16")
-
-
 def precision(amp: str | None, device: str) -> AbstractContextManager:
     """Autocast to the precision; None: fp32."""
     return autocast(device.split(":")[0], dtype=DTYPES[amp]) if amp else nullcontext()

@@ -1,0 +1,44 @@
+"""Arguments that the measuring tools share."""
+
+from __future__ import annotations
+
+import argparse
+
+import torch
+
+
+def positive(text: str) -> int:
+    """A whole number above 0, as `type` of an argument."""
+    return at_least(1, text)
+
+
+def at_least(least: int, text: str) -> int:
+    number = int(text)
+    if number < least:
+        raise argparse.ArgumentTypeError(f"must be {least} or more, got {text}")
+    return number
+
+
+def add_measuring_arguments(parser: argparse.ArgumentParser, *, amp: bool = True) -> None:
+    """--repeats, --warmup, --device, and --amp where a tool can do it."""
+    parser.add_argument("--repeats", type=positive, default=5, help="timed rounds")
+    parser.add_argument(
+        "--warmup",
+        type=lambda text: at_least(0, text),
+        default=1,
+        help="rounds before, without a clock",
+    )
+    gpu = "cuda" if torch.cuda.is_available() else "cpu"
+    parser.add_argument("--device", choices=("cpu", "cuda"), default=gpu)
+    if amp:
+        parser.add_argument(
+            "--amp", choices=("fp16", "bf16"), help="mixed precision; default: fp32"
+        )
+
+
+def check_device(device: str, amp: str | None = None) -> None:
+    """Raise ValueError for a device that is not there, or does not compute with `amp`."""
+    if device != "cpu" and not torch.cuda.is_available():
+        raise ValueError(f"--device {device}: there is no GPU here")
+    if amp == "fp16" and device == "cpu":
+        raise ValueError("--amp fp16 needs a GPU; a CPU computes with --amp bf16")
