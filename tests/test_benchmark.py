@@ -198,7 +198,27 @@ DET = str(ROOT / "configs/maskformer_r18_shapes-panoptic-mmdet.py")
     [
         (["configs/none.py"], r"config configs/none\.py does not exist"),
         (["mmseg::upernet/none.py"], r"config mmseg::upernet/none\.py: "),
-        ([DET], "must be a model of mmseg"),
+        (
+            [OURS, "--cfg-options", "default_scope=mmpretrain"],
+            "config .*shapes.py must be a model of mmseg or mmdet, not of another framework",
+        ),
+        ([OURS, DET], "configs of one run must be of one framework, got mmseg and mmdet"),
+        ([DET, "--num-classes", "5"], "config .*-mmdet.py: --num-classes is for models of mmseg"),
+        ([DET, "--eval", "--checkpoints", "a.pth"], "--eval is for configs of mmseg"),
+        ([DET, "--segments", "11", *TINY[:7]], r"segments must be 1\.\.10, .* got 11"),
+        (
+            ["mmdet::maskformer/maskformer_r50_ms-16xb1-75e_coco.py", DET],
+            "config .*-mmdet.py: the same classes must be things in all configs; in the first 80 "
+            "of 133, here 5 of 10",
+        ),
+        (
+            ["mmdet::faster_rcnn/faster-rcnn_r50_fpn_1x_coco.py"],
+            r"config .*/faster-rcnn_r50_fpn_1x_coco\.py: a model of mmdet must be panoptic",
+        ),
+        (
+            [DET, "--cfg-options", "model.decode_head.isthing=x"],
+            "config .*-mmdet.py: isthing='x': no registered dataset",
+        ),
         ([OURS, "--metrics", "speed"], "--metrics must be of complexity, train, .* got 'speed'"),
         ([OURS, OURS], "configs must have different names"),
         ([OURS, "--repeats", "0"], "--repeats must be positive"),

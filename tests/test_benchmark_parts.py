@@ -150,12 +150,14 @@ def test_transformers_labels():
 
 
 SCALING, INFERENCE = "tools/benchmark_scaling.py", "tools/benchmark_inference.py"
+DET = str(ROOT / "configs/maskformer_r18_shapes-panoptic-mmdet.py")
 UPERNET = str(ROOT / "configs/upernet_r18_shapes.py")
 
 
 @pytest.mark.parametrize(
     ("tool", "arguments", "message"),
     [
+        (SCALING, [DET], "config .*-mmdet.py must be a model of mmseg, not of another framework"),
         (SCALING, ["configs/none.py"], r"config configs/none\.py does not exist"),
         (SCALING, ["--factors", "speed"], "factors are size, .* got 'speed'"),
         (SCALING, ["--at", "width=3"], "--at takes size, .* got 'width'"),
@@ -166,6 +168,7 @@ UPERNET = str(ROOT / "configs/upernet_r18_shapes.py")
         (SCALING, [OURS, "--stock", OURS], "--stock must have another name than maskformer_r18"),
         (SCALING, ["--amp", "fp16", "--device", "cpu"], "--amp fp16 needs a GPU"),
         (INFERENCE, ["--parts", "speed"], "--parts must be of latency, .* got 'speed'"),
+        (INFERENCE, [OURS, DET], "config .*-mmdet.py must be a model of mmseg, not of another"),
         (INFERENCE, ["configs/none.py"], r"config configs/none\.py does not exist"),
         (INFERENCE, [UPERNET], r"upernet_r18_shapes\.py: the first must be a model of mmmask"),
     ],

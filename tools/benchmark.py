@@ -3,8 +3,9 @@
     python tools/benchmark.py configs/maskformer_r50_ade20k.py \
         mmseg::upernet/upernet_r50_4xb4-160k_ade20k-512x512.py --out benchmark
 
-Random weights and generated images; the configs take turns, so that drift hits all. Peak memory
-is that of a fresh process per config: model, optimizer and work, over what the imports take.
+All configs are of mmseg, or all are panoptic models of mmdet, for which half of the segments are
+things. Random weights and generated images; the configs take turns, so that drift hits all. Peak
+memory is that of a fresh process per config: model, optimizer and work, over what the imports take.
 FLOPs are multiply-adds of convolutions and matrix products in the inference of one image.
 """
 
@@ -26,7 +27,9 @@ from mmmaskformer.benchmarking.measure import machine
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("configs", nargs="+", help="config files, or mmseg::FOLDER/NAME.py")
+    parser.add_argument(
+        "configs", nargs="+", help="config files, or mmseg::FOLDER/NAME.py, mmdet::..."
+    )
     parser.add_argument("--metrics", nargs="+", default=suite.PARTS, help=", ".join(suite.PARTS))
     parser.add_argument("--size", type=int, nargs=2, default=(512, 512), metavar=("H", "W"))
     parser.add_argument("--batch", type=int, default=2, help="images of a training step")
@@ -66,12 +69,18 @@ def check(args: argparse.Namespace) -> None:
 
 
 def settings_of(args: argparse.Namespace) -> suite.Settings:
-    configs = [models.load_config(c, args.cfg_options, args.num_classes) for c in args.configs]
+    configs = [
+        models.load_config(config, args.cfg_options, args.num_classes, models.FRAMEWORKS)
+        for config in args.configs
+    ]
+    label_classes = models.common_classes(configs)
+    if args.eval and models.framework_of(configs[0]) != "mmseg":
+        raise ValueError("--eval is for configs of mmseg: test those of mmdet with tools/test.py")
     return suite.Settings(
         size=tuple(args.size),
         batch=args.batch,
         segments=args.segments,
-        label_classes=min(map(models.smallest_num_classes, configs)),
+        label_classes=label_classes,
         repeats=args.repeats,
         warmup=args.warmup,
         device=args.device,

@@ -1,1 +1,1 @@
-"""Cost and accuracy of any mmseg config, and published numbers to put beside them."""
+"""Cost and accuracy of configs of mmseg and mmdet, and published numbers to put beside them."""

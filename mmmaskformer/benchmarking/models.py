@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from importlib import import_module
 from pathlib import Path
 
 import torch
@@ -13,9 +14,13 @@ from mmengine.hub import get_config
 from mmengine.logging import MMLogger
 from mmengine.model import revert_sync_batchnorm
 from mmengine.optim import OptimWrapper, build_optim_wrapper
+from mmengine.registry import MODELS
 from mmengine.runner import autocast
 from torch import Tensor, nn
 
+from ..heads.maskformer_head import read_things
+
+FRAMEWORKS = ("mmseg", "mmdet")
 DTYPES = {"fp16": torch.float16, "bf16": torch.bfloat16}
 
 
@@ -24,15 +29,21 @@ def short_name(config: str) -> str:
     return Path(config.split("::")[-1]).stem
 
 
-def load_config(config: str, options: dict | None = None, num_classes: int | None = None) -> Config:
+def load_config(
+    config: str,
+    options: dict | None = None,
+    num_classes: int | None = None,
+    frameworks: Sequence[str] = FRAMEWORKS[:1],
+) -> Config:
     """A config file, or one of an installed package as `mmseg::...`.
 
     Args:
         options: overrides, as of `--cfg-options`.
-        num_classes: of all heads; None: as the config says.
+        num_classes: of all heads; None: as the config says. Only for mmseg.
+        frameworks: the config's may be one of them.
 
     Raises:
-        ValueError: there is no such config, it is not for mmseg, or an option does not fit.
+        ValueError: there is no such config, it is of another framework, or an option does not fit.
     """
     if "::" not in config and not Path(config).is_file():
         raise ValueError(f"config {config} does not exist")
@@ -41,11 +52,21 @@ def load_config(config: str, options: dict | None = None, num_classes: int | Non
         cfg.merge_from_dict(options or {})
     except Exception as error:
         raise ValueError(f"config {config}: {first_line(error)}") from error
-    if cfg.get("default_scope", "mmseg") != "mmseg" or "model" not in cfg:
-        raise ValueError(f"config {config} must be a model of mmseg, not of another framework")
+    if framework_of(cfg) not in frameworks or "model" not in cfg:
+        wanted = " or ".join(frameworks)
+        raise ValueError(f"config {config} must be a model of {wanted}, not of another framework")
     if num_classes is not None:
+        if framework_of(cfg) == "mmdet":
+            raise ValueError(
+                f"config {config}: --num-classes is for models of mmseg; mmdet's know a number of "
+                "things and one of stuff"
+            )
         set_num_classes(cfg.model, num_classes)
     return cfg
+
+
+def framework_of(cfg: Config) -> str:
+    return cfg.get("default_scope", "mmseg")
 
 
 def first_line(error: Exception) -> str:
@@ -80,16 +101,62 @@ def smallest_num_classes(cfg: Config) -> int:
     return min(counts)
 
 
+def things_of(cfg: Config) -> tuple[bool, ...] | None:
+    """Whether each class of a panoptic model of mmdet is a thing; None for a model of mmseg.
+
+    Raises:
+        ValueError: a model of mmdet that is not panoptic, or `isthing` does not fit.
+    """
+    if framework_of(cfg) == "mmseg":
+        return None
+    for part in dicts_in(cfg.model):
+        if part.get("isthing") is not None and "num_classes" in part:
+            try:
+                return read_things(part["isthing"], part["num_classes"])
+            except ValueError as error:
+                raise ValueError(f"config {cfg.filename}: {error}") from error
+        if "num_things_classes" in part and "num_stuff_classes" in part:
+            return (True,) * part["num_things_classes"] + (False,) * part["num_stuff_classes"]
+    raise ValueError(
+        f"config {cfg.filename}: a model of mmdet must be panoptic: no head says isthing, or "
+        "num_things_classes and num_stuff_classes"
+    )
+
+
+def common_classes(configs: Sequence[Config]) -> int:
+    """Classes that the models of all configs know.
+
+    Raises:
+        ValueError: they are of different frameworks, or have different things and stuff.
+    """
+    if len({framework_of(cfg) for cfg in configs}) > 1:
+        raise ValueError("configs of one run must be of one framework, got mmseg and mmdet")
+    things = [things_of(cfg) for cfg in configs]
+    if things[0] is None:
+        return min(map(smallest_num_classes, configs))
+    for cfg, others in zip(configs, things):
+        if others != things[0]:
+            raise ValueError(
+                f"config {cfg.filename}: the same classes must be things in all configs; in the "
+                f"first {sum(things[0])} of {len(things[0])}, here {sum(others)} of {len(others)}"
+            )
+    return len(things[0])
+
+
+def register(framework: str) -> None:
+    """Import all that models are built of, and make the framework the default scope."""
+    import_module(f"{framework}.utils").register_all_modules()
+    for module in ("components", "datasets"):
+        import_module(f"mmmaskformer.{module}")
+
+
 def build(cfg: Config, device: str) -> nn.Module:
     """The model with random weights, the same at every call; nothing is downloaded.
 
     Raises:
         ValueError: the model cannot be built.
     """
-    from mmseg.registry import MODELS
-    from mmseg.utils import register_all_modules
-
-    register_all_modules()
+    register(framework_of(cfg))
     MMLogger.get_current_instance().setLevel("ERROR")
     wanted = copy.deepcopy(cfg.model)
     for part in dicts_in(wanted):
@@ -149,8 +216,9 @@ def prediction(
 
     @torch.no_grad()
     def predict() -> None:
-        # mmseg's models write into the samples that they get.
+        # Models write into the samples that they get, and need no ground truth.
+        fresh = [type(sample)(metainfo=sample.metainfo) for sample in samples]
         with precision(amp, images.device.type):
-            model.predict(images, [sample.clone() for sample in samples])
+            model.predict(images, fresh)
 
     return predict

@@ -38,7 +38,7 @@ def prepare(rank: int, size: int, config: str, settings: suite.Settings):
     cfg = settings.load(config)
     model = models.build(cfg, "cpu").train()
     optimizer = models.build_optimizer(model, cfg, settings.amp, "cpu")
-    images, samples = (share(part, rank, size) for part in settings.make_batch(settings.batch))
+    images, samples = (share(part, rank, size) for part in settings.make_batch(settings.batch, cfg))
     images = models.laid_out(model, images)
     losses = Losses(model)
     if size > 1:

@@ -115,9 +115,10 @@ def prepare_steps(cells: Mapping[tuple, suite.Settings]) -> dict:
             cfg = settings.load(config)
             model = models.build(cfg, settings.device).train()
             optimizer = models.build_optimizer(model, cfg, settings.amp, settings.device)
-            built[key] = model, optimizer
-        batch = settings.make_batch(settings.batch)
-        step = models.training_step(*built[key], *batch, settings.amp)
+            built[key] = cfg, model, optimizer
+        cfg, model, optimizer = built[key]
+        batch = settings.make_batch(settings.batch, cfg)
+        step = models.training_step(model, optimizer, *batch, settings.amp)
         steps[value, config] = suite.naming(config, step)
     return steps
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from mmengine.config import Config
 from rich.progress import track
 
 from . import models
@@ -42,16 +43,19 @@ class Settings:
     options: dict = field(default_factory=dict)
     num_classes: int | None = None
 
-    def load(self, config: str):
-        return models.load_config(config, self.options, self.num_classes)
+    def load(self, config: str) -> Config:
+        return models.load_config(config, self.options, self.num_classes, models.FRAMEWORKS)
 
-    def make_batch(self, images: int) -> tuple:
-        return make_batch(self.size, images, self.segments, self.label_classes, self.device)
+    def make_batch(self, images: int, cfg: Config) -> tuple:
+        """Images and samples of the config's framework."""
+        counts = images, self.segments, self.label_classes
+        return make_batch(self.size, *counts, self.device, models.things_of(cfg))
 
 
 def prepare_train(config: str, settings: Settings) -> Callable[[], None]:
     """A training step of a config's model."""
-    cfg, batch = settings.load(config), settings.make_batch(settings.batch)
+    cfg = settings.load(config)
+    batch = settings.make_batch(settings.batch, cfg)
     model = models.build(cfg, settings.device).train()
     optimizer = models.build_optimizer(model, cfg, settings.amp, settings.device)
     return naming(config, models.training_step(model, optimizer, *batch, settings.amp))
@@ -59,8 +63,9 @@ def prepare_train(config: str, settings: Settings) -> Callable[[], None]:
 
 def prepare_inference(config: str, settings: Settings) -> Callable[[], None]:
     """Inference of one image by a config's model."""
-    model = models.build(settings.load(config), settings.device).eval()
-    return naming(config, models.prediction(model, *settings.make_batch(1), settings.amp))
+    cfg = settings.load(config)
+    model = models.build(cfg, settings.device).eval()
+    return naming(config, models.prediction(model, *settings.make_batch(1, cfg), settings.amp))
 
 
 def naming(config: str, function: Callable[[], None]) -> Callable[[], None]:
@@ -84,10 +89,9 @@ def peak_memory_mb(part: str, config: str, settings: Settings) -> float:
 
     Two training steps: the optimizer's state exists from the end of the first on.
     """
-    from mmseg.utils import register_all_modules
-
-    register_all_modules()
-    settings.make_batch(1)
+    cfg = settings.load(config)
+    models.register(models.framework_of(cfg))
+    settings.make_batch(1, cfg)
 
     def run() -> None:
         step = PREPARE[part](config, settings)
@@ -99,8 +103,9 @@ def peak_memory_mb(part: str, config: str, settings: Settings) -> float:
 
 def complexity(config: str, settings: Settings) -> dict[str, float]:
     """Parameters and FLOPs, in fp32: autocast changes neither."""
-    model = models.build(settings.load(config), settings.device).eval()
-    predict = naming(config, models.prediction(model, *settings.make_batch(1)))
+    cfg = settings.load(config)
+    model = models.build(cfg, settings.device).eval()
+    predict = naming(config, models.prediction(model, *settings.make_batch(1, cfg)))
     return {
         "parameters_m": count_parameters(model) / 1e6,
         "gflops": count_flops(model, predict) / 1e9,
