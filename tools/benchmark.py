@@ -22,6 +22,7 @@ from rich.console import Console
 
 import mmmaskformer  # noqa: F401  (mends the stack before mmseg is imported)
 from mmmaskformer.benchmarking import models, ratios, report, suite
+from mmmaskformer.benchmarking.arguments import add_measuring_arguments, check_device, positive
 from mmmaskformer.benchmarking.measure import machine
 
 
@@ -31,15 +32,12 @@ def parse_args() -> argparse.Namespace:
         "configs", nargs="+", help="config files, or mmseg::FOLDER/NAME.py, mmdet::..."
     )
     parser.add_argument("--metrics", nargs="+", default=suite.PARTS, help=", ".join(suite.PARTS))
-    parser.add_argument("--size", type=int, nargs=2, default=(512, 512), metavar=("H", "W"))
-    parser.add_argument("--batch", type=int, default=2, help="images of a training step")
-    parser.add_argument("--segments", type=int, default=10, help="classes in each label map")
+    size = dict(type=positive, nargs=2, default=(512, 512), metavar=("H", "W"))
+    parser.add_argument("--size", **size)
+    parser.add_argument("--batch", type=positive, default=2, help="images of a training step")
+    parser.add_argument("--segments", type=positive, default=10, help="classes in each label map")
     parser.add_argument("--num-classes", type=int, help="of every model; default: the config's")
-    parser.add_argument("--repeats", type=int, default=5, help="timed rounds")
-    parser.add_argument("--warmup", type=int, default=1, help="rounds before, without a clock")
-    gpu = "cuda" if torch.cuda.is_available() else "cpu"
-    parser.add_argument("--device", choices=("cpu", "cuda"), default=gpu)
-    parser.add_argument("--amp", choices=("fp16", "bf16"), help="mixed precision; default: fp32")
+    add_measuring_arguments(parser)
     parser.add_argument("--cfg-options", nargs="+", action=DictAction, default={}, help="for all")
     parser.add_argument("--eval", action="store_true", help="also test --checkpoints on the data")
     parser.add_argument("--checkpoints", nargs="+", default=(), help="one per config, in order")
@@ -57,15 +55,11 @@ def check(args: argparse.Namespace) -> None:
     names = [models.short_name(config) for config in args.configs]
     if len(set(names)) < len(names):
         raise ValueError(f"configs must have different names, got {', '.join(names)}")
-    if min(*args.size, args.batch, args.repeats) < 1 or args.warmup < 0:
-        raise ValueError("--size, --batch and --repeats must be positive, --warmup not negative")
-    if args.device != "cpu" and not torch.cuda.is_available():
-        raise ValueError(f"--device {args.device}: there is no GPU here")
     if args.against and len(names) == 1:
         raise ValueError("--against compares ratios to the first config: give two configs or more")
     if args.eval != bool(args.checkpoints):
         raise ValueError("--eval and --checkpoints go together")
-    models.check_amp(args.amp, args.device)
+    check_device(args.device, args.amp)
 
 
 def settings_of(args: argparse.Namespace) -> suite.Settings:

@@ -10,7 +10,7 @@ from mmmaskformer.benchmarking.arguments import check_device
 from tests.conftest import ROOT
 
 PROFILE, SCALING = "tools/profile_step.py", "tools/benchmark_scaling.py"
-INFERENCE = "tools/benchmark_inference.py"
+INFERENCE, BENCHMARK = "tools/benchmark_inference.py", "tools/benchmark.py"
 
 
 @pytest.mark.parametrize(
@@ -22,6 +22,8 @@ INFERENCE = "tools/benchmark_inference.py"
         (PROFILE, ["--batch", "0"], "argument --batch: must be 1 or more, got 0"),
         (PROFILE, ["--warmup", "-1"], "argument --warmup: must be 0 or more, got -1"),
         (PROFILE, ["--repeats", "two"], "argument --repeats: invalid positive value: 'two'"),
+        (BENCHMARK, ["a.py", "--size", "0", "64"], "argument --size: must be 1 or more, got 0"),
+        (BENCHMARK, ["a.py", "--repeats", "0"], "argument --repeats: must be 1 or more, got 0"),
         (SCALING, ["--sizes", "64", "0"], "argument --sizes: must be 1 or more, got 0"),
         (SCALING, ["--processes", "0"], "argument --processes: must be 1 or more, got 0"),
         (SCALING, ["--repeats", "0"], "argument --repeats: must be 1 or more, got 0"),
