@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 from .losses import DiceLoss, FocalLoss
 from .resizing import upsample, upsample_adjoint
@@ -78,15 +79,16 @@ def focal_and_dice(
     slope = torch.addcmul(error, entropy, right, value=focal.gamma, out=entropy)
     focal_grad = slope.mul_(focus).mul_(sign)
 
-    dice_grad = right.mul_(error)
-    total_error, error_outside = error.sum(1), error.mul_(outside).sum(1)
-    area = pixels - outside.sum(1)
-    missed = total_error - error_outside
-    overlap = 2 * (area - missed) + dice.smooth
-    total = error_outside + (area - missed) + area + dice.smooth
-    off, on = overlap / total.square(), 2 / total
-    factor = torch.mul(outside, on[:, None], out=spare).add_((off - on)[:, None])
-    return (focal_value, 1 - overlap / total), (focal_grad, dice_grad.mul_(factor))
+    # Differences of sums over all pixels would lose a small mask: |p t| is summed by itself, and
+    # T = |e| + A.
+    error_area = error.sum(1)
+    inside = torch.addcmul(right, right, outside, value=-1, out=spare)
+    overlap = 2 * inside.sum(1) + dice.smooth
+    total = error_area + overlap
+    off = (overlap / total.square())[:, None]
+    factor = torch.lerp(off - 2 / total[:, None], off, outside, out=spare)
+    dice_grad = right.mul_(error).mul_(factor)
+    return (focal_value, error_area / total), (focal_grad, dice_grad)
 
 
 @functools.lru_cache(maxsize=1)
@@ -119,10 +121,10 @@ class _ChunkedMaskLoss(torch.autograd.Function):
             (len(losses), *logits.shape) if need_grad else (0,), dtype=torch.float32
         )
         segment_maps, segment = segment_maps.float(), segment.float()
-        work = None
+        pair, work = need_grad and _is_focal_and_dice(losses), None
         for rows in chunks(count, size.numel(), logits.device):
             if work is None:
-                work = values.new_empty(8, rows.stop, *size)
+                work = values.new_empty(8 if pair and not compiled else 2, rows.stop, *size)
             part = work[:, : rows.stop - rows.start]
             full = upsample(logits[rows].float(), size, part[0]).flatten(1)
             outside = torch.index_select(segment_maps, 0, image[rows], out=part[1]).flatten(1)
@@ -131,7 +133,7 @@ class _ChunkedMaskLoss(torch.autograd.Function):
                 for index, loss in enumerate(losses):
                     values[index, rows] = loss(full, 1 - outside)
                 continue
-            if not _is_focal_and_dice(losses):
+            if not pair:
                 results = _values_and_grads(losses, full, 1 - outside)
             elif compiled:
                 results = _compiled_focal_and_dice()(full, outside, *losses)
@@ -141,14 +143,15 @@ class _ChunkedMaskLoss(torch.autograd.Function):
                 values[index, rows] = value
                 grads[index, rows] = upsample_adjoint(grad.unflatten(1, size), logits.shape[1:])
         ctx.save_for_backward(grads)
-        ctx.logits_dtype = logits.dtype
         return values
 
     @staticmethod
+    @once_differentiable
     def backward(ctx, grad_values):
         (grads,) = ctx.saved_tensors
-        grad = torch.einsum("kn,knhw->nhw", grad_values, grads)
-        return grad.to(ctx.logits_dtype), None, None, None, None, None
+        # Not a matrix product, which autocast would round.
+        grad = (grad_values[:, :, None, None] * grads).sum(0)
+        return grad, None, None, None, None, None
 
 
 def _is_focal_and_dice(losses: Sequence[nn.Module]) -> bool:
@@ -181,7 +184,7 @@ def _triton_mask_loss(device: torch.device) -> Callable | None:
         for found, expected in results:
             scale = expected.abs().max().item()
             torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-4 * scale)
-    except ImportError:
+    except ModuleNotFoundError:
         return None
     except Exception as error:  # no C compiler, no Python headers, an old GPU, ...
         warnings.warn(
@@ -198,8 +201,9 @@ def _small_problem(device: torch.device, way: Callable) -> tuple[Tensor, Tensor]
     logits = 4 * torch.randn(5, 24, 20, generator=generator)
     maps = torch.randint(-1, 3, (2, 96, 80), generator=generator, dtype=torch.int32)
     image, segment = torch.tensor([0, 0, 1, 1, 1]), torch.tensor([0, 2, 0, 1, 2])
-    leaf = logits.to(device).requires_grad_()
-    with torch.enable_grad():
+    plain = torch.inference_mode(False), torch.autocast(device.type, enabled=False)
+    with plain[0], plain[1], torch.enable_grad():
+        leaf = logits.to(device).requires_grad_()
         inputs = (tensor.to(device) for tensor in (maps, image, segment))
         values = way(leaf, *inputs, (FocalLoss(), DiceLoss()))
         (grad,) = torch.autograd.grad(values.sum(), leaf)
@@ -248,4 +252,5 @@ def eager_mask_loss(
     compiled: bool = False,
 ) -> Tensor:
     """`chunked_mask_loss` without triton."""
+    logits = logits if torch.is_grad_enabled() else logits.detach()
     return _ChunkedMaskLoss.apply(logits, segment_maps, image, segment, tuple(losses), compiled)
