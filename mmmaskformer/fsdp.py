@@ -1,7 +1,7 @@
 """mmengine's FSDPStrategy for today's torch, registered in its place.
 
-mmengine 0.10.7 clips the part of the gradient that a process holds by that part's own norm, gives
-the optimizer's state to torch in the order of 2.0, and needs a GPU.
+mmengine 0.10.7 clips the part of the gradient that a process holds by that part's own norm, passes
+torch the optimizer's state in the wrong place when it resumes, and needs a GPU.
 """
 
 from __future__ import annotations

@@ -19,7 +19,8 @@ from . import fsdp  # noqa: F401, registers FSDPStrategy
 from .compat import prepare_cpu_distributed, replace_sync_batch_norm
 from .core.architecture import compare, describe, some
 
-RUNNER_ONLY = ("model_wrapper_cfg", "find_unused_parameters", "sync_bn", "compile") + (
+RUNNER_ONLY = (
+    *("model_wrapper_cfg", "find_unused_parameters", "sync_bn", "compile"),
     "activation_checkpointing",
 )
 """Top-level keys of a config that FlexibleRunner does not read: its strategy has them."""

@@ -13,6 +13,7 @@ from torch import distributed, multiprocessing
 
 from mmmaskformer.compat import load_checkpoint_file
 from mmmaskformer.datasets import shapes
+from mmmaskformer.fsdp import FSDPStrategy
 from mmmaskformer.launch import build_runner, load_config, runner_class
 from tests.seg.test_distributed import free_port
 from tests.test_tools import CONFIG
@@ -91,6 +92,13 @@ def test_strategies_equal_the_plain_runner(trained, name):
     assert found.keys() == wanted.keys()
     for key, value in wanted.items():
         np.testing.assert_allclose(found[key], value, rtol=1e-4, atol=1e-5, err_msg=key)
+
+
+def test_files_per_process_are_refused(tmp_path):
+    with pytest.raises(ValueError, match="strategy.state_dict_cfg='local' is not supported"):
+        FSDPStrategy(
+            state_dict_cfg="local", work_dir=str(tmp_path), env_kwargs=dict(launcher="none")
+        )
 
 
 def test_runners_by_name():
