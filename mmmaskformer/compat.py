@@ -182,11 +182,11 @@ def use_safe_checkpoint_loading() -> None:
     checkpoint.load_from_http = load_from_http
 
 
-def prepare_cpu_distributed(cfg) -> None:
+def prepare_cpu_distributed(cfg, flexible: bool = False) -> None:
     """Let a launched run work without a GPU: gloo instead of nccl, no device ids.
 
     mmengine's own initialisation calls `torch.cuda.set_device`, so the group is made before the
-    runner is built.
+    runner is built, which is mmengine's Runner or, if `flexible`, its FlexibleRunner.
     """
     import torch
     from torch import distributed
@@ -194,12 +194,18 @@ def prepare_cpu_distributed(cfg) -> None:
     if cfg.launcher == "none" or torch.cuda.is_available():
         return
     cfg.merge_from_dict({"env_cfg.dist_cfg.backend": "gloo"})
-    cfg.model_wrapper_cfg = dict(
+    wrapper = dict(
         type="MMDistributedDataParallel",
         device_ids=None,
         broadcast_buffers=False,
         find_unused_parameters=cfg.get("find_unused_parameters", False),
     )
+    if not flexible:
+        cfg.model_wrapper_cfg = wrapper
+    else:
+        cfg.strategy = cfg.get("strategy") or dict(type="DDPStrategy")
+        if cfg.strategy.get("type") == "DDPStrategy":
+            cfg.strategy.model_wrapper = {**wrapper, **cfg.strategy.get("model_wrapper", {})}
     if cfg.launcher == "slurm":
         os.environ.setdefault(
             "MASTER_ADDR", os.environ.get("SLURM_LAUNCH_NODE_IPADDR", "127.0.0.1")
@@ -212,6 +218,16 @@ def prepare_cpu_distributed(cfg) -> None:
         distributed.init_process_group("gloo")
         # A process that leaves with gloo's threads alive is aborted.
         atexit.register(distributed.destroy_process_group)
+
+
+def replace_sync_batch_norm() -> None:
+    """Let SyncBN build batch norm; without a GPU, distributed training refuses SyncBN."""
+    import mmcv.ops  # noqa: F401, registers them first
+    from mmengine.registry import MODELS
+    from torch.nn import BatchNorm2d
+
+    for name in ("SyncBN", "MMSyncBN"):
+        MODELS.register_module(name=name, module=BatchNorm2d, force=True)
 
 
 def leave_cpu_distributed() -> None:

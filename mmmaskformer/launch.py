@@ -12,15 +12,21 @@ from pathlib import Path
 import torch
 from mmengine.config import Config, DictAction
 from mmengine.hooks import Hook
-from mmengine.model import revert_sync_batchnorm
-from mmengine.runner import Runner
+from mmengine.registry import RUNNERS
+from mmengine.runner import FlexibleRunner, Runner
 
-from .compat import prepare_cpu_distributed
+from . import fsdp  # noqa: F401, registers FSDPStrategy
+from .compat import prepare_cpu_distributed, replace_sync_batch_norm
 from .core.architecture import compare, describe, some
 
-READ_KEYS = {*inspect.signature(Runner.__init__).parameters} | {
-    *("auto_scale_lr", "tta_model", "tta_pipeline", "find_unused_parameters"),
-    *("model_wrapper_cfg", "sync_bn", "compile", "activation_checkpointing"),
+RUNNER_ONLY = (
+    *("model_wrapper_cfg", "find_unused_parameters", "sync_bn", "compile"),
+    "activation_checkpointing",
+)
+"""Top-level keys of a config that FlexibleRunner does not read: its strategy has them."""
+READ_KEYS = {
+    *inspect.signature(Runner.__init__).parameters,
+    *("auto_scale_lr", "tta_model", "tta_pipeline", "runner_type", "strategy", *RUNNER_ONLY),
 }
 """Top-level keys of a config that the runner or the tools read."""
 
@@ -79,12 +85,34 @@ def without_score_maps(cfg: Config) -> None:
         cfg.model.test_cfg.setdefault("labels_only", True)
 
 
-def build_runner(cfg: Config) -> Runner:
-    """mmengine's runner; without a GPU distributed runs use gloo and SyncBN becomes BN."""
-    prepare_cpu_distributed(cfg)
-    runner = Runner.from_cfg(cfg)
+def runner_class(cfg: Config) -> type:
+    """What `runner_type` names, mmengine's Runner by default.
+
+    Raises:
+        ValueError: no such runner; a setting that it would not read.
+    """
+    name = cfg.get("runner_type", "Runner")
+    found = RUNNERS.get(name)
+    if found is None:
+        known = ", ".join(sorted(RUNNERS.module_dict))
+        raise ValueError(f"runner_type={name!r}: no such runner is registered; known: {known}")
+    flexible = issubclass(found, FlexibleRunner)
+    for key in RUNNER_ONLY if flexible else ("strategy",):
+        if cfg.get(key):
+            hint = "set it in strategy, if it has it" if flexible else "FlexibleRunner does"
+            raise ValueError(f"{key}: runner_type={name!r} does not read it; {hint}")
+    return found
+
+
+def build_runner(cfg: Config) -> Runner | FlexibleRunner:
+    """The runner of the config; without a GPU distributed runs use gloo and SyncBN becomes BN."""
+    flexible = issubclass(runner_class(cfg), FlexibleRunner)
+    prepare_cpu_distributed(cfg, flexible)
     if not torch.cuda.is_available():
-        runner.model = revert_sync_batchnorm(runner.model)
+        replace_sync_batch_norm()
+    runner = RUNNERS.build(cfg)
+    if flexible:  # Before the data, as Runner does: one seed, one run.
+        runner.model = runner.strategy.build_model(runner.model)
     return runner
 
 

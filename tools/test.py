@@ -60,7 +60,7 @@ def use_tta(cfg: Config) -> None:
 
 def forget_training(cfg: Config) -> None:
     """Drop what only training needs: mmseg's visualization hook would load its data."""
-    for key in ("train_dataloader", "train_cfg", "optim_wrapper", "param_scheduler"):
+    for key in ("train_dataloader", "train_cfg", "optim_wrapper", "param_scheduler", "strategy"):
         cfg.pop(key, None)
 
 
