@@ -1,4 +1,4 @@
-"""mmengine's FSDPStrategy for today's torch, registered in its place.
+"""mmengine's FSDPStrategy for today's torch.
 
 mmengine 0.10.7 clips the part of the gradient that a process holds by that part's own norm, passes
 torch the optimizer's state in the wrong place when it resumes, and needs a GPU.
@@ -7,15 +7,16 @@ torch the optimizer's state in the wrong place when it resumes, and needs a GPU.
 from __future__ import annotations
 
 import torch
-from mmengine._strategy import FSDPStrategy as MMEngineFSDPStrategy
+from mmengine import _strategy
 from mmengine.device import get_device
 from mmengine.optim import BaseOptimWrapper
-from mmengine.registry import STRATEGIES
 from torch.distributed.fsdp import FullyShardedDataParallel
 
+from .registry import STRATEGIES
 
-@STRATEGIES.register_module(force=True)
-class FSDPStrategy(MMEngineFSDPStrategy):
+
+@STRATEGIES.register_module()
+class FSDPStrategy(_strategy.FSDPStrategy):
     """Fully sharded training, whose checkpoints are whole, as those of other runs.
 
     Args:

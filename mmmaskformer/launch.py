@@ -15,7 +15,6 @@ from mmengine.hooks import Hook
 from mmengine.registry import RUNNERS
 from mmengine.runner import FlexibleRunner, Runner
 
-from . import fsdp  # noqa: F401, registers FSDPStrategy
 from .compat import prepare_cpu_distributed, replace_sync_batch_norm
 from .core.architecture import compare, describe, some
 

@@ -27,3 +27,4 @@ VISUALIZERS = Registry(
     parent=parents.VISUALIZERS,
     locations=["mmmaskformer.visualization.visualizers"],
 )
+STRATEGIES = Registry("strategy", parent=parents.STRATEGIES, locations=["mmmaskformer.fsdp"])

@@ -18,7 +18,7 @@ from mmmaskformer.launch import build_runner, load_config, runner_class
 from tests.seg.test_distributed import free_port
 from tests.test_tools import CONFIG
 
-FSDP = {"runner_type": "FlexibleRunner", "strategy.type": "FSDPStrategy"}
+FSDP = {"runner_type": "FlexibleRunner", "strategy.type": "mmmaskformer.FSDPStrategy"}
 RUNS = [
     ("plain", 3, {}),
     ("ddp", 3, {"runner_type": "FlexibleRunner"}),
