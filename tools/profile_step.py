@@ -20,7 +20,8 @@ without them is given, too. Times are medians. What the stages mean where implem
 * fusion to labels: from the mask logits to labels at --label-size. mmseg's writes score maps,
   too; transformers' resizes scores from stride 4, which is another result.
 * transformers counts the decoder's input as the output of a layer: its losses are of 7, not 6.
-  Its preprocessing is mmseg's, its own works on the host.
+  Its preprocessing is mmseg's, its own works on the host. Its image of inference is not padded to
+  a multiple of 32, as ours is.
 """
 
 from __future__ import annotations

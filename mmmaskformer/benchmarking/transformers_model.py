@@ -42,12 +42,13 @@ class TransformersMaskFormer(BaseModel):
             ) from error
         stages = [f"stage{i}" for i in range(1, 5)]
         backbone = transformers.ResNetConfig(out_features=stages, **RESNETS[depth])
-        decoder = transformers.MaskFormerDetrConfig(num_queries=num_queries)
+        # The original's dropouts; transformers has but one of them by default.
+        dropout = dict.fromkeys(("dropout", "attention_dropout", "activation_dropout"), 0.1)
+        decoder = transformers.MaskFormerDetrConfig(num_queries=num_queries, **dropout)
         config = transformers.MaskFormerConfig(
             backbone_config=backbone,
             decoder_config=decoder,
             num_labels=num_classes,
-            use_auxiliary_loss=True,
         )
         self.network = transformers.MaskFormerForInstanceSegmentation(config)
         self.processor = MaskFormerImageProcessorPil()
@@ -60,6 +61,8 @@ class TransformersMaskFormer(BaseModel):
     def train(self, mode: bool = True) -> TransformersMaskFormer:
         """See `nn.Module.train`."""
         super().train(mode)
+        # Masks of the inner layers are for losses only.
+        self.network.config.use_auxiliary_loss = mode
         for module in self.backbone.modules():
             if isinstance(module, nn.BatchNorm2d):
                 module.eval().requires_grad_(False)
@@ -80,7 +83,7 @@ class TransformersMaskFormer(BaseModel):
 
     def predict(self, inputs: Tensor, data_samples: list) -> list[Tensor]:
         """Labels (H, W) of every image at its `ori_shape`."""
-        return self.labels(self.network(inputs, output_hidden_states=True), data_samples)
+        return self.labels(self.network(inputs), data_samples)
 
     def labels(self, outputs, data_samples: list) -> list[Tensor]:
         sizes = [tuple(sample.ori_shape) for sample in data_samples]
