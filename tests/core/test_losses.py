@@ -136,6 +136,76 @@ def test_finite_in_half_precision_and_under_autocast(dtype):
     assert inputs[0].grad.dtype == dtype
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("size", [(32, 32), (20, 27)])
+def test_half_precision_logits_are_upsampled_in_float32(dtype, size):
+    logits, *where = problem((8, 8), size, dtype=dtype)
+    parts = FocalLoss(), DiceLoss()
+    expected = plain_mask_losses(logits, *where, parts)
+    with torch.autocast("cpu", dtype):
+        values = chunked_mask_loss(logits, *where, parts)
+    torch.testing.assert_close(values, expected, rtol=1e-5, atol=1e-7)
+
+
+def test_backward_under_autocast_is_float32():
+    logits, *where = problem((8, 8), (32, 32))
+    values = chunked_mask_loss(logits, *where, (FocalLoss(), DiceLoss())).sum()
+    (expected,) = torch.autograd.grad(values, logits, retain_graph=True)
+    with torch.autocast("cpu", torch.bfloat16):
+        (found,) = torch.autograd.grad(values, logits)
+    torch.testing.assert_close(found, expected, rtol=0, atol=0)
+
+
+def test_a_second_derivative_is_refused():
+    inputs = problem((8, 8), (32, 32))
+    values = chunked_mask_loss(*inputs, (FocalLoss(), DiceLoss()))
+    upstream = torch.rand(2, 11, requires_grad=True)
+    (grad,) = torch.autograd.grad((values * upstream).sum(), inputs[0], create_graph=True)
+    with pytest.raises(RuntimeError, match="once_differentiable"):
+        grad.sum().backward()
+
+
+def test_without_gradient_none_is_computed(monkeypatch):
+    inputs = problem((8, 8), (32, 32))
+    parts = FocalLoss(), DiceLoss()
+    expected = chunked_mask_loss(*inputs, parts).detach()
+    monkeypatch.setattr(mask_loss, "focal_and_dice", None)
+    with torch.no_grad():
+        torch.testing.assert_close(chunked_mask_loss(*inputs, parts), expected)
+
+
+@pytest.mark.parametrize("inside", [1, 20])
+def test_a_small_mask_on_a_large_map_keeps_its_digits(inside):
+    logits = torch.randn(2, 1 << 20) - 2
+    outside = torch.ones(2, 1 << 20)
+    outside[0, 5 : 5 + inside] = outside[1, -inside:] = 0
+    parts = FocalLoss(), DiceLoss()
+    _, grads = focal_and_dice(logits, outside, *parts)
+    leaf = logits.double().requires_grad_()
+    for grad, part in zip(grads, parts):
+        (expected,) = torch.autograd.grad(part(leaf, 1 - outside.double()).sum(), leaf)
+        for where in (outside == 1, outside == 0):
+            torch.testing.assert_close(grad[where], expected[where].float(), rtol=1e-4, atol=1e-12)
+
+
+def test_segments_of_many_bits():
+    logits, maps, image, segment = problem((8, 8), (32, 32))
+    parts = FocalLoss(), DiceLoss()
+    shift = 59990
+    values = chunked_mask_loss(logits, maps + shift, image, segment + shift, parts)
+    torch.testing.assert_close(values, chunked_mask_loss(logits, maps, image, segment, parts))
+
+
+def test_a_chunk_fills_the_cache_of_a_cpu():
+    # Two masks of 512x512, with ten float32 arrays each.
+    assert mask_loss.chunk_elements(torch.device("cpu")) == 2 * 512 * 512
+    assert [(s.start, s.stop) for s in mask_loss.chunks(5, 512 * 512, torch.device("cpu"))] == [
+        (0, 2),
+        (2, 4),
+        (4, 5),
+    ]
+
+
 def test_negative_gamma_is_refused():
     with pytest.raises(ValueError, match="gamma"):
         FocalLoss(gamma=-1)

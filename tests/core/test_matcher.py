@@ -82,10 +82,18 @@ def test_ground_truth_is_reduced_by_floor_index():
     [("class_logits", "ClassificationCost"), ("mask_embed", "FocalCost, DiceCost")],
 )
 def test_non_finite_cost_names_image_layer_and_cost(where, cost):
-    output, targets = problem()
-    getattr(output, where)[1, 1, 2] = float("nan")
-    with pytest.raises(core.NonFiniteCostError, match=rf"image1\.png: .* layer 1 \({cost}\)"):
+    output, targets = problem(batch=2, layers=3)
+    getattr(output, where)[1:, 0, 2] = float("nan")
+    with pytest.raises(core.NonFiniteCostError, match=rf"image0\.png: .* layer 1 \({cost}\)"):
         core.HungarianAssigner()(output, targets)
+
+
+def test_costs_under_autocast_are_float32():
+    output, targets = problem()
+    expected = core.HungarianAssigner().costs(output, 0, targets[0])
+    with torch.autocast("cpu", torch.bfloat16):
+        found = core.HungarianAssigner().costs(output, 0, targets[0])
+    torch.testing.assert_close(found, expected, rtol=0, atol=0)
 
 
 def test_half_precision_factors_give_finite_costs():
