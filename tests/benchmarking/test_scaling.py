@@ -261,9 +261,9 @@ def test_what_does_not_fit_beside_the_others_is_left_out(monkeypatch, fails, war
     """And freed: it would take the memory of those that do."""
     good, bad = Step(), Step(fails)
     bad_ref = weakref.ref(bad)
-    steps = {(2, "a.py"): good, (4, "a.py"): bad}
+    handed_over = [{(2, "a.py"): good, (4, "a.py"): bad}]
     del bad
-    monkeypatch.setattr(scaling, "prepare_steps", lambda cells: dict(steps.popitem() for _ in "ab"))
+    monkeypatch.setattr(scaling, "prepare_steps", lambda cells: handed_over.pop())
     monkeypatch.setattr(scaling, "limit_memory", lambda device: None)
     alive = []
 
