@@ -8,7 +8,7 @@ import sys
 import pytest
 import torch
 
-from mmmaskformer.benchmarking import inference, models, report, suite
+from mmmaskformer.benchmarking import inference, models, report, scaling, suite
 from tests.commands import python
 from tests.conftest import ROOT
 
@@ -54,8 +54,6 @@ def test_scaling_prints_what_it_writes(tmp_path):
 
 def test_every_factor_changes_the_model_or_the_batch(monkeypatch):
     """The settings reach the model: number of queries and classes, labels, images."""
-    from mmmaskformer.benchmarking import scaling
-
     base = suite.Settings(
         (64, 64), 2, 3, 10, 1, 0, "cpu", options={scaling.QUERIES: 20}, num_classes=10
     )
@@ -162,19 +160,23 @@ UPERNET = str(ROOT / "configs/upernet_r18_shapes.py")
         (SCALING, ["--factors", "speed"], "factors are size, .* got 'speed'"),
         (SCALING, ["--at", "width=3"], "--at takes size, .* got 'width'"),
         (SCALING, ["--at", "size=big"], "--at size must be a positive number, got 'big'"),
+        (SCALING, ["--at", "size=True"], "--at size must be a positive number, got True"),
         (SCALING, ["--classes", "5"], "classes 5: 10 segments of 5 classes"),
         (SCALING, ["--factors"], "nothing to measure"),
-        (SCALING, ["--factors", "--processes", "3"], "multiple of the processes, got 2 and 3"),
+        (SCALING, ["--processes", "1", "3"], "multiple of the processes, got 2 and 3"),
         (SCALING, [OURS, "--stock", OURS], "--stock must have another name than maskformer_r18"),
         (SCALING, ["--amp", "fp16", "--device", "cpu"], "--amp fp16 needs a GPU"),
         (INFERENCE, ["--parts", "speed"], "--parts must be of latency, .* got 'speed'"),
         (INFERENCE, [OURS, DET], "config .*-mmdet.py must be a model of mmseg, not of another"),
         (INFERENCE, ["configs/none.py"], r"config configs/none\.py does not exist"),
+        (INFERENCE, [OURS, OURS], "configs must have different names, got maskformer_r18_shapes, "),
         (INFERENCE, [UPERNET], r"upernet_r18_shapes\.py: the first must be a model of mmmask"),
     ],
 )
 def test_mistakes_name_themselves(tool, arguments, message, monkeypatch):
     monkeypatch.chdir(ROOT)
+    for module, name in ((scaling, "measure"), (inference, "latency")):
+        monkeypatch.setattr(module, name, lambda *_: pytest.fail("it was measured"))
     monkeypatch.setattr(sys, "argv", [tool, *arguments])
     with pytest.raises(SystemExit) as exit_info:
         runpy.run_path(tool, run_name="__main__")

@@ -14,7 +14,6 @@ from __future__ import annotations
 import argparse
 import sys
 from dataclasses import asdict
-from pathlib import Path
 
 import torch
 from mmengine.config import DictAction
@@ -22,7 +21,13 @@ from rich.console import Console
 
 import mmmaskformer  # noqa: F401  (mends the stack before mmseg is imported)
 from mmmaskformer.benchmarking import models, ratios, report, suite
-from mmmaskformer.benchmarking.arguments import add_measuring_arguments, check_device, positive
+from mmmaskformer.benchmarking.arguments import (
+    add_measuring_arguments,
+    assignment,
+    check_device,
+    make_folder,
+    positive,
+)
 from mmmaskformer.benchmarking.measure import machine
 
 
@@ -38,7 +43,8 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--segments", type=positive, default=10, help="classes in each label map")
     parser.add_argument("--num-classes", type=int, help="of every model; default: the config's")
     add_measuring_arguments(parser)
-    parser.add_argument("--cfg-options", nargs="+", action=DictAction, default={}, help="for all")
+    options = dict(type=assignment, nargs="+", action=DictAction, default={})
+    parser.add_argument("--cfg-options", help="for all", **options)
     parser.add_argument("--eval", action="store_true", help="also test --checkpoints on the data")
     parser.add_argument("--checkpoints", nargs="+", default=(), help="one per config, in order")
     parser.add_argument("--out", help="folder for benchmark.md, .csv, .json and .png")
@@ -52,9 +58,7 @@ def check(args: argparse.Namespace) -> None:
     unknown = [name for name in args.metrics if name not in suite.PARTS]
     if unknown:
         raise ValueError(f"--metrics must be of {', '.join(suite.PARTS)}, got {unknown[0]!r}")
-    names = [models.short_name(config) for config in args.configs]
-    if len(set(names)) < len(names):
-        raise ValueError(f"configs must have different names, got {', '.join(names)}")
+    names = models.short_names(args.configs)
     if args.against and len(names) == 1:
         raise ValueError("--against compares ratios to the first config: give two configs or more")
     if args.eval != bool(args.checkpoints):
@@ -111,8 +115,7 @@ def prepare(args: argparse.Namespace, settings: suite.Settings) -> tuple[dict, d
     old = ratios.read_run(args.against) if args.against else None
     if old:
         ratios.check_comparable(run, names, old, args.against)
-    if args.out:
-        Path(args.out).mkdir(parents=True, exist_ok=True)
+    make_folder(args.out)
     return run, old
 
 

@@ -29,6 +29,7 @@ from rich.progress import track
 
 import mmmaskformer  # noqa: F401  (mends the stack before mmdet is imported)
 from mmmaskformer.benchmarking import report
+from mmmaskformer.benchmarking.arguments import make_folder
 from mmmaskformer.benchmarking.measure import machine, seconds
 from mmmaskformer.evaluation.panoptic_png import NUM_IDS
 
@@ -181,6 +182,7 @@ def main() -> None:
     header = ["pipeline", "ours, images/s", f"{name}, images/s", "ratio", "megapixels"]
     rows, milliseconds = [], {}
     try:
+        make_folder(args.out)
         for recipe in RECIPES:
             (ours, our_size), (stock, stock_size) = measure(args, recipe).values()
             sizes = f"{our_size:.2f} / {stock_size:.2f}"

@@ -22,7 +22,13 @@ from mmengine.config import DictAction
 
 import mmmaskformer  # noqa: F401  (mends the stack before mmseg is imported)
 from mmmaskformer.benchmarking import models, processes, report, scaling, suite
-from mmmaskformer.benchmarking.arguments import add_measuring_arguments, check_device, positive
+from mmmaskformer.benchmarking.arguments import (
+    add_measuring_arguments,
+    assignment,
+    check_device,
+    make_folder,
+    positive,
+)
 from mmmaskformer.benchmarking.growth_plot import draw
 from mmmaskformer.benchmarking.measure import machine
 
@@ -50,7 +56,8 @@ def parse_args() -> argparse.Namespace:
         values = scaling.FACTORS[factor].values
         parser.add_argument(flag, dest=factor, type=positive, nargs="+", default=values)
     shown = " ".join(f"{factor}={value}" for factor, value in POINT.items())
-    parser.add_argument("--at", nargs="+", action=DictAction, default={}, help=f"default: {shown}")
+    point = dict(type=assignment, nargs="+", action=DictAction, default={})
+    parser.add_argument("--at", help=f"default: {shown}", **point)
     parser.add_argument("--processes", type=positive, nargs="+", default=[], help="numbers of them")
     add_measuring_arguments(parser)
     parser.add_argument("--out", help="folder for scaling.md, .json and .png")
@@ -63,7 +70,7 @@ def check(args: argparse.Namespace) -> None:
     if unknown:
         raise ValueError(f"--at takes {', '.join(POINT)}, got {sorted(unknown)[0]!r}")
     for name, value in args.at.items():
-        if not isinstance(value, int) or value < 1:
+        if type(value) is not int or value < 1:
             raise ValueError(f"--at {name} must be a positive number, got {value!r}")
     if not args.factors and not args.processes:
         raise ValueError("nothing to measure: --factors and --processes are empty")
@@ -105,6 +112,9 @@ def measure(args: argparse.Namespace) -> tuple[dict, list[tuple]]:
     scaling.grid(settings, chosen)
     for config in configs:
         models.load_config(config)
+    for size in args.processes:
+        processes.check_share(settings.batch, size)
+    make_folder(args.out)
     run = {"title": title_of(settings, point), "settings": asdict(settings), "at": point}
     tables = []
     if chosen:

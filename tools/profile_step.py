@@ -36,7 +36,12 @@ import torch
 import mmmaskformer  # noqa: F401  (mends the stack before mmseg is imported)
 from mmmaskformer.benchmarking import report, stage_report, stages
 from mmmaskformer.benchmarking import stage_wiring as wiring
-from mmmaskformer.benchmarking.arguments import add_measuring_arguments, check_device, positive
+from mmmaskformer.benchmarking.arguments import (
+    add_measuring_arguments,
+    check_device,
+    make_folder,
+    positive,
+)
 from mmmaskformer.benchmarking.measure import machine
 from mmmaskformer.benchmarking.transformers_model import RESNETS
 
@@ -115,6 +120,7 @@ def main() -> None:
     console = report.wide_console()
     try:
         check_device(args.device, args.amp)
+        make_folder(args.out)
         run = measure(args, settings_of(args))
         for part, results in run["results"].items():
             header, rows = stage_report.cells(part, results)

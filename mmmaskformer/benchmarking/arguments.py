@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
 import torch
 
@@ -17,6 +18,19 @@ def at_least(least: int, text: str) -> int:
     if number < least:
         raise argparse.ArgumentTypeError(f"must be {least} or more, got {text}")
     return number
+
+
+def assignment(text: str) -> str:
+    """KEY=VALUE, as `type` of an argument whose action is mmengine's DictAction."""
+    if "=" not in text:
+        raise argparse.ArgumentTypeError(f"must be KEY=VALUE, got {text}")
+    return text
+
+
+def make_folder(out: str | None) -> None:
+    """Make the folder of --out, if there is one, before anything is measured in vain; OSError."""
+    if out:
+        Path(out).mkdir(parents=True, exist_ok=True)
 
 
 def add_measuring_arguments(parser: argparse.ArgumentParser, *, amp: bool = True) -> None:

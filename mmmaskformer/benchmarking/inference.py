@@ -76,9 +76,9 @@ def prepare_latency(configs: Sequence[str], sizes: Sizes, device: str) -> dict:
             for labels_only in (True, False):
                 ending = "labels only" if labels_only else "with score maps"
                 run = with_labels_only(model, predict, labels_only)
-                functions[f"{name}, {ending}"] = naming(config, run)
+                functions[f"{name}, {ending}"] = naming(config)(run)
         else:
-            functions[name] = naming(config, predict)
+            functions[name] = naming(config)(predict)
     return functions
 
 
@@ -138,7 +138,7 @@ def views_peak_mb(config: str, scales: Sequence[float], sizes: Sizes, device: st
     def run() -> None:
         tester.test_step(data)
 
-    return peak_growth_mb(naming(config, run), device)
+    return peak_growth_mb(naming(config)(run), device)
 
 
 def augmented(config: str, sizes: Sizes, device: str) -> dict[str, dict]:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import platform
+import re
 import statistics
+import threading
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import get_context
+from contextlib import suppress
+from multiprocessing import get_context, parent_process
 from pathlib import Path
 
 import torch
@@ -61,13 +65,16 @@ def take_turns(
 
 def peak_growth_mb(function: Callable[[], object], device: str = "cpu") -> float:
     """How far a call lifts the peak of memory over what was taken before it, in MiB: of the
-    device's allocator, or of this process, where only its first large call can be measured."""
+    device's allocator, or of this process, whose allocator may keep what earlier calls freed:
+    only its first large call can be measured."""
     if device != "cpu":
         torch.cuda.synchronize()
         torch.cuda.reset_peak_memory_stats()
         before = torch.cuda.memory_allocated()
         function()
         return (torch.cuda.max_memory_allocated() - before) / 2**20
+    with suppress(OSError):  # not permitted everywhere
+        Path("/proc/self/clear_refs").write_text("5")  # forgets the peak so far
     before = resident_mb("VmRSS")
     function()
     return resident_mb("VmHWM") - before
@@ -97,9 +104,22 @@ def limit_memory(device: str = "cpu") -> None:
 
 
 def ran_out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that memory did not suffice; torch has no type for it on a CPU."""
+    """Whether an error, or what caused it, says that memory did not suffice; torch has no type
+    for it on a CPU, and oneDNN does not give the reason."""
+    text = r"allocate memory|could not (create|execute) a primitive(?! descriptor)"
     known = isinstance(error, (MemoryError, torch.OutOfMemoryError))
-    return known or "allocate memory" in str(error)
+    known = known or re.search(text, str(error)) is not None
+    return known or (error.__cause__ is not None and ran_out_of_memory(error.__cause__))
+
+
+def end_with_parent() -> None:
+    """Let this process end when its parent does, be it killed: nobody else would end it."""
+
+    def wait() -> None:
+        parent_process().join()
+        os._exit(1)
+
+    threading.Thread(target=wait, daemon=True).start()
 
 
 def in_fresh_process(function: Callable, *args):
@@ -108,7 +128,8 @@ def in_fresh_process(function: Callable, *args):
     Raises:
         MemoryError: the process was killed. What the function raises is raised here, too.
     """
-    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+    context = get_context("spawn")
+    with ProcessPoolExecutor(1, mp_context=context, initializer=end_with_parent) as pool:
         try:
             return pool.submit(function, *args).result()
         except BrokenProcessPool as error:

@@ -29,6 +29,14 @@ def short_name(config: str) -> str:
     return Path(config.split("::")[-1]).stem
 
 
+def short_names(configs: Sequence[str]) -> list[str]:
+    """Of every config; ValueError where two are the same."""
+    names = [short_name(config) for config in configs]
+    if len(set(names)) < len(names):
+        raise ValueError(f"configs must have different names, got {', '.join(names)}")
+    return names
+
+
 def load_config(
     config: str,
     options: dict | None = None,

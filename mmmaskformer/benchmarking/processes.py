@@ -14,7 +14,7 @@ from torch import distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from . import models, suite
-from .measure import take_turns
+from .measure import end_with_parent, take_turns
 
 
 class Losses(nn.Module):
@@ -54,6 +54,7 @@ def prepare(rank: int, size: int, config: str, settings: suite.Settings):
 
 def work(rank: int, size: int, store: str, pipe, config: str, settings: suite.Settings) -> None:
     """What a process does: a step whenever it is told to; the pipe gets None or an error."""
+    end_with_parent()
     torch.set_num_threads(1)
     try:
         if size > 1:
@@ -69,6 +70,12 @@ def work(rank: int, size: int, store: str, pipe, config: str, settings: suite.Se
         pipe.send(f"config {config}, process {rank}: {models.first_line(error)}")
 
 
+def check_share(batch: int, size: int) -> None:
+    """Raise ValueError unless the processes can share the batch equally."""
+    if batch % size:
+        raise ValueError(f"the batch must be a multiple of the processes, got {batch} and {size}")
+
+
 class Team:
     """Processes that train a config on one batch, and wait between the steps.
 
@@ -77,10 +84,7 @@ class Team:
     """
 
     def __init__(self, size: int, config: str, settings: suite.Settings) -> None:
-        if settings.batch % size:
-            raise ValueError(
-                f"the batch must be a multiple of the processes, got {settings.batch} and {size}"
-            )
+        check_share(settings.batch, size)
         self.folder = TemporaryDirectory()
         context, self.pipes, self.processes = get_context("spawn"), [], []
         for rank in range(size):

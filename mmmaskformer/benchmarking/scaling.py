@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 
 import numpy as np
@@ -84,7 +84,8 @@ def grid(base: suite.Settings, chosen: Mapping[str, Sequence[int]]) -> dict:
 def limited_peak_mb(config: str, settings: suite.Settings) -> float:
     """`suite.peak_memory_mb` of training; MemoryError where memory does not suffice."""
     limit_memory(settings.device)
-    return suite.peak_memory_mb("train", config, settings)
+    with suite.naming(config):
+        return suite.peak_memory_mb("train", config, settings)
 
 
 def measure_peaks(
@@ -106,37 +107,43 @@ def measure_peaks(
     return peaks
 
 
+def prepare_step(config: str, settings: suite.Settings, built: dict) -> Callable[[], None]:
+    """A training step; those whose settings differ in the batch only share a model of `built`."""
+    cfg = settings.load(config)
+    batch = settings.make_batch(settings.batch, cfg)
+    key = config, settings.num_classes, str(settings.options)
+    if key not in built:
+        model = models.build(cfg, settings.device).train()
+        optimizer = models.build_optimizer(model, cfg, settings.amp, settings.device)
+        built[key] = model, optimizer
+    return suite.naming(config)(models.training_step(*built[key], *batch, settings.amp))
+
+
 def prepare_steps(cells: Mapping[tuple, suite.Settings]) -> dict:
-    """{(value, config): training step}; cells that differ in the batch only share a model."""
+    """{(value, config): training step}, without those whose model or batch does not fit."""
     built, steps = {}, {}
     for (value, config), settings in cells.items():
-        key = config, settings.num_classes, str(settings.options)
-        if key not in built:
-            cfg = settings.load(config)
-            model = models.build(cfg, settings.device).train()
-            optimizer = models.build_optimizer(model, cfg, settings.amp, settings.device)
-            built[key] = cfg, model, optimizer
-        cfg, model, optimizer = built[key]
-        batch = settings.make_batch(settings.batch, cfg)
-        step = models.training_step(model, optimizer, *batch, settings.amp)
-        steps[value, config] = suite.naming(config, step)
+        try:
+            with suite.naming(config):
+                steps[value, config] = prepare_step(config, settings, built)
+        except MemoryError:
+            continue
     return steps
 
 
 def step_seconds(cells: Mapping[tuple, suite.Settings], title: str) -> dict:
-    """{(value, config): median seconds of a training step}; all take turns. What does not fit
-    beside the other models is left out."""
+    """{(value, config): median seconds of a training step}; all take turns, after two rounds
+    without a clock or more. What does not fit beside the other models is left out."""
     settings = next(iter(cells.values()))
     limit_memory(settings.device)
-    steps = {}
-    for key, step in prepare_steps(cells).items():
-        try:
-            step()
-            steps[key] = step
-        except MemoryError:
-            continue
-    turns = settings.repeats, settings.warmup
-    return take_turns(steps, *turns, device=settings.device, settle=False, title=title)
+    steps = prepare_steps(cells)
+    for _ in range(max(2, settings.warmup)):  # all optimizers' state exists from the second on
+        for key in list(steps):
+            try:
+                steps[key]()
+            except MemoryError:
+                del steps[key]
+    return take_turns(steps, settings.repeats, device=settings.device, settle=False, title=title)
 
 
 def measure(
@@ -152,8 +159,10 @@ def measure(
             for (f, v, c), peak in peaks.items()
             if f == factor and peak is not None
         }
-        title = f"{factor}: time"
-        times = in_fresh_process(step_seconds, fitting, title) if fitting else {}
+        try:
+            times = in_fresh_process(step_seconds, fitting, f"{factor}: time") if fitting else {}
+        except MemoryError:  # killed, or too little left for what did fit
+            times = {}
         rows += [
             dict(
                 factor=factor,
@@ -215,6 +224,8 @@ def growth_text(growth: Growth, factor: Factor, middle: float) -> str:
     if growth.power:
         return f"{factor.unit}^{growth.b:.2f}"
     many = "" if factor.per == 1 else f"{factor.per} "
+    if round(middle, 3) <= 0:  # less than it shows: a line through noise
+        return "-"
     share = round(100 * growth.b * factor.per / middle, 1) + 0.0  # no "-0.0"
     return f"{share:+.1f} % per {many}{factor.unit}"
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -58,27 +59,27 @@ def prepare_train(config: str, settings: Settings) -> Callable[[], None]:
     batch = settings.make_batch(settings.batch, cfg)
     model = models.build(cfg, settings.device).train()
     optimizer = models.build_optimizer(model, cfg, settings.amp, settings.device)
-    return naming(config, models.training_step(model, optimizer, *batch, settings.amp))
+    return naming(config)(models.training_step(model, optimizer, *batch, settings.amp))
 
 
 def prepare_inference(config: str, settings: Settings) -> Callable[[], None]:
     """Inference of one image by a config's model."""
     cfg = settings.load(config)
     model = models.build(cfg, settings.device).eval()
-    return naming(config, models.prediction(model, *settings.make_batch(1, cfg), settings.amp))
+    return naming(config)(models.prediction(model, *settings.make_batch(1, cfg), settings.amp))
 
 
-def naming(config: str, function: Callable[[], None]) -> Callable[[], None]:
-    """The function; its errors are ValueErrors, or MemoryErrors, that name the config."""
-
-    def run() -> None:
-        try:
-            function()
-        except Exception as error:
-            kind = MemoryError if ran_out_of_memory(error) else ValueError
-            raise kind(f"config {config}: {models.first_line(error)}") from error
-
-    return run
+@contextmanager
+def naming(config: str) -> Iterator[None]:
+    """Errors of the block, or of the function that is decorated, become ValueErrors that name the
+    config, or MemoryErrors where memory did not suffice."""
+    try:
+        yield
+    except Exception as error:
+        kind = MemoryError if ran_out_of_memory(error) else ValueError
+        named = str(error).startswith("config ")
+        text = str(error) if named else f"config {config}: {models.first_line(error)}"
+        raise kind(text) from error
 
 
 PREPARE = {"train": prepare_train, "inference": prepare_inference}
@@ -105,7 +106,7 @@ def complexity(config: str, settings: Settings) -> dict[str, float]:
     """Parameters and FLOPs, in fp32: autocast changes neither."""
     cfg = settings.load(config)
     model = models.build(cfg, settings.device).eval()
-    predict = naming(config, models.prediction(model, *settings.make_batch(1, cfg)))
+    predict = naming(config)(models.prediction(model, *settings.make_batch(1, cfg)))
     return {
         "parameters_m": count_parameters(model) / 1e6,
         "gflops": count_flops(model, predict) / 1e9,

@@ -6,11 +6,13 @@ import sys
 import pytest
 import torch
 
+from mmmaskformer.benchmarking import inference, measure, scaling, stages
 from mmmaskformer.benchmarking.arguments import check_device
 from tests.conftest import ROOT
 
 PROFILE, SCALING = "tools/profile_step.py", "tools/benchmark_scaling.py"
 INFERENCE, BENCHMARK = "tools/benchmark_inference.py", "tools/benchmark.py"
+DATA = "tools/benchmark_data.py"
 
 
 @pytest.mark.parametrize(
@@ -23,6 +25,12 @@ INFERENCE, BENCHMARK = "tools/benchmark_inference.py", "tools/benchmark.py"
         (PROFILE, ["--warmup", "-1"], "argument --warmup: must be 0 or more, got -1"),
         (PROFILE, ["--repeats", "two"], "argument --repeats: invalid positive value: 'two'"),
         (BENCHMARK, ["a.py", "--size", "0", "64"], "argument --size: must be 1 or more, got 0"),
+        (
+            BENCHMARK,
+            ["a.py", "--cfg-options", "a"],
+            "argument --cfg-options: must be KEY=VALUE, got a",
+        ),
+        (SCALING, ["--at", "size"], "argument --at: must be KEY=VALUE, got size"),
         (BENCHMARK, ["a.py", "--repeats", "0"], "argument --repeats: must be 1 or more, got 0"),
         (SCALING, ["--sizes", "64", "0"], "argument --sizes: must be 1 or more, got 0"),
         (SCALING, ["--processes", "0"], "argument --processes: must be 1 or more, got 0"),
@@ -38,6 +46,23 @@ def test_numbers_that_make_no_sense(tool, arguments, message, monkeypatch, capsy
         runpy.run_path(tool, run_name="__main__")
     assert exit_info.value.code == 2
     assert capsys.readouterr().err.splitlines()[-1].endswith(message)
+
+
+@pytest.mark.parametrize("tool", [PROFILE, SCALING, INFERENCE, DATA])
+def test_no_folder_no_measurement(tool, monkeypatch, tmp_path):
+    (tmp_path / "file").touch()
+    for module, name in (
+        (stages, "profile"),
+        (scaling, "measure"),
+        (inference, "latency"),
+        (measure, "seconds"),
+    ):
+        monkeypatch.setattr(module, name, lambda *_, **__: pytest.fail("it was measured"))
+    monkeypatch.chdir(ROOT)
+    arguments = ["none"] if tool == DATA else ["--device", "cpu"]
+    monkeypatch.setattr(sys, "argv", [tool, *arguments, "--out", str(tmp_path / "file")])
+    with pytest.raises(SystemExit, match=r"^error: .*File exists: .*file'$"):
+        runpy.run_path(tool, run_name="__main__")
 
 
 def test_devices(monkeypatch):

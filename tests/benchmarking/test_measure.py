@@ -1,8 +1,12 @@
 """Clocks, memory, FLOPs and the generated batches."""
 
 import os
+import signal
+import subprocess
+import sys
 import threading
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -58,6 +62,14 @@ def test_peak_of_a_fresh_process_is_what_was_allocated():
     assert measure.in_fresh_process(growth_of, 300) == pytest.approx(300, abs=20)
 
 
+def second_growth():
+    return growth_of(300), growth_of(100)
+
+
+def test_an_earlier_peak_is_forgotten():
+    assert measure.in_fresh_process(second_growth) == pytest.approx((300, 100), abs=20)
+
+
 def stop(code):
     # Not sys.exit, which the pool would report as an exception.
     threading.Timer(0, lambda: os._exit(code)).start()
@@ -73,6 +85,63 @@ def test_errors_of_a_fresh_process():
         measure.in_fresh_process(fail, "wrong number")
     with pytest.raises(MemoryError, match="process of stop was killed"):
         measure.in_fresh_process(stop, 9)
+
+
+def announce(path):
+    """Write this process's id to the file, and never end."""
+    Path(path).with_suffix(".part").write_text(str(os.getpid()))
+    Path(path).with_suffix(".part").rename(path)
+    time.sleep(600)
+
+
+class Endless:
+    """Settings of a team that never comes to training."""
+
+    batch = 1
+
+    def __init__(self, path):
+        self.path = path
+
+    def load(self, config):
+        announce(self.path)
+
+
+def wait_for(condition):
+    end = time.monotonic() + 60
+    while not condition() and time.monotonic() < end:
+        time.sleep(0.05)
+    return condition()
+
+
+def runs(pid):
+    status = Path(f"/proc/{pid}/stat")
+    return status.is_file() and status.read_text().rsplit(")", 1)[1].split()[0] != "Z"
+
+
+@pytest.mark.parametrize(
+    "call",
+    ["measure.in_fresh_process(here.announce, path)", "Team(1, 'a.py', here.Endless(path)).wait()"],
+)
+def test_no_process_outlives_a_tool_that_is_killed(call, tmp_path):
+    code = (
+        "import sys; from mmmaskformer.benchmarking import measure; "
+        "from mmmaskformer.benchmarking.processes import Team; "
+        f"from tests.benchmarking import test_measure as here; path = sys.argv[1]; {call}"
+    )
+    path = tmp_path / "pid"
+    tool = subprocess.Popen([sys.executable, "-W", "ignore", "-c", code, path], cwd=ROOT)
+    try:
+        assert wait_for(path.exists)
+        pid = int(path.read_text())
+        assert runs(pid)
+    finally:
+        tool.send_signal(signal.SIGKILL)
+        tool.wait()
+    try:
+        assert wait_for(lambda: not runs(pid))
+    finally:
+        if runs(pid):
+            os.kill(pid, signal.SIGKILL)
 
 
 def test_the_machine_has_a_name_and_threads():

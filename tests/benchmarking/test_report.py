@@ -65,6 +65,9 @@ def test_worse_is_slower_or_less_accurate(metric, value, worsening):
 
 
 def test_ratios_of_nothing():
+    some, none = {"gflops": 5.0, "train_step_s": 2.0}, {"gflops": 0.0, "train_step_s": 4.0}
+    assert ratios.ratios({"none": none, "some": some}) == {"some": {"train_step_s": 0.5}}
+    assert ratios.ratios({"some": some, "none": none})["none"]["gflops"] == 0
     assert ratios.Change("a", "PQ", 0.0, 0.0).worsening == 0
     assert ratios.Change("a", "PQ", 0.0, 0.5).worsening == -1
     assert ratios.Change("a", "latency_s", 0.0, 0.5).worsening == math.inf
@@ -95,6 +98,24 @@ def test_a_slower_machine_changes_no_ratio():
 def test_runs_that_can_not_be_compared(new, message):
     with pytest.raises(ValueError, match=message):
         ratios.check_comparable(new, list(new["results"]), run_of(RESULTS), "old.json")
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("size", [64, 96]),
+        ("batch", 3),
+        ("segments", 4),
+        ("device", "cuda"),
+        ("amp", "bf16"),
+        ("options", {"a": 1}),
+        ("num_classes", 7),
+    ],
+)
+def test_ratios_depend_on_every_setting(key, value):
+    new, old = run_of(RESULTS, **{key: value}), run_of(RESULTS)
+    with pytest.raises(ValueError, match=f"old.json was measured with {key} "):
+        ratios.check_comparable(new, list(RESULTS), old, "old.json")
 
 
 def test_runs_that_can_be_compared():

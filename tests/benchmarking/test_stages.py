@@ -264,7 +264,8 @@ def test_probes_are_taken_away(clock):
 
 
 def test_steps_take_turns(monkeypatch):
-    """Every call takes a unit longer than the one before; warm-up, settling, plain, clocked."""
+    """Every call takes a unit longer than the one before; warm-up, settling, and then clocked and
+    plain, in the next round plain and clocked."""
     hand, calls = Hand(), []
     monkeypatch.setattr(time, "perf_counter", lambda: hand.time * 1e-9)
     clock = StageClock(lambda: hand.time)
@@ -279,8 +280,8 @@ def test_steps_take_turns(monkeypatch):
     turns = profile(steps, 2, 1, clock)
     assert "".join(calls) == "ab" + "aaabbb" * 2
     assert turns == {
-        "a": [Turn({REST: n + 1, "copy": 2}, n + 3, n + 2) for n in (4, 10)],
-        "b": [Turn({REST: n + 1, "copy": 2}, n + 3, n + 2) for n in (7, 13)],
+        name: [Turn({REST: n, "copy": 2}, n + 2, plain + 2) for n, plain in pairs]
+        for name, pairs in (("a", [(4, 5), (11, 10)]), ("b", [(7, 8), (14, 13)]))
     }
 
 
