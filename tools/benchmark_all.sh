@@ -26,5 +26,5 @@ fi
 if [ -d data/ade/ADEChallengeData2016 ]; then
     run benchmark_data data/ade/ADEChallengeData2016 --task semantic --out "$OUT/data"
 fi
-run benchmark_scaling --stock --repeats 2 --processes 1 2 --out "$OUT/scaling"
+run benchmark_scaling --stock --repeats 1 --processes 1 2 --out "$OUT/scaling"
 run benchmark_summary "$OUT"
