@@ -124,6 +124,8 @@ def test_things_of_configs():
 
 def test_ground_truth_is_not_part_of_inference():
     class Model:
+        data_preprocessor = None
+
         def predict(self, images, samples):
             self.seen = samples
             samples[0].result = images
