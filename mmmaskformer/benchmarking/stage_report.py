@@ -59,7 +59,7 @@ def cells(part: str, results: dict) -> tuple[list[str], list[list[str]]]:
         shares = [f"{100 * t / r['whole']:.1f} %" for t, r in zip(times, results.values())]
         whole = name.startswith("whole")
         texts = [f"{t:.2f}" if whole else f"{t:.2f} ({s})" for t, s in zip(times, shares)]
-        ratios = [f"{times[0] / other:.2f}" if other > 0 else "-" for other in times[1:]]
+        ratios = [f"{times[0] / t:.2f}" if min(times[0], t) > 0 else "-" for t in times[1:]]
         rows.append([name, *texts, *ratios])
     return ["stage", *results, *(f"{first} / {other}" for other in others)], rows
 
