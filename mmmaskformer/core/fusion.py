@@ -138,7 +138,13 @@ class BandedFusion:
 
     def labels(self, views: Sequence[View], size: Sequence[int]) -> Tensor:
         """Class of each pixel, (H, W) int64; score maps exist one band at a time."""
-        return torch.cat([band.argmax(0) for band in self.bands(views, size)])
+        labels, top = None, 0
+        for band in self.bands(views, size):
+            if labels is None:  # Bands' labels of their own would scatter the heap.
+                labels = band.new_empty(*size, dtype=torch.int64)
+            labels[top : top + band.shape[1]] = band.argmax(0)
+            top += band.shape[1]
+        return labels
 
     def bands(self, views: Sequence[View], size: Sequence[int]) -> Iterator[Tensor]:
         """Scores (C, rows, W) of one band of rows after another, top to bottom."""
