@@ -74,12 +74,11 @@ class PanopticFusion:
         if queries == 0:
             owner = own.new_zeros(tuple(size))
             return owner, own, own
-        owners = []
+        owner = own.new_empty(tuple(size))
         for rows in row_bands([view], size):
             prob = output_logits(view, size, rows).sigmoid()
             own += (prob >= 0.5).sum((1, 2))
-            owners.append((prob * scores[:, None, None]).argmax(0))
-        owner = torch.cat(owners)
+            owner[rows] = (prob * scores[:, None, None]).argmax(0)
         return owner, own, torch.bincount(owner.flatten(), minlength=queries)
 
     def number(
@@ -170,10 +169,10 @@ class InstanceFusion:
             view.content_size,
             view.flip,
         )
-        masks, total = [], 0.0
+        masks = used.new_empty((len(chosen.mask_logits), *size), dtype=torch.bool)
+        total = 0.0
         for rows in row_bands([chosen], size):
             prob = output_logits(chosen, size, rows).sigmoid()
-            masks.append(prob > 0.5)
-            total = total + (prob * masks[-1]).sum((1, 2))
-        masks = torch.cat(masks, 1)
+            masks[:, rows] = prob > 0.5
+            total = total + (prob * masks[:, rows]).sum((1, 2))
         return masks, total / masks.sum((1, 2)).clamp(min=1)
