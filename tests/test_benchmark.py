@@ -266,6 +266,20 @@ def test_the_pq_benchmark_measures_both(shared):
     assert rows["in memory: plain"][2] == rows["with files: decoding alone"][2] == "1.00"
 
 
+def test_the_pq_benchmark_names_a_png_that_is_missing(tmp_path):
+    truth = tmp_path / "truth.json"
+    annotation = {"file_name": "one.png", "segments_info": []}
+    truth.write_text(json.dumps({"annotations": [annotation], "categories": []}))
+    result = subprocess.run(
+        [sys.executable, "-W", "ignore", "tools/benchmark_pq.py", str(truth)],
+        cwd=ROOT, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    assert result.returncode == 1
+    (line,) = result.stderr.splitlines()
+    assert line.startswith("error: ")
+    assert str(tmp_path / "truth/one.png") in line
+
+
 def test_a_model_that_can_not_learn_from_the_batch(tmp_path):
     """UperNet's pooling needs more than one value per channel."""
     result = bench(STOCK, *TINY, "--batch", "1", "--metrics", "train")

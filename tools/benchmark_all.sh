@@ -21,7 +21,8 @@ run benchmark --metrics complexity train inference --size 640 864 --out "$OUT/de
     configs/maskformer_r50_coco-panoptic-mmdet.py
 if [ -d data/coco ]; then
     run benchmark_data data/coco --split val2017 --out "$OUT/data"
-    run benchmark_pq data/coco/annotations/panoptic_val2017.json
+    run benchmark_pq data/coco/annotations/panoptic_val2017.json \
+        --gt_folder data/coco/panoptic_val2017
 fi
 if [ -d data/ade/ADEChallengeData2016 ]; then
     run benchmark_data data/ade/ADEChallengeData2016 --task semantic --out "$OUT/data"

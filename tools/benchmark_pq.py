@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 import tempfile
 from collections import defaultdict
 from functools import partial
@@ -136,13 +137,8 @@ def write_prediction(folder: Path, annotations: list, images: list) -> Path:
     return path
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("gt_json", type=Path, help="ground truth in COCO's panoptic format")
-    parser.add_argument("--gt_folder", type=Path, help="its pngs; default: as the json")
-    parser.add_argument("--images", type=int, default=100)
-    parser.add_argument("--repeats", type=int, default=5)
-    args = parser.parse_args()
+def measure(args: argparse.Namespace) -> tuple[int, tuple, tuple]:
+    """Number of images, seconds in memory and with files: ours and the other's of both."""
     folder = args.gt_folder or args.gt_json.with_suffix("")
     data = json.loads(args.gt_json.read_text())
     data["annotations"] = data["annotations"][: args.images]
@@ -152,21 +148,35 @@ def main() -> None:
         ids = evaluation.read_ids(folder / annotation["file_name"])
         segments = annotation["segments_info"]
         images.append((ids, segments, *perturb(ids, segments, data["categories"], rng)))
-    ours, plain = measure_memory(data["categories"], images, args.repeats)
+    memory = measure_memory(data["categories"], images, args.repeats)
     with tempfile.TemporaryDirectory() as work:
         pred_json = write_prediction(Path(work), data["annotations"], images)
         gt_json = Path(work) / "gt.json"
         gt_json.write_text(json.dumps(data))
         pairs = evaluation.read_pairs(gt_json, pred_json, folder)
-        files, decoding = measure_files(*pairs, args.repeats)
-    table = Table("", "images/s", "ms/image", "ratio", title=f"{len(images)} images, one core")
+        files = measure_files(*pairs, args.repeats)
+    return len(images), memory, files
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("gt_json", type=Path, help="ground truth in COCO's panoptic format")
+    parser.add_argument("--gt_folder", type=Path, help="its pngs; default: as the json")
+    parser.add_argument("--images", type=int, default=100)
+    parser.add_argument("--repeats", type=int, default=5)
+    args = parser.parse_args()
+    try:
+        count, (ours, plain), (files, decoding) = measure(args)
+    except (OSError, ValueError, KeyError) as error:
+        sys.exit(f"error: {error}")
+    table = Table("", "images/s", "ms/image", "ratio", title=f"{count} images, one core")
     for name, total, base in (
         ("in memory: ours", ours.sum(), plain.sum()),
         ("in memory: plain", plain.sum(), plain.sum()),
         ("with files: ours", files, decoding),
         ("with files: decoding alone", decoding, decoding),
     ):
-        rate, mean = len(images) / total, 1000 * total / len(images)
+        rate, mean = count / total, 1000 * total / count
         table.add_row(name, f"{rate:.0f}", f"{mean:.3f}", f"{base / total:.2f}")
     Console().print(table)
 
