@@ -12,7 +12,7 @@ run() {
     "$PYTHON" -W ignore "tools/$1.py" "${@:2}"
 }
 run profile_step --out "$OUT/profile"
-run benchmark_inference --out "$OUT/inference"
+run benchmark_inference --large 1000 1500 --out "$OUT/inference"
 run benchmark --metrics complexity train inference --out "$OUT/models" \
     mmseg::maskformer/maskformer_r50-d32_8xb2-160k_ade20k-512x512.py \
     configs/maskformer_r50_ade20k.py configs/upernet_r50_ade20k.py

@@ -83,10 +83,18 @@ def labels_peak_mb(way: str, sizes: Sizes, device: str) -> float:
 
 
 def labels_seconds(ways: Sequence[str], sizes: Sizes, turns: Turns) -> dict[str, float]:
-    """{way: median seconds}."""
+    """{way: median seconds}, without ways for which memory does not suffice."""
     limit_memory(turns.device)
     view = large_view(sizes, turns.device)
-    functions = {way: lambda way=way: LABEL_WAYS[way](view, sizes.large) for way in ways}
+    functions = {}
+    for way in ways:
+        try:
+            LABEL_WAYS[way](view, sizes.large)
+        except RuntimeError as error:
+            if not ran_out_of_memory(error):
+                raise
+            continue
+        functions[way] = lambda way=way: LABEL_WAYS[way](view, sizes.large)
     return turns.take(functions, "label maps")
 
 
@@ -101,7 +109,7 @@ def label_maps(sizes: Sizes, turns: Turns) -> dict[str, dict]:
             continue
     times = in_fresh_process(labels_seconds, list(peaks), sizes, turns) if peaks else {}
     found = {
-        way: dict(inference_memory_mb=peaks[way], latency_s=times[way]) if way in peaks else {}
+        way: dict(inference_memory_mb=peaks[way], latency_s=times[way]) if way in times else {}
         for way in LABEL_WAYS
     }
     return {**found, "mmseg's way (estimate)": {"inference_memory_mb": mmsegs_labels_mb(sizes)}}

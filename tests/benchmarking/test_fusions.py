@@ -113,6 +113,17 @@ def starved():
     return fusions.labels_peak_mb("argmax of score maps", LARGER, "cpu")
 
 
+def starved_clock():
+    """As `starved`, where the memory was there when it was measured, but not for the clock."""
+    with pytest.raises(MemoryError):
+        starved()  # sets the limit, which stays
+    return fusions.labels_seconds(list(fusions.LABEL_WAYS), LARGER, TURNS)
+
+
+def test_ways_that_no_longer_fit_are_left_out():
+    assert list(measure.in_fresh_process(starved_clock)) == ["labels in bands"]
+
+
 def test_score_maps_that_do_not_fit():
     with pytest.raises(MemoryError, match=r"^argmax of score maps: .*allocate memory"):
         measure.in_fresh_process(starved)
