@@ -17,21 +17,13 @@ class MaskFormerDataPreProcessor(SegDataPreProcessor):
     right and bottom, to the largest of the batch, rounded up to `test_cfg['size_divisor']`.
 
     Args:
-        channels_last: whether images are stored pixel by pixel; convolutions keep that layout to
-            the pixel decoder's end. None: on a CPU, where it is faster; on a GPU it depends on
-            the precision.
+        channels_last: whether images are stored pixel by pixel; convolutions keep that layout,
+            which tensor cores prefer, to the pixel decoder's end.
     """
 
-    def __init__(self, *args, channels_last: bool | None = None, **kwargs) -> None:
+    def __init__(self, *args, channels_last: bool = False, **kwargs) -> None:
         super().__init__(*args, **kwargs)
-        self.channels_last = channels_last
-
-    @property
-    def memory_format(self) -> torch.memory_format:
-        """That of the images; see `channels_last`."""
-        on_cpu = self.device.type == "cpu"
-        chosen = on_cpu if self.channels_last is None else self.channels_last
-        return torch.channels_last if chosen else torch.contiguous_format
+        self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
 
     def forward(self, data: dict, training: bool = False) -> dict:
         """See `SegDataPreProcessor.forward`; inputs are a list of (3, H, W) or a batch."""
