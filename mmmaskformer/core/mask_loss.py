@@ -201,8 +201,8 @@ def _small_problem(device: torch.device, way: Callable) -> tuple[Tensor, Tensor]
     logits = 4 * torch.randn(5, 24, 20, generator=generator)
     maps = torch.randint(-1, 3, (2, 96, 80), generator=generator, dtype=torch.int32)
     image, segment = torch.tensor([0, 0, 1, 1, 1]), torch.tensor([0, 2, 0, 1, 2])
-    plain = torch.inference_mode(False), torch.autocast(device.type, enabled=False)
-    with plain[0], plain[1], torch.enable_grad():
+    autocast = torch.autocast(device.type, enabled=False)
+    with autocast, torch.inference_mode(False), torch.enable_grad():
         leaf = logits.to(device).requires_grad_()
         inputs = (tensor.to(device) for tensor in (maps, image, segment))
         values = way(leaf, *inputs, (FocalLoss(), DiceLoss()))
