@@ -128,26 +128,24 @@ class BandedFusion:
 
     def scores(self, views: Sequence[View], size: Sequence[int]) -> Tensor:
         """Score maps (C, H, W) float32 at `size` = (H, W)."""
-        scores, top = None, 0
-        for band in self.bands(views, size):
+        scores = None
+        for rows, band in self.bands(views, size):
             if scores is None:
                 scores = band.new_empty(*size, len(band)).permute(2, 0, 1)  # laid out as bands
-            scores[:, top : top + band.shape[1]] = band
-            top += band.shape[1]
+            scores[:, rows] = band
         return scores
 
     def labels(self, views: Sequence[View], size: Sequence[int]) -> Tensor:
         """Class of each pixel, (H, W) int64; score maps exist one band at a time."""
-        labels, top = None, 0
-        for band in self.bands(views, size):
+        labels = None
+        for rows, band in self.bands(views, size):
             if labels is None:  # Bands' labels of their own would scatter the heap.
                 labels = band.new_empty(*size, dtype=torch.int64)
-            labels[top : top + band.shape[1]] = band.argmax(0)
-            top += band.shape[1]
+            labels[rows] = band.argmax(0)
         return labels
 
-    def bands(self, views: Sequence[View], size: Sequence[int]) -> Iterator[Tensor]:
-        """Scores (C, rows, W) of one band of rows after another, top to bottom."""
+    def bands(self, views: Sequence[View], size: Sequence[int]) -> Iterator[tuple[slice, Tensor]]:
+        """Rows and their scores (C, rows, W), one band after another, top to bottom."""
         if not views:
             raise ValueError("fusion needs at least one view")
         prepared = [self.prepare(view) for view in views]
@@ -155,7 +153,7 @@ class BandedFusion:
             total = self.band(prepared[0], size, rows)
             for view in prepared[1:]:
                 total = total + self.band(view, size, rows)
-            yield total / len(views) if len(views) > 1 else total
+            yield rows, total / len(views) if len(views) > 1 else total
 
     def prepare(self, view: View):
         """What `band` works on, made once per view."""
