@@ -15,8 +15,12 @@ from torch.nn import functional as F
 
 from .structures import FactoredOutput
 
-BAND_ELEMENTS = 1 << 24
-"""Elements of score map per band (64 MB in float32)."""
+BAND_ELEMENTS = {"cpu": 1 << 22}
+"""Elements of score map per band, by kind of device: `GPU_BAND_ELEMENTS` where none is given. On
+a CPU, 16 MB are what the C library's heap still reuses; larger blocks are mapped, and zeroed by
+the kernel, page by page, for each band anew."""
+
+GPU_BAND_ELEMENTS = 1 << 24
 
 
 @dataclass(frozen=True)
@@ -164,13 +168,18 @@ class BandedFusion:
         raise NotImplementedError
 
 
+def band_elements(view: View) -> int:
+    """Elements of a band of the view's device."""
+    return BAND_ELEMENTS.get(view.mask_logits.device.type, GPU_BAND_ELEMENTS)
+
+
 def row_bands(views: Sequence[View], size: Sequence[int]) -> Iterator[slice]:
-    """Bands of output rows, each of about `BAND_ELEMENTS` elements and at least one row."""
+    """Bands of output rows, each of about `band_elements` and at least one row."""
     height, width = size
     # A row of the result and the rows of the network's input that it comes from.
     pixels = width + max(-(-v.content_size[0] // height) * v.content_size[1] for v in views)
     channels = max(sum(view.class_prob.shape) for view in views)
-    step = max(1, BAND_ELEMENTS // max(1, channels * pixels))
+    step = max(1, band_elements(views[0]) // max(1, channels * pixels))
     for start in range(0, height, step):
         yield slice(start, min(start + step, height))
 
@@ -207,19 +216,43 @@ class SemanticFusion(BandedFusion):
     def __init__(self, *, resize_logits: bool = False) -> None:
         self.resize_logits = resize_logits
 
-    def band(self, view: View, size: Sequence[int], rows: slice) -> Tensor:
+    def prepare(self, view: View) -> ContentScores:
+        """See `BandedFusion.prepare`."""
+        return ContentScores(view)
+
+    def band(self, content: ContentScores, size: Sequence[int], rows: slice) -> Tensor:
         """See `BandedFusion.band`."""
         if self.resize_logits:
-            return self.product(view, output_logits(view, size, rows))
-        height = view.content_size[0]
-        content = source_span(height, size[0], rows)
-        scores = self.product(view, content_logits(view, content))
-        return resize_rows(scores, content.start, height, size, rows)
+            return semantic_scores(content.view, output_logits(content.view, size, rows))
+        height = content.view.content_size[0]
+        first_row, scores = content.rows(source_span(height, size[0], rows))
+        return resize_rows(scores, first_row, height, size, rows)
 
-    def product(self, view: View, logits: Tensor) -> Tensor:
-        """Mask logits (Q, rows, W) to scores (C, rows, W)."""
-        with torch.autocast(logits.device.type, enabled=False):
-            return (logits.sigmoid().permute(1, 2, 0) @ view.class_prob[:, :-1]).permute(2, 0, 1)
+
+def semantic_scores(view: View, logits: Tensor) -> Tensor:
+    """Mask logits (Q, rows, W) to scores (C, rows, W)."""
+    with torch.autocast(logits.device.type, enabled=False):
+        return (logits.sigmoid().permute(1, 2, 0) @ view.class_prob[:, :-1]).permute(2, 0, 1)
+
+
+class ContentScores:
+    """Scores of a view at its content's size, one slab of rows at a time: neighbouring bands of
+    the output read the same rows, and those of one slab are formed once."""
+
+    def __init__(self, view: View) -> None:
+        self.view = view
+        self.slab = slice(0, 0)
+        self.scores = None
+
+    def rows(self, rows: slice) -> tuple[int, Tensor]:
+        """The first row of a slab that has `rows`, and the slab's scores (C, slab, width)."""
+        if rows.start < self.slab.start or rows.stop > self.slab.stop:
+            height, width = self.view.content_size
+            count = band_elements(self.view) // (self.view.class_prob.shape[1] * width)
+            stop = max(rows.stop, min(rows.start + count, height))
+            self.slab, self.scores = slice(rows.start, stop), None  # frees the last one first
+            self.scores = semantic_scores(self.view, content_logits(self.view, self.slab))
+        return self.slab.start, self.scores
 
 
 class GeneralFusion(BandedFusion):

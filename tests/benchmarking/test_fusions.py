@@ -15,7 +15,7 @@ TURNS = inference.Turns(1, 0, "cpu")
 
 
 def test_both_ways_to_labels_agree(monkeypatch):
-    monkeypatch.setattr(fusion, "BAND_ELEMENTS", 20000)
+    monkeypatch.setitem(fusion.BAND_ELEMENTS, "cpu", 20000)
     view = fusions.large_view(SIZES, "cpu")
     assert view.content_size == (64, 85)
     assert view.input_size == (64, 96)

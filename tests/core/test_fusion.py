@@ -30,7 +30,7 @@ def scores_at_once(views, size):
 @pytest.mark.parametrize("size", [(50, 71), (33, 40), (20, 25), (33, 90), (1, 1), (100, 40)])
 @pytest.mark.parametrize("band", [1, 1000, 1 << 24])
 def test_bands_equal_the_definition(size, band, monkeypatch):
-    monkeypatch.setattr(fusion, "BAND_ELEMENTS", band)
+    monkeypatch.setitem(fusion.BAND_ELEMENTS, "cpu", band)
     views = [make_view(), make_view((13, 7), (50, 28), flip=True)]
     for chosen in (views[:1], views[1:], views):
         expected = scores_at_once(chosen, size)
@@ -40,12 +40,27 @@ def test_bands_equal_the_definition(size, band, monkeypatch):
         assert torch.equal(labels, scores.argmax(0))
 
 
+def test_bands_share_the_scores_of_a_slab(monkeypatch):
+    """Rows of the content are scored about once, though every band of one row reads two."""
+    monkeypatch.setitem(fusion.BAND_ELEMENTS, "cpu", 10 * 40 * 5)
+    scored, semantic_scores = [], fusion.semantic_scores
+
+    def counting(view, logits):
+        scored.append(logits.shape[1])
+        return semantic_scores(view, logits)
+
+    monkeypatch.setattr(fusion, "semantic_scores", counting)
+    SemanticFusion().labels([make_view()], (120, 90))
+    assert len(scored) == 4
+    assert sum(scored) <= 33 + 2 * 3
+
+
 @pytest.mark.parametrize("size", [(50, 71), (33, 40), (20, 25), (100, 40)])
 @pytest.mark.parametrize("band", [1, 1 << 24])
 @pytest.mark.parametrize("flip", [False, True])
 def test_logits_resized_before_the_sigmoid(size, band, flip, monkeypatch):
     """What the original does with panoptic models: upsample, cut, resize, then sigmoid."""
-    monkeypatch.setattr(fusion, "BAND_ELEMENTS", band)
+    monkeypatch.setitem(fusion.BAND_ELEMENTS, "cpu", band)
     view = make_view(flip=flip)
     full = F.interpolate(view.mask_logits[None], view.input_size, mode="bilinear")
     cut = full[..., : view.content_size[0], : view.content_size[1]]
@@ -61,7 +76,7 @@ def test_logits_resized_before_the_sigmoid(size, band, flip, monkeypatch):
 @pytest.mark.parametrize("band", [1, 1 << 24])
 def test_per_pixel_logits(size, band, monkeypatch):
     """Upsampled by exactly 4, cut, resized, averaged; no softmax."""
-    monkeypatch.setattr(fusion, "BAND_ELEMENTS", band)
+    monkeypatch.setitem(fusion.BAND_ELEMENTS, "cpu", band)
     logits, flipped = torch.randn(5, 9, 11), torch.randn(5, 7, 8)
     views = [
         View.of_pixel_logits(logits, (33, 42)),
@@ -80,7 +95,7 @@ def test_per_pixel_logits(size, band, monkeypatch):
 @pytest.mark.parametrize("band", [1, 1 << 24])
 def test_general_inference_follows_the_paper(size, band, monkeypatch):
     """argmax over confident queries of class times mask probability, pixel by pixel."""
-    monkeypatch.setattr(fusion, "BAND_ELEMENTS", band)
+    monkeypatch.setitem(fusion.BAND_ELEMENTS, "cpu", band)
     view = make_view(flip=True)
     view.class_prob[:] = (3 * torch.randn(6, 5)).softmax(-1)
     view.class_prob[0] = torch.tensor([0.0, 0.1, 0.1, 0.1, 0.7])  # no object

@@ -57,7 +57,7 @@ def loop(view, size, object_threshold, overlap_threshold):
 @pytest.mark.parametrize("thresholds", [(0.8, 0.8), (0.4, 0.5), (0.0, 0.0)])
 @pytest.mark.parametrize("band", [1, 1 << 24])
 def test_panoptic_inference_equals_the_loop(seed, thresholds, band, monkeypatch):
-    monkeypatch.setattr(fusion, "BAND_ELEMENTS", band)
+    monkeypatch.setitem(fusion.BAND_ELEMENTS, "cpu", band)
     view, size = make_view(seed=seed, flip=seed % 2 == 1), (61, 80)
     ids, segments = loop(view, size, *thresholds)
     fuse = PanopticFusion(ISTHING, object_threshold=thresholds[0], overlap_threshold=thresholds[1])
@@ -115,7 +115,7 @@ def test_nothing_found():
 
 
 def test_instances_equal_the_definition(monkeypatch):
-    monkeypatch.setattr(fusion, "BAND_ELEMENTS", 3000)
+    monkeypatch.setitem(fusion.BAND_ELEMENTS, "cpu", 3000)
     view, size = make_view(seed=3), (61, 80)
     full = F.interpolate(view.mask_logits[None], view.input_size, mode="bilinear")
     cut = full[..., : view.content_size[0], : view.content_size[1]]
