@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor, distributed, nn
@@ -56,7 +57,11 @@ class MaskFormerCriterion(nn.Module):
             # In mixed precision the two differ, and sums of rounded products would be rounded.
             exact = {output.pixels.features.dtype, output.mask_embed.dtype} == {torch.float32}
             per_layer = {"loss_cls": self.class_losses(output, targets, matches)}
-            masks = output if len(matches) and few and exact else dense
+            if len(matches) and few and exact:
+                pixels = replace(output.pixels, made=dense.pixel_embed)
+                masks = replace(output, pixels=pixels)
+            else:
+                masks = dense
             per_layer.update(self.mask_losses(masks, targets, matches))
         losses = {}
         for layer in range(output.num_layers):

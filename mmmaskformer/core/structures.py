@@ -18,6 +18,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+from torch.nn.grad import conv2d_input, conv2d_weight
 
 NO_SEGMENT = -1
 """Value of `SegmentTargets.segment_map` for pixels that belong to no segment."""
@@ -33,11 +34,14 @@ class PixelEmbedding:
     Attributes:
         features: (B, K, h, w), the embedding itself (K = D) where there is no `weight`.
         weight, bias: (D, K, k, k) and (D,) of the last convolution, which keeps the size.
+        made: (B, D, h, w), the embedding, where somebody needed it already: mask logits then have
+            their values from it, and only their gradient from the convolution.
     """
 
     features: Tensor
     weight: Tensor | None = None
     bias: Tensor | None = None
+    made: Tensor | None = None
 
     @classmethod
     def of(cls, pixels: Tensor | PixelEmbedding) -> PixelEmbedding:
@@ -54,12 +58,16 @@ class PixelEmbedding:
         """The embedding itself."""
         if self.weight is None:
             return self
+        if self.made is not None:
+            return PixelEmbedding(self.made)
         padding = self.weight.shape[-1] // 2
         return PixelEmbedding(F.conv2d(self.features, self.weight, self.bias, padding=padding))
 
     def image(self, index: int) -> PixelEmbedding:
         """That of one image, batch dimension kept."""
-        return PixelEmbedding(self.features[index : index + 1], self.weight, self.bias)
+        one = slice(index, index + 1)
+        made = None if self.made is None else self.made[one]
+        return PixelEmbedding(self.features[one], self.weight, self.bias, made)
 
     def mask_logits(self, image: int, mask_embed: Tensor) -> Tensor:
         """Mask logits (N, h, w) of mask embeddings (N, D) on one image."""
@@ -70,7 +78,31 @@ class PixelEmbedding:
             return features.new_zeros(0, *features.shape[1:])
         weight = torch.einsum("nd,dkij->nkij", mask_embed, self.weight)
         bias = None if self.bias is None else mask_embed @ self.bias
-        return F.conv2d(features[None], weight, bias, padding=weight.shape[-1] // 2)[0]
+        if self.made is None:
+            return F.conv2d(features[None], weight, bias, padding=weight.shape[-1] // 2)[0]
+        with torch.no_grad():
+            values = torch.einsum("nd,dhw->nhw", mask_embed, self.made[image])
+        return _KnownConv2d.apply(features[None], weight, bias, values[None])[0]
+
+
+class _KnownConv2d(torch.autograd.Function):
+    """`F.conv2d` that keeps the size, with its values at hand."""
+
+    @staticmethod
+    def forward(ctx, features, weight, bias, values):
+        ctx.save_for_backward(features, weight)
+        return values
+
+    @staticmethod
+    def backward(ctx, grad):
+        features, weight = ctx.saved_tensors
+        padding = weight.shape[-1] // 2
+        return (
+            conv2d_input(features.shape, weight, grad, padding=padding),
+            conv2d_weight(features, weight.shape, grad, padding=padding),
+            grad.sum((0, 2, 3)) if ctx.needs_input_grad[2] else None,
+            None,
+        )
 
 
 @dataclass(frozen=True)

@@ -79,3 +79,25 @@ def test_mask_logits_need_not_go_through_the_pixel_embedding(queries):
         "qd,dhw->qhw", output.mask_embed[1, 0], without_bias.dense().features[0]
     )
     torch.testing.assert_close(without_bias.mask_logits(0, output.mask_embed[1, 0]), expected)
+
+
+@pytest.mark.parametrize("with_bias", [False, True])
+def test_mask_logits_of_an_embedding_that_is_made_have_the_convolutions_gradient(with_bias):
+    pixels, embed = convolved(), torch.randn(3, 4, requires_grad=True)
+    features, weight = pixels.features.requires_grad_(), pixels.weight.requires_grad_()
+    bias = pixels.bias.requires_grad_() if with_bias else None
+    leaves = [embed, features, weight, *([bias] if with_bias else [])]
+    folded = core.PixelEmbedding(features, weight, bias)
+    made = core.PixelEmbedding(features, weight, bias, folded.dense().features)
+    grad = torch.randn(3, 6, 7)
+    expected = folded.mask_logits(1, embed)
+    assert torch.equal(made.dense().features, folded.dense().features)
+    for logits in (made.mask_logits(1, embed), made.image(1).mask_logits(0, embed)):
+        torch.testing.assert_close(logits, expected)
+        found = torch.autograd.grad(logits, leaves, grad)
+        wanted = torch.autograd.grad(expected, leaves, grad, retain_graph=True)
+        for one, other in zip(found, wanted, strict=True):
+            torch.testing.assert_close(one, other)
+    assert made.mask_logits(0, embed[:0]).shape == (0, 6, 7)
+    elsewhere = core.PixelEmbedding(features, weight, bias, torch.zeros(2, 4, 6, 7))
+    assert not elsewhere.mask_logits(0, embed).any()
