@@ -1,4 +1,5 @@
-"""FlexibleRunner and its strategies in two CPU processes, against mmengine's plain Runner."""
+"""ZeroRedundancyOptimizer, FlexibleRunner and its strategies in two CPU processes, against mmengine's
+plain Runner."""
 
 import json
 import os
@@ -19,8 +20,14 @@ from tests.seg.test_distributed import free_port
 from tests.test_tools import CONFIG
 
 FSDP = {"runner_type": "FlexibleRunner", "strategy.type": "mmmaskformer.FSDPStrategy"}
+ZERO = {
+    "optim_wrapper.optimizer.type": "ZeroRedundancyOptimizer",
+    "optim_wrapper.optimizer.optimizer_type": "AdamW",
+    "default_hooks.checkpoint.save_optimizer": False,
+}
 RUNS = [
     ("plain", 3, {}),
+    ("zero", 3, ZERO),
     ("ddp", 3, {"runner_type": "FlexibleRunner"}),
     ("fsdp", 2, FSDP),
     ("fsdp", 3, {**FSDP, "resume": True}),
@@ -83,7 +90,7 @@ def weights_of(work_dir):
     return {name.removeprefix("module."): value for name, value in state_dict.items()}
 
 
-@pytest.mark.parametrize("name", ["ddp", "fsdp"])
+@pytest.mark.parametrize("name", ["zero", "ddp", "fsdp"])
 def test_strategies_equal_the_plain_runner(trained, name):
     """FSDP's second loss shows clipping by the whole norm; its third, after --resume, that the
     optimizer's state came back."""
