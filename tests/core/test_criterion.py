@@ -119,6 +119,18 @@ def test_few_masks_skip_the_pixel_embedding_and_nothing_changes(channels):
         torch.testing.assert_close(grad, expected_grad, rtol=1e-4, atol=1e-5 * scale)
 
 
+def test_a_batch_without_segments_has_gradients_of_zero():
+    """DDP waits for the gradient of every parameter."""
+    shapes = (3, 2, 6, 9), (3, 2, 6, 64), (2, 5, 6, 7), (64, 5, 3, 3), (64,)
+    leaves = [torch.randn(shape, requires_grad=True) for shape in shapes]
+    empty = core.SegmentTargets(torch.zeros(0, dtype=torch.int64), torch.full((24, 28), -1))
+    output = core.FactoredOutput(*leaves[:2], core.PixelEmbedding(*leaves[2:]))
+    losses = core.MaskFormerCriterion()(output, [empty, empty])
+    class_grad, *grads = torch.autograd.grad(sum(losses.values()), leaves)
+    assert class_grad.any()
+    assert not any(grad.any() for grad in grads)
+
+
 @pytest.mark.parametrize("compile_mask_loss", [False, True])
 def test_mask_losses_are_compiled_on_demand(compile_mask_loss, monkeypatch):
     output, targets = problem()

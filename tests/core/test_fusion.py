@@ -55,6 +55,29 @@ def test_bands_share_the_scores_of_a_slab(monkeypatch):
     assert sum(scored) <= 33 + 2 * 3
 
 
+def test_slabs_leave_out_the_padding_and_each_other(monkeypatch):
+    """No row of the padding is scored, and the last slab is gone when the next one is formed."""
+    monkeypatch.setitem(fusion.BAND_ELEMENTS, "cpu", 12 * 40 * 5)
+    content_logits, semantic_scores = fusion.content_logits, fusion.semantic_scores
+    stops, slabs, alive = [], [], []
+
+    def watched_logits(view, rows):
+        stops.append(rows.stop)
+        return content_logits(view, rows)
+
+    def watched_scores(view, logits):
+        alive.append(sum(not torch.UntypedStorage._expired(slab) for slab in slabs))
+        scores = semantic_scores(view, logits)
+        slabs.append(scores.untyped_storage()._weak_ref())
+        return scores
+
+    monkeypatch.setattr(fusion, "content_logits", watched_logits)
+    monkeypatch.setattr(fusion, "semantic_scores", watched_scores)
+    SemanticFusion().labels([make_view()], (120, 90))
+    assert stops[-1] == max(stops) == 33
+    assert alive == [0, 0, 0]
+
+
 @pytest.mark.parametrize("size", [(50, 71), (33, 40), (20, 25), (100, 40)])
 @pytest.mark.parametrize("band", [1, 1 << 24])
 @pytest.mark.parametrize("flip", [False, True])
@@ -131,6 +154,13 @@ def test_flip_of_a_padded_view_turns_the_image_not_the_padding():
     torch.testing.assert_close(SemanticFusion().scores([view], (33, 40)), expected)
     straight = View(view.class_prob, view.mask_logits, view.input_size, view.content_size)
     torch.testing.assert_close(SemanticFusion().scores([straight], (33, 40)).flip(-1), expected)
+
+
+def test_scores_keep_their_precision_under_autocast():
+    view = make_view()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        scores = SemanticFusion().scores([view], (50, 71))
+    assert torch.equal(scores, SemanticFusion().scores([view], (50, 71)))
 
 
 def test_no_view():

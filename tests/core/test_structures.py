@@ -101,3 +101,5 @@ def test_mask_logits_of_an_embedding_that_is_made_have_the_convolutions_gradient
     assert made.mask_logits(0, embed[:0]).shape == (0, 6, 7)
     elsewhere = core.PixelEmbedding(features, weight, bias, torch.zeros(2, 4, 6, 7))
     assert not elsewhere.mask_logits(0, embed).any()
+    assert not elsewhere.image(1).mask_logits(0, embed).any()
+    assert not elsewhere.dense().features.any()
