@@ -1,4 +1,4 @@
-"""ZeroRedundancyOptimizer, FlexibleRunner and its strategies in two CPU processes, against mmengine's
+"""ZeroRedundancyOptimizer and FlexibleRunner with its strategies, in two CPU processes, against the
 plain Runner."""
 
 import json

@@ -152,15 +152,16 @@ class BandedFusion:
         """Rows and their scores (C, rows, W), one band after another, top to bottom."""
         if not views:
             raise ValueError("fusion needs at least one view")
-        prepared = [self.prepare(view) for view in views]
+        share = 1 / len(views)
+        prepared = [self.prepare(view, share) for view in views]
         for rows in row_bands(views, size):
             total = self.band(prepared[0], size, rows)
             for view in prepared[1:]:
                 total = total + self.band(view, size, rows)
             yield rows, total / len(views) if len(views) > 1 else total
 
-    def prepare(self, view: View):
-        """What `band` works on, made once per view."""
+    def prepare(self, view: View, share: float):
+        """What `band` works on, made once per view, with its share of a band's memory to keep."""
         return view
 
     def band(self, view, size: Sequence[int], rows: slice) -> Tensor:
@@ -216,15 +217,18 @@ class SemanticFusion(BandedFusion):
     def __init__(self, *, resize_logits: bool = False) -> None:
         self.resize_logits = resize_logits
 
-    def prepare(self, view: View) -> ContentScores:
+    def prepare(self, view: View, share: float) -> ContentScores:
         """See `BandedFusion.prepare`."""
-        return ContentScores(view)
+        return ContentScores(view, share)
 
     def band(self, content: ContentScores, size: Sequence[int], rows: slice) -> Tensor:
         """See `BandedFusion.band`."""
         if self.resize_logits:
             return semantic_scores(content.view, output_logits(content.view, size, rows))
         height = content.view.content_size[0]
+        if height == size[0]:  # No two bands read the same row.
+            scores = semantic_scores(content.view, content_logits(content.view, rows))
+            return resize_rows(scores, rows.start, height, size, rows)
         first_row, scores = content.rows(source_span(height, size[0], rows))
         return resize_rows(scores, first_row, height, size, rows)
 
@@ -237,19 +241,24 @@ def semantic_scores(view: View, logits: Tensor) -> Tensor:
 
 class ContentScores:
     """Scores of a view at its content's size, one slab of rows at a time: neighbouring bands of
-    the output read the same rows, and those of one slab are formed once."""
+    the output read the same rows, and those of one slab are formed once.
 
-    def __init__(self, view: View) -> None:
+    Args:
+        share: of `band_elements` for the slab with its mask logits.
+    """
+
+    def __init__(self, view: View, share: float) -> None:
         self.view = view
+        row = sum(view.class_prob.shape) * view.content_size[1]
+        self.slab_rows = int(share * band_elements(view) / row)
         self.slab = slice(0, 0)
         self.scores = None
 
     def rows(self, rows: slice) -> tuple[int, Tensor]:
         """The first row of a slab that has `rows`, and the slab's scores (C, slab, width)."""
         if rows.start < self.slab.start or rows.stop > self.slab.stop:
-            height, width = self.view.content_size
-            count = band_elements(self.view) // (self.view.class_prob.shape[1] * width)
-            stop = max(rows.stop, min(rows.start + count, height))
+            stop = min(rows.start + self.slab_rows, self.view.content_size[0])
+            stop = max(stop, rows.stop)
             self.slab, self.scores = slice(rows.start, stop), None  # frees the last one first
             self.scores = semantic_scores(self.view, content_logits(self.view, self.slab))
         return self.slab.start, self.scores
@@ -270,7 +279,7 @@ class GeneralFusion(BandedFusion):
     def __init__(self, *, object_threshold: float = 0.3) -> None:
         self.object_threshold = object_threshold
 
-    def prepare(self, view: View) -> ConfidentQueries:
+    def prepare(self, view: View, share: float) -> ConfidentQueries:
         """See `BandedFusion.prepare`."""
         return confident_queries(view, self.object_threshold)
 

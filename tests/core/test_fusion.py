@@ -42,7 +42,7 @@ def test_bands_equal_the_definition(size, band, monkeypatch):
 
 def test_bands_share_the_scores_of_a_slab(monkeypatch):
     """Rows of the content are scored about once, though every band of one row reads two."""
-    monkeypatch.setitem(fusion.BAND_ELEMENTS, "cpu", 10 * 40 * 5)
+    monkeypatch.setitem(fusion.BAND_ELEMENTS, "cpu", 10 * 40 * 11)
     scored, semantic_scores = [], fusion.semantic_scores
 
     def counting(view, logits):
@@ -57,7 +57,7 @@ def test_bands_share_the_scores_of_a_slab(monkeypatch):
 
 def test_slabs_leave_out_the_padding_and_each_other(monkeypatch):
     """No row of the padding is scored, and the last slab is gone when the next one is formed."""
-    monkeypatch.setitem(fusion.BAND_ELEMENTS, "cpu", 12 * 40 * 5)
+    monkeypatch.setitem(fusion.BAND_ELEMENTS, "cpu", 12 * 40 * 11)
     content_logits, semantic_scores = fusion.content_logits, fusion.semantic_scores
     stops, slabs, alive = [], [], []
 
@@ -76,6 +76,29 @@ def test_slabs_leave_out_the_padding_and_each_other(monkeypatch):
     SemanticFusion().labels([make_view()], (120, 90))
     assert stops[-1] == max(stops) == 33
     assert alive == [0, 0, 0]
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_slabs_and_their_logits_fit_into_one_band(count, monkeypatch):
+    """30 queries, one class: what is large are the logits."""
+    monkeypatch.setitem(fusion.BAND_ELEMENTS, "cpu", 18 * 40 * 32)
+    content_logits, heights = fusion.content_logits, []
+
+    def watched(view, rows):
+        heights.append(rows.stop - rows.start)
+        return content_logits(view, rows)
+
+    monkeypatch.setattr(fusion, "content_logits", watched)
+    view = View(torch.rand(30, 2), torch.randn(30, 9, 11), (36, 44), (33, 40))
+    SemanticFusion().labels([view] * count, (120, 90))
+    assert max(heights) == 18 // count
+
+
+@pytest.mark.parametrize("height", [33, 20])
+def test_a_caller_may_keep_a_band_without_a_slab(height, monkeypatch):
+    monkeypatch.setitem(fusion.BAND_ELEMENTS, "cpu", 12 * 40 * 11)
+    for rows, band in SemanticFusion().bands([make_view()], (height, 40)):
+        assert band.untyped_storage().nbytes() == 4 * 4 * (rows.stop - rows.start) * 40
 
 
 @pytest.mark.parametrize("size", [(50, 71), (33, 40), (20, 25), (100, 40)])
