@@ -15,10 +15,10 @@ from torch.nn import functional as F
 
 from .structures import FactoredOutput
 
-BAND_ELEMENTS = {"cpu": 1 << 22}
+BAND_ELEMENTS = {"cpu": 1 << 21}
 """Elements of score map per band, by kind of device: `GPU_BAND_ELEMENTS` where none is given. On
-a CPU, 16 MB are what the C library's heap still reuses; larger blocks are mapped, and zeroed by
-the kernel, page by page, for each band anew."""
+a CPU, 8 MB stay in the cache and are memory that the C library's heap reuses; larger blocks are
+mapped, and zeroed by the kernel, page by page, for each band anew."""
 
 GPU_BAND_ELEMENTS = 1 << 24
 
