@@ -6,6 +6,7 @@ only never sees more of it, and the views of test-time augmentation are summed b
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -15,12 +16,10 @@ from torch.nn import functional as F
 
 from .structures import FactoredOutput
 
-BAND_ELEMENTS = {"cpu": 1 << 21}
-"""Elements of score map per band, by kind of device: `GPU_BAND_ELEMENTS` where none is given. On
-a CPU, 8 MB stay in the cache and are memory that the C library's heap reuses; larger blocks are
-mapped, and zeroed by the kernel, page by page, for each band anew."""
-
-GPU_BAND_ELEMENTS = 1 << 24
+BAND_ELEMENTS = defaultdict(lambda: 1 << 24, cpu=1 << 21)
+"""Elements of score map per band, by kind of device. On a CPU, 8 MB stay in the cache and are
+memory that the C library's heap reuses; larger blocks are mapped, and zeroed by the kernel, page
+by page, for each band anew."""
 
 
 @dataclass(frozen=True)
@@ -152,26 +151,25 @@ class BandedFusion:
         """Rows and their scores (C, rows, W), one band after another, top to bottom."""
         if not views:
             raise ValueError("fusion needs at least one view")
-        share = 1 / len(views)
-        prepared = [self.prepare(view, share) for view in views]
+        prepared = self.prepare(views)
         for rows in row_bands(views, size):
             total = self.band(prepared[0], size, rows)
-            for view in prepared[1:]:
-                total = total + self.band(view, size, rows)
+            for other in prepared[1:]:
+                total = total + self.band(other, size, rows)
             yield rows, total / len(views) if len(views) > 1 else total
 
-    def prepare(self, view: View, share: float):
-        """What `band` works on, made once per view, with its share of a band's memory to keep."""
-        return view
+    def prepare(self, views: Sequence[View]) -> Sequence:
+        """What `band` works on, one for each view."""
+        return views
 
-    def band(self, view, size: Sequence[int], rows: slice) -> Tensor:
+    def band(self, prepared, size: Sequence[int], rows: slice) -> Tensor:
         """Scores (C, len(rows), W) of one prepared view."""
         raise NotImplementedError
 
 
 def band_elements(view: View) -> int:
     """Elements of a band of the view's device."""
-    return BAND_ELEMENTS.get(view.mask_logits.device.type, GPU_BAND_ELEMENTS)
+    return BAND_ELEMENTS[view.mask_logits.device.type]
 
 
 def row_bands(views: Sequence[View], size: Sequence[int]) -> Iterator[slice]:
@@ -217,9 +215,9 @@ class SemanticFusion(BandedFusion):
     def __init__(self, *, resize_logits: bool = False) -> None:
         self.resize_logits = resize_logits
 
-    def prepare(self, view: View, share: float) -> ContentScores:
+    def prepare(self, views: Sequence[View]) -> list[ContentScores]:
         """See `BandedFusion.prepare`."""
-        return ContentScores(view, share)
+        return [ContentScores(view, band_elements(view) // len(views)) for view in views]
 
     def band(self, content: ContentScores, size: Sequence[int], rows: slice) -> Tensor:
         """See `BandedFusion.band`."""
@@ -244,13 +242,12 @@ class ContentScores:
     the output read the same rows, and those of one slab are formed once.
 
     Args:
-        share: of `band_elements` for the slab with its mask logits.
+        elements: of a slab with its mask logits, about; a slab has all rows asked for at once.
     """
 
-    def __init__(self, view: View, share: float) -> None:
+    def __init__(self, view: View, elements: int) -> None:
         self.view = view
-        row = sum(view.class_prob.shape) * view.content_size[1]
-        self.slab_rows = int(share * band_elements(view) / row)
+        self.slab_rows = elements // (sum(view.class_prob.shape) * view.content_size[1])
         self.slab = slice(0, 0)
         self.scores = None
 
@@ -279,9 +276,9 @@ class GeneralFusion(BandedFusion):
     def __init__(self, *, object_threshold: float = 0.3) -> None:
         self.object_threshold = object_threshold
 
-    def prepare(self, view: View, share: float) -> ConfidentQueries:
+    def prepare(self, views: Sequence[View]) -> list[ConfidentQueries]:
         """See `BandedFusion.prepare`."""
-        return confident_queries(view, self.object_threshold)
+        return [confident_queries(view, self.object_threshold) for view in views]
 
     def band(self, view: ConfidentQueries, size: Sequence[int], rows: slice) -> Tensor:
         """See `BandedFusion.band`."""
