@@ -20,7 +20,7 @@ from mmseg.models.decode_heads import STDCHead
 from .datasets import LoadPanopticAnnotations
 from .datasets.inspection import Reading
 from .heads.maskformer_head import MaskFormerHead, read_things
-from .text import listing
+from .utils.text import listing
 
 ABSENT = inspect.Parameter.empty
 """Value of a setting that there is not."""

@@ -20,8 +20,8 @@ from torch.overrides import TorchFunctionMode
 from .compat import load_checkpoint_file, load_pickle_file
 from .core.architecture import Backbone, Head, compare, describe, read_backbone, read_head, some
 from .core.checkpoint import CheckpointError, Conversion, convert
-from .files import replacing
 from .registry import MODELS
+from .utils.files import replacing
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from mmseg.datasets import BaseSegDataset
 from . import agreement
 from .agreement import Findings, Labels
 from .datasets.inspection import Counts, Reading
-from .text import listing
+from .utils.text import listing
 
 SPLITS = ("train", "val", "test")
 

@@ -31,7 +31,7 @@ import mmmaskformer  # noqa: F401  (mends the stack before mmdet is imported)
 from mmmaskformer.benchmarking import report
 from mmmaskformer.benchmarking.arguments import make_folder
 from mmmaskformer.benchmarking.measure import machine, seconds
-from mmmaskformer.evaluation.panoptic_png import NUM_IDS
+from mmmaskformer.utils.png_ids import NUM_IDS
 
 FOLDER = Path(__file__).resolve().parents[1] / "configs/_base_/datasets"
 STOCK = {

@@ -22,7 +22,6 @@ from mmmaskformer import agreement
 from mmmaskformer.agreement import Findings
 from mmmaskformer.datasets.count_report import class_rows, class_table, summary, write_csv
 from mmmaskformer.datasets.inspection import Counts, inspect_in_processes
-from mmmaskformer.files import replacing
 from mmmaskformer.launch import add_common_arguments, load_config
 from mmmaskformer.splits import (
     SPLITS,
@@ -34,7 +33,8 @@ from mmmaskformer.splits import (
     judge,
     metainfos_of,
 )
-from mmmaskformer.text import listing
+from mmmaskformer.utils.files import replacing
+from mmmaskformer.utils.text import listing
 from mmmaskformer.visualization.histogram import class_histogram
 
 MOST_LINES = 10

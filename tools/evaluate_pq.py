@@ -27,7 +27,7 @@ package.__path__ = [str(ROOT / "mmmaskformer")]
 sys.modules.setdefault("mmmaskformer", package)
 
 from mmmaskformer import evaluation  # noqa: E402
-from mmmaskformer.files import replacing  # noqa: E402
+from mmmaskformer.utils.files import replacing  # noqa: E402
 
 
 def parse_args() -> argparse.Namespace:

@@ -20,8 +20,8 @@ import numpy as np
 from mmmaskformer.datasets import preparation
 from mmmaskformer.datasets.preparation import read_labels
 from mmmaskformer.datasets.tables import metainfo
-from mmmaskformer.evaluation.panoptic_png import ids_to_colors
-from mmmaskformer.files import replacing
+from mmmaskformer.utils.files import replacing
+from mmmaskformer.utils.png_ids import ids_to_colors
 
 META = metainfo("ade20k")
 SPLITS = {"training": "train", "validation": "val"}

@@ -14,7 +14,7 @@ from pathlib import Path
 from mmengine.config import Config
 from mmengine.fileio import load
 
-from ..text import listing
+from ..utils.text import listing
 
 COLUMNS = {"P.A.": "aAcc", "training memory, MB": "train_memory_mb"}
 """The paper's names of metrics that are called otherwise here."""

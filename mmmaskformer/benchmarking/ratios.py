@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..text import listing
+from ..utils.text import listing
 from .report import METRICS
 
 MUST_AGREE = ("size", "batch", "segments", "device", "amp", "options", "num_classes")

@@ -12,7 +12,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Column, Table
 
-from ..files import replacing
+from ..utils.files import replacing
 
 
 @dataclass(frozen=True)

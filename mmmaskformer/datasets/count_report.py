@@ -10,7 +10,7 @@ from pathlib import Path
 from rich.markup import escape
 from rich.table import Table
 
-from ..text import listing
+from ..utils.text import listing
 from .inspection import Counts
 
 

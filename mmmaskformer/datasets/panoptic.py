@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from mmseg.datasets import BaseSegDataset
 
 from ..registry import DATASETS
-from ..text import listing
+from ..utils.text import listing
 from .panoptic_format import contiguous_segments, match_annotations, read_json
 from .shapes import make_shapes
 from .tables import metainfo as table

@@ -11,8 +11,8 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 from mmengine import fileio
 
-from ..evaluation.panoptic_png import NUM_IDS, decode_ids
-from ..text import listing
+from ..utils.png_ids import NUM_IDS, decode_ids
+from ..utils.text import listing
 
 
 def read_ids(path: str, backend_args: dict | None = None) -> np.ndarray:

@@ -19,9 +19,9 @@ from mmengine.structures import BaseDataElement
 from mmseg.datasets.transforms import PackSegInputs
 
 from ..core import NO_SEGMENT
-from ..evaluation.panoptic_png import NUM_IDS
 from ..registry import TRANSFORMS
-from ..text import listing
+from ..utils.png_ids import NUM_IDS
+from ..utils.text import listing
 from .loading import check_size
 from .panoptic_format import read_ids
 

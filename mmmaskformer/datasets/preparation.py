@@ -24,7 +24,7 @@ import numpy as np
 from PIL import Image
 from rich.progress import track
 
-from ..files import replacing
+from ..utils.files import replacing
 
 
 def parse_arguments(doc: str, **folders: str) -> argparse.Namespace:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .panoptic_png import decode_ids
+from ..utils.png_ids import decode_ids
 from .panoptic_quality import PanopticQuality
 
 CHUNK = 8

@@ -13,8 +13,8 @@ from mmseg.evaluation import IoUMetric as MMSegIoUMetric
 from PIL import Image
 from torch import Tensor
 
-from ..files import replacing
 from ..registry import METRICS
+from ..utils.files import replacing
 from .metrics import as_array, pack_counts, read_field, report_groups, side_names
 from .panoptic_quality import PanopticQuality, semantic_categories
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from ..files import replacing
-from .panoptic_png import ids_to_colors
+from ..utils.files import replacing
+from ..utils.png_ids import ids_to_colors
 
 
 def write_prediction(

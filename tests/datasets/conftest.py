@@ -10,7 +10,7 @@ from mmengine.registry import init_default_scope
 from PIL import Image
 
 from mmmaskformer.datasets import shapes
-from mmmaskformer.evaluation.panoptic_png import ids_to_colors
+from mmmaskformer.utils.png_ids import ids_to_colors
 from tests.conftest import ROOT
 
 

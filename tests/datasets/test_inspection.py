@@ -12,7 +12,7 @@ from mmmaskformer.datasets import CamVidDataset, COCOPanopticDataset, PanopticDa
 from mmmaskformer.datasets.count_report import class_rows, class_table, ranges, summary, write_csv
 from mmmaskformer.datasets.inspection import Counts, Reading, inspect_in_processes, inspect_samples
 from mmmaskformer.datasets.loading import map_labels
-from mmmaskformer.evaluation.panoptic_png import ids_to_colors
+from mmmaskformer.utils.png_ids import ids_to_colors
 from tests.datasets.conftest import one_image, segment
 
 

@@ -10,7 +10,7 @@ from mmmaskformer.datasets import (
     LoadPanopticAnnotations,
     PanopticDataset,
 )
-from mmmaskformer.evaluation.panoptic_png import ids_to_colors
+from mmmaskformer.utils.png_ids import ids_to_colors
 from tests.datasets.conftest import one_image, segment
 
 LOAD = [LoadImageFromFile(), LoadPanopticAnnotations()]

@@ -20,7 +20,7 @@ from mmmaskformer.datasets import (
 )
 from mmmaskformer.datasets.panoptic_format import read_ids
 from mmmaskformer.datasets.panoptic_transforms import number_segments
-from mmmaskformer.evaluation.panoptic_png import ids_to_colors
+from mmmaskformer.utils.png_ids import ids_to_colors
 from tests.conftest import ROOT
 from tests.datasets.conftest import segment
 

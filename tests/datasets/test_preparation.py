@@ -22,7 +22,7 @@ from mmmaskformer.datasets.preparation import (
     run_all,
     write_image,
 )
-from mmmaskformer.files import replacing
+from mmmaskformer.utils.files import replacing
 from tests.conftest import ROOT
 
 RNG = np.random.default_rng(0)

@@ -1,0 +1,1 @@
+"""Files, text and png ids: what every room may use."""
