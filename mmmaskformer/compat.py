@@ -20,8 +20,8 @@ import pickle
 import sys
 import types
 
+from .checkpoints.pickles import ArrayUnpickler, CheckpointUnpickler
 from .dependencies import ANY_OF, MMCV, REQUIRED
-from .safe_pickle import ArrayUnpickler, CheckpointUnpickler
 
 
 def check_dependencies() -> None:

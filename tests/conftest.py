@@ -70,7 +70,7 @@ def small_model():
 @pytest.fixture
 def released(small_model, tmp_path):
     """The file of a small model in the format of the original's released ones."""
-    from tests.original_format import original_weights
+    from tests.checkpoints.original_format import original_weights
 
     path = tmp_path / "model_final_abc.pkl"
     path.write_bytes(pickle.dumps(original_weights(small_model.state_dict())))

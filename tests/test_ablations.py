@@ -5,7 +5,7 @@ from mmengine.config import Config
 from mmseg.registry import MODELS
 from mmseg.utils import register_all_modules
 
-from mmmaskformer.convert import WithoutMemory
+from mmmaskformer.checkpoints.conversion import WithoutMemory
 from tests.conftest import ROOT
 
 register_all_modules()

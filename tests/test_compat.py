@@ -9,7 +9,8 @@ import torch
 from mmengine.logging import HistoryBuffer
 from mmengine.runner.checkpoint import CheckpointLoader
 
-from mmmaskformer import compat, safe_pickle
+from mmmaskformer import compat
+from mmmaskformer.checkpoints import pickles as safe_pickle
 
 
 def test_missing_op_names_itself_and_the_remedy():

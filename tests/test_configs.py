@@ -11,8 +11,8 @@ from mmengine.registry import PARAM_SCHEDULERS
 from mmseg.registry import MODELS
 from mmseg.utils import register_all_modules
 
-from mmmaskformer.convert import WithoutMemory
-from mmmaskformer.core.checkpoint import recognise
+from mmmaskformer.checkpoints.conversion import WithoutMemory
+from mmmaskformer.checkpoints.naming import recognise
 from tests.conftest import ROOT
 
 register_all_modules()

@@ -20,9 +20,9 @@ from mmseg.apis import inference_model, init_model
 
 from mmmaskformer.datasets import shapes
 from mmmaskformer.launch import CheckWeights
+from tests.checkpoints.original_format import original_weights
 from tests.commands import python, run
 from tests.conftest import ROOT
-from tests.original_format import original_weights
 
 CONFIG = "configs/maskformer_r18_shapes.py"
 README = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -18,7 +18,7 @@ from mmseg.registry import DATASETS, MODELS
 from mmseg.structures import SegDataSample
 from mmseg.utils import register_all_modules
 
-from mmmaskformer.convert import WithoutMemory
+from mmmaskformer.checkpoints.conversion import WithoutMemory
 from tests.conftest import ROOT
 from tests.test_tools import python
 

@@ -11,15 +11,15 @@ from pathlib import Path
 
 from mmengine.config import Config
 
-from mmmaskformer.convert import (
+from mmmaskformer.checkpoints.conversion import (
     Report,
     convert_checked,
     model_weights,
     read_weights,
     write_checkpoint,
 )
-from mmmaskformer.core.architecture import compare, describe, some
-from mmmaskformer.core.checkpoint import CheckpointError
+from mmmaskformer.checkpoints.description import compare, describe, some
+from mmmaskformer.checkpoints.naming import CheckpointError
 
 
 def parse_args() -> argparse.Namespace:

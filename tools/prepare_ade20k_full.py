@@ -16,9 +16,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from mmmaskformer.checkpoints.pickles import ArrayUnpickler
 from mmmaskformer.datasets import preparation
 from mmmaskformer.datasets.tables import metainfo
-from mmmaskformer.safe_pickle import ArrayUnpickler
 
 META = metainfo("ade20k_full")
 ADDRESS = "ADE20K_2021_17_01 from https://groups.csail.mit.edu/vision/datasets/ADE20K"

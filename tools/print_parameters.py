@@ -5,7 +5,7 @@ import argparse
 from rich.console import Console
 from rich.table import Table
 
-from mmmaskformer.convert import WithoutMemory
+from mmmaskformer.checkpoints.conversion import WithoutMemory
 from mmmaskformer.launch import add_common_arguments, load_config
 
 

@@ -5,6 +5,7 @@ import pytest
 from mmseg.datasets import COCOStuffDataset, MapillaryDataset_v1
 from PIL import Image
 
+from mmmaskformer.checkpoints.pickles import ArrayUnpickler
 from mmmaskformer.datasets import (
     ADE20KFullDataset,
     CamVidDataset,
@@ -13,7 +14,6 @@ from mmmaskformer.datasets import (
 )
 from mmmaskformer.datasets.loading import LoadAnnotations, LoadImageFromFile
 from mmmaskformer.datasets.tables import metainfo
-from mmmaskformer.safe_pickle import ArrayUnpickler
 
 
 def test_table_of_coco_stuff():

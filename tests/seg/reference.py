@@ -11,7 +11,7 @@ from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
 from mmseg.utils import register_all_modules
 
-from mmmaskformer.convert import convert_checked, read_weights, write_checkpoint
+from mmmaskformer.checkpoints.conversion import convert_checked, read_weights, write_checkpoint
 from tests.conftest import ROOT
 
 
@@ -69,6 +69,6 @@ def assert_same_labels(ours, expected):
 
 def our_name(name):
     """Our name of an original's parameter."""
-    from mmmaskformer.core.checkpoint import recognise
+    from mmmaskformer.checkpoints.naming import recognise
 
     return recognise([name, "sem_seg_head."]).rename(name)

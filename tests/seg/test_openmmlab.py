@@ -17,7 +17,7 @@ from mmengine.config import Config
 from mmseg.registry import MODELS as SEG_MODELS
 from mmseg.structures import SegDataSample
 
-from mmmaskformer.convert import convert_checked, read_weights, write_checkpoint
+from mmmaskformer.checkpoints.conversion import convert_checked, read_weights, write_checkpoint
 from tests.seg.reference import assert_near, build_config
 
 CONFIGS = {

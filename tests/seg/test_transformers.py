@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from mmmaskformer.convert import convert_checked, read_weights, write_checkpoint
+from mmmaskformer.checkpoints.conversion import convert_checked, read_weights, write_checkpoint
 from tests.seg.reference import assert_near, build_config
 
 transformers = pytest.importorskip("transformers", reason="needs extra dev")

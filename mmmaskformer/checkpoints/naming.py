@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from .architecture import some
-from .checkpoint_formats import FORMATS, Format
+from .description import some
+from .formats import FORMATS, Format
 
 
 class CheckpointError(ValueError):

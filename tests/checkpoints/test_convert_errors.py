@@ -11,10 +11,10 @@ import pytest
 import torch
 from mmseg.utils import register_all_modules
 
-from mmmaskformer.convert import convert_checked, read_weights
-from mmmaskformer.core.checkpoint import CheckpointError
+from mmmaskformer.checkpoints.conversion import convert_checked, read_weights
+from mmmaskformer.checkpoints.naming import CheckpointError
+from tests.checkpoints.original_format import original_weights
 from tests.conftest import ROOT
-from tests.original_format import original_weights
 
 register_all_modules()
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from mmmaskformer.core.checkpoint import CheckpointError, convert, merge_by_channel, recognise
+from mmmaskformer.checkpoints.naming import CheckpointError, convert, merge_by_channel, recognise
 
 MARK = {"sem_seg_head.layer_4.weight": torch.ones(1)}
 PREDICTOR = "decode_head.predictor."

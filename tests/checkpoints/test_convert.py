@@ -11,11 +11,11 @@ from mmengine.runner import load_checkpoint
 from mmseg.registry import MODELS
 from mmseg.utils import register_all_modules
 
-from mmmaskformer.convert import WithoutMemory, convert_checked, read_weights
-from mmmaskformer.core.checkpoint import CheckpointError
-from mmmaskformer.core.checkpoint import convert as rename
+from mmmaskformer.checkpoints.conversion import WithoutMemory, convert_checked, read_weights
+from mmmaskformer.checkpoints.naming import CheckpointError
+from mmmaskformer.checkpoints.naming import convert as rename
+from tests.checkpoints.original_format import original_weights
 from tests.conftest import ROOT, SMALL_CONFIG, build_without_weights
-from tests.original_format import original_weights
 
 register_all_modules()
 

@@ -9,9 +9,9 @@ import torch
 from mmseg.registry import MODELS
 from mmseg.utils import register_all_modules
 
-from mmmaskformer.convert import convert_checked
-from mmmaskformer.core.checkpoint import CheckpointError
-from tests.original_format import original_name
+from mmmaskformer.checkpoints.conversion import convert_checked
+from mmmaskformer.checkpoints.naming import CheckpointError
+from tests.checkpoints.original_format import original_name
 
 register_all_modules()
 

@@ -6,14 +6,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from .checkpoint_backbones import (
-    Rule,
-    detectron2_resnet,
-    swin,
-    torchvision_swin,
-    transformers_backbone,
-)
-from .checkpoint_heads import openmmlab_head, original_head, transformers_head
+from .backbones import Rule, detectron2_resnet, swin, torchvision_swin, transformers_backbone
+from .heads import openmmlab_head, original_head, transformers_head
 
 CLASSIFIER = "belongs to the image classifier, which a backbone does not have"
 CONFIGURED = "follows from the config"

@@ -1,0 +1,1 @@
+"""Checkpoints: other implementations' names to ours, read without running code."""
