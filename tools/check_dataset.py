@@ -18,12 +18,12 @@ from mmengine.config import Config
 from rich.console import Console
 from rich.progress import Progress
 
-from mmmaskformer import agreement
-from mmmaskformer.agreement import Findings
-from mmmaskformer.datasets.count_report import class_rows, class_table, summary, write_csv
-from mmmaskformer.datasets.inspection import Counts, inspect_in_processes
-from mmmaskformer.launch import add_common_arguments, load_config
-from mmmaskformer.splits import (
+from mmmaskformer.dataset_check import agreement
+from mmmaskformer.dataset_check.agreement import Findings
+from mmmaskformer.dataset_check.histogram import class_histogram
+from mmmaskformer.dataset_check.inspection import Counts, inspect_in_processes
+from mmmaskformer.dataset_check.report import class_rows, class_table, summary, write_csv
+from mmmaskformer.dataset_check.splits import (
     SPLITS,
     Part,
     build_parts,
@@ -33,9 +33,9 @@ from mmmaskformer.splits import (
     judge,
     metainfos_of,
 )
+from mmmaskformer.launch import add_common_arguments, load_config
 from mmmaskformer.utils.files import replacing
 from mmmaskformer.utils.text import listing
-from mmmaskformer.visualization.histogram import class_histogram
 
 MOST_LINES = 10
 

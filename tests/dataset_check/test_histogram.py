@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mmmaskformer.visualization.histogram import class_histogram
+from mmmaskformer.dataset_check.histogram import class_histogram
 
 
 @pytest.mark.parametrize("count", [3, 847])

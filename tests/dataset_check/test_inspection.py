@@ -8,9 +8,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mmmaskformer.datasets import CamVidDataset, COCOPanopticDataset, PanopticDataset, inspection
-from mmmaskformer.datasets.count_report import class_rows, class_table, ranges, summary, write_csv
-from mmmaskformer.datasets.inspection import Counts, Reading, inspect_in_processes, inspect_samples
+from mmmaskformer.dataset_check import inspection
+from mmmaskformer.dataset_check.inspection import (
+    Counts,
+    Reading,
+    inspect_in_processes,
+    inspect_samples,
+)
+from mmmaskformer.dataset_check.report import class_rows, class_table, ranges, summary, write_csv
+from mmmaskformer.datasets import CamVidDataset, COCOPanopticDataset, PanopticDataset
 from mmmaskformer.datasets.loading import map_labels
 from mmmaskformer.utils.png_ids import ids_to_colors
 from tests.datasets.conftest import one_image, segment

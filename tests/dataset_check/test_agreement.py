@@ -4,8 +4,8 @@ import pytest
 from mmengine.registry import init_default_scope
 from mmseg.utils import register_all_modules
 
-from mmmaskformer import agreement
-from mmmaskformer.agreement import Findings, Labels
+from mmmaskformer.dataset_check import agreement
+from mmmaskformer.dataset_check.agreement import Findings, Labels
 
 
 @pytest.mark.parametrize(

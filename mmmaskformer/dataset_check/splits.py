@@ -9,10 +9,10 @@ from mmengine.config import Config
 from mmengine.registry import DATASETS
 from mmseg.datasets import BaseSegDataset
 
+from ..utils.text import listing
 from . import agreement
 from .agreement import Findings, Labels
-from .datasets.inspection import Counts, Reading
-from .utils.text import listing
+from .inspection import Counts, Reading
 
 SPLITS = ("train", "val", "test")
 

@@ -17,10 +17,10 @@ from mmseg.datasets.transforms import LoadAnnotations as MMSegLoadAnnotations
 from mmseg.datasets.transforms import PackSegInputs
 from mmseg.models.decode_heads import STDCHead
 
-from .datasets import LoadPanopticAnnotations
-from .datasets.inspection import Reading
-from .heads.maskformer_head import MaskFormerHead, read_things
-from .utils.text import listing
+from ..datasets import LoadPanopticAnnotations
+from ..heads.maskformer_head import MaskFormerHead, read_things
+from ..utils.text import listing
+from .inspection import Reading
 
 ABSENT = inspect.Parameter.empty
 """Value of a setting that there is not."""

@@ -18,9 +18,9 @@ import numpy as np
 import torch
 
 from ..core.targets import label_codes, segments_from_panoptic
-from .loading import LoadImageFromFile, check_size, map_labels, read_labels
-from .panoptic_format import read_ids
-from .panoptic_transforms import number_segments
+from ..datasets.loading import LoadImageFromFile, check_size, map_labels, read_labels
+from ..datasets.panoptic_format import read_ids
+from ..datasets.panoptic_transforms import number_segments
 
 CHUNK = 8
 MISSING, IMAGE, ANNOTATION = "missing files", "unreadable images", "unreadable annotations"
