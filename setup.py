@@ -2,7 +2,7 @@ import runpy
 
 from setuptools import find_packages, setup
 
-needs = runpy.run_path("mmmaskformer/dependencies.py")
+needs = runpy.run_path("mmmaskformer/engine/dependencies.py")
 with open("README.md", encoding="utf-8") as readme:
     long_description = readme.read()
 

@@ -21,7 +21,7 @@ import sys
 import types
 
 from .checkpoints.pickles import ArrayUnpickler, CheckpointUnpickler
-from .dependencies import ANY_OF, MMCV, REQUIRED
+from .engine.dependencies import ANY_OF, MMCV, REQUIRED
 
 
 def check_dependencies() -> None:

@@ -7,7 +7,7 @@ mmengine hides the error of a failed import of it.
 from mmengine import registry as parents
 from mmengine.registry import Registry
 
-_components = ["mmmaskformer.components"]
+_components = ["mmmaskformer.engine.registration"]
 
 MODELS = Registry("model", parent=parents.MODELS, locations=_components)
 TASK_UTILS = Registry("task util", parent=parents.TASK_UTILS, locations=_components)
@@ -27,4 +27,6 @@ VISUALIZERS = Registry(
     parent=parents.VISUALIZERS,
     locations=["mmmaskformer.visualization.visualizers"],
 )
-STRATEGIES = Registry("strategy", parent=parents.STRATEGIES, locations=["mmmaskformer.fsdp"])
+STRATEGIES = Registry(
+    "strategy", parent=parents.STRATEGIES, locations=["mmmaskformer.engine.sharding"]
+)

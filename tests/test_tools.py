@@ -19,7 +19,7 @@ import torch
 from mmseg.apis import inference_model, init_model
 
 from mmmaskformer.datasets import shapes
-from mmmaskformer.launch import CheckWeights
+from mmmaskformer.engine.runner import CheckWeights
 from tests.checkpoints.original_format import original_weights
 from tests.commands import python, run
 from tests.conftest import ROOT

@@ -33,7 +33,7 @@ from mmmaskformer.dataset_check.splits import (
     judge,
     metainfos_of,
 )
-from mmmaskformer.launch import add_common_arguments, load_config
+from mmmaskformer.engine.runner import add_common_arguments, load_config
 from mmmaskformer.utils.files import replacing
 from mmmaskformer.utils.text import listing
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from mmmaskformer.datasets import preparation
 from mmmaskformer.datasets.tables import metainfo
-from mmmaskformer.dependencies import H5PY
+from mmmaskformer.engine.dependencies import H5PY
 
 try:
     import h5py

@@ -6,7 +6,7 @@ from rich.console import Console
 from rich.table import Table
 
 from mmmaskformer.checkpoints.conversion import WithoutMemory
-from mmmaskformer.launch import add_common_arguments, load_config
+from mmmaskformer.engine.runner import add_common_arguments, load_config
 
 
 def parse_args() -> argparse.Namespace:

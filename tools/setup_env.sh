@@ -18,7 +18,7 @@ if ! .venv/bin/python -m pip --version >/dev/null 2>&1; then
     "$PYTHON" -m venv .venv || fail "could not make .venv; on Debian, install python3-venv"
 fi
 STAMP=.venv/installed
-WANTED=$(cat setup.py mmmaskformer/dependencies.py mmmaskformer/version.py tools/setup_env.sh | cksum)
+WANTED=$(cat setup.py mmmaskformer/engine/dependencies.py mmmaskformer/version.py tools/setup_env.sh | cksum)
 if [ "$(cat "$STAMP" 2>/dev/null)" != "$WANTED" ]; then
     if ! .venv/bin/python -c 'import torch' 2>/dev/null; then
         echo "[setup] installing torch"

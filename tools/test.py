@@ -6,7 +6,7 @@ from pathlib import Path
 from mmengine.config import Config
 
 from mmmaskformer.compat import leave_cpu_distributed
-from mmmaskformer.launch import (
+from mmmaskformer.engine.runner import (
     CheckWeights,
     add_common_arguments,
     build_runner,

@@ -5,7 +5,7 @@ import argparse
 import torch
 
 from mmmaskformer.compat import leave_cpu_distributed
-from mmmaskformer.launch import add_common_arguments, build_runner, load_config
+from mmmaskformer.engine.runner import add_common_arguments, build_runner, load_config
 
 
 def parse_args() -> argparse.Namespace:

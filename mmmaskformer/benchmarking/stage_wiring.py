@@ -12,7 +12,7 @@ from mmengine.optim import OptimWrapper
 from torch import nn
 
 from ..core.structures import PixelEmbedding
-from ..launch import without_score_maps
+from ..engine.runner import without_score_maps
 from . import models, transformers_model
 from .batches import make_batch
 from .stages import Probe, Step

@@ -144,7 +144,7 @@ def evaluate(config: str, checkpoint: str, options: dict, num_classes: int | Non
     Raises:
         ValueError: the checkpoint does not fit, or the test failed.
     """
-    from ..launch import CheckWeights, build_runner, without_score_maps
+    from ..engine.runner import CheckWeights, build_runner, without_score_maps
 
     cfg = models.load_config(config, options, num_classes)
     without_score_maps(cfg)

@@ -15,8 +15,8 @@ from mmengine.hooks import Hook
 from mmengine.registry import RUNNERS
 from mmengine.runner import FlexibleRunner, Runner
 
-from .checkpoints.description import compare, describe, some
-from .compat import prepare_cpu_distributed, replace_sync_batch_norm
+from ..checkpoints.description import compare, describe, some
+from ..compat import prepare_cpu_distributed, replace_sync_batch_norm
 
 RUNNER_ONLY = (
     *("model_wrapper_cfg", "find_unused_parameters", "sync_bn", "compile"),

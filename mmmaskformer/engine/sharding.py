@@ -12,7 +12,7 @@ from mmengine.device import get_device
 from mmengine.optim import BaseOptimWrapper
 from torch.distributed.fsdp import FullyShardedDataParallel
 
-from .registry import STRATEGIES
+from ..registry import STRATEGIES
 
 
 @STRATEGIES.register_module()

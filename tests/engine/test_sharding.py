@@ -14,8 +14,8 @@ from torch import distributed, multiprocessing
 
 from mmmaskformer.compat import load_checkpoint_file
 from mmmaskformer.datasets import shapes
-from mmmaskformer.fsdp import FSDPStrategy
-from mmmaskformer.launch import build_runner, load_config, runner_class
+from mmmaskformer.engine.runner import build_runner, load_config, runner_class
+from mmmaskformer.engine.sharding import FSDPStrategy
 from tests.seg.test_distributed import free_port
 from tests.test_tools import CONFIG
 

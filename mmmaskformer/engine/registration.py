@@ -1,10 +1,10 @@
 """Every model part that a config may name, registered: importing this module is enough."""
 
-from . import core
-from .det import detector  # noqa: F401
-from .heads import maskformer_head, per_pixel_head  # noqa: F401
-from .registry import MODELS, TASK_UTILS
-from .seg import data_preprocessor, segmentor, tta  # noqa: F401
+from .. import core
+from ..det import detector  # noqa: F401
+from ..heads import maskformer_head, per_pixel_head  # noqa: F401
+from ..registry import MODELS, TASK_UTILS
+from ..seg import data_preprocessor, segmentor, tta  # noqa: F401
 
 for _part in (
     core.FPNPixelDecoder,

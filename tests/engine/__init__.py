@@ -1,0 +1,1 @@
+"""What the stock stack needs to run this package: dependencies, runners, registration."""
