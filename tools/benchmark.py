@@ -20,15 +20,15 @@ from mmengine.config import DictAction
 from rich.console import Console
 
 import mmmaskformer  # noqa: F401  (mends the stack before mmseg is imported)
-from mmmaskformer.benchmarking import models, ratios, report, suite
-from mmmaskformer.benchmarking.arguments import (
+from benchmarks.kit import models, ratios, report, suite
+from benchmarks.kit.arguments import (
     add_measuring_arguments,
     assignment,
     check_device,
     make_folder,
     positive,
 )
-from mmmaskformer.benchmarking.measure import machine
+from benchmarks.kit.measure import machine
 
 
 def parse_args() -> argparse.Namespace:

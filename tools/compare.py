@@ -16,7 +16,7 @@ import sys
 from pathlib import Path
 
 import mmmaskformer  # noqa: F401  (mends the stack before mmseg is imported)
-from mmmaskformer.benchmarking import published, report
+from benchmarks.kit import published, report
 from mmmaskformer.utils.files import replacing
 
 CONFIGS = Path(__file__).resolve().parents[1] / "configs"

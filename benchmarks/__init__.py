@@ -1,0 +1,1 @@
+"""The measuring kit of developers; it is not installed."""

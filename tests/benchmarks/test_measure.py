@@ -1,0 +1,321 @@
+"""Clocks, memory, FLOPs and the generated batches."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from benchmarks.kit import measure, models
+from benchmarks.kit.batches import make_batch, voronoi_labels
+from benchmarks.kit.complexity import count_flops, count_parameters
+from tests.conftest import ROOT
+
+
+def calls_of_turns(**options):
+    calls = []
+    functions = {name: lambda name=name: calls.append(name) for name in "ab"}
+    taken = measure.take_turns(functions, **options)
+    assert taken.keys() == functions.keys()
+    return "".join(calls)
+
+
+def test_functions_take_turns():
+    assert calls_of_turns(repeats=2, settle=False) == "abab"
+    assert calls_of_turns(repeats=2) == "aabb" * 2
+    assert calls_of_turns(repeats=1, warmup=2) == "abab" + "aabb"
+
+
+def test_seconds_are_medians_of_the_clocked_calls(monkeypatch):
+    """Every call takes longer than the one before; a clock that only the functions move."""
+    now = [0.0]
+    monkeypatch.setattr(time, "perf_counter", lambda: now[0])
+    steps = iter((100, 1, 100, 5, 100, 2))
+
+    def function():
+        now[0] += next(steps)
+
+    assert measure.take_turns({"f": function}, repeats=3) == {"f": 2}
+
+
+@pytest.mark.parametrize(("repeats", "warmup"), [(0, 0), (1, -1)])
+def test_numbers_of_rounds_are_checked(repeats, warmup):
+    with pytest.raises(ValueError, match=f"got {repeats} and {warmup}"):
+        measure.take_turns({}, repeats, warmup)
+
+
+def growth_of(megabytes):
+    def function():
+        np.ones((megabytes, 2**20), np.uint8)
+
+    return measure.peak_growth_mb(function)
+
+
+def test_peak_of_a_fresh_process_is_what_was_allocated():
+    assert measure.in_fresh_process(growth_of, 300) == pytest.approx(300, abs=20)
+
+
+def second_growth():
+    return growth_of(300), growth_of(100)
+
+
+def test_an_earlier_peak_is_forgotten():
+    assert measure.in_fresh_process(second_growth) == pytest.approx((300, 100), abs=20)
+
+
+def stop(code):
+    # Not sys.exit, which the pool would report as an exception.
+    threading.Timer(0, lambda: os._exit(code)).start()
+    time.sleep(30)
+
+
+def fail(message):
+    raise ValueError(message)
+
+
+def test_errors_of_a_fresh_process():
+    with pytest.raises(ValueError, match="^wrong number$"):
+        measure.in_fresh_process(fail, "wrong number")
+    with pytest.raises(MemoryError, match="process of stop was killed"):
+        measure.in_fresh_process(stop, 9)
+
+
+def announce(path):
+    """Write this process's id to the file, and never end."""
+    Path(path).with_suffix(".part").write_text(str(os.getpid()))
+    Path(path).with_suffix(".part").rename(path)
+    time.sleep(600)
+
+
+class Endless:
+    """Settings of a team that never comes to training."""
+
+    batch = 1
+
+    def __init__(self, path):
+        self.path = path
+
+    def load(self, config):
+        announce(self.path)
+
+
+def wait_for(condition):
+    end = time.monotonic() + 60
+    while not condition() and time.monotonic() < end:
+        time.sleep(0.05)
+    return condition()
+
+
+def runs(pid):
+    status = Path(f"/proc/{pid}/stat")
+    return status.is_file() and status.read_text().rsplit(")", 1)[1].split()[0] != "Z"
+
+
+@pytest.mark.parametrize(
+    "call",
+    ["measure.in_fresh_process(here.announce, path)", "Team(1, 'a.py', here.Endless(path)).wait()"],
+)
+def test_no_process_outlives_a_tool_that_is_killed(call, tmp_path):
+    code = (
+        "import sys; from benchmarks.kit import measure; "
+        "from benchmarks.kit.processes import Team; "
+        f"from tests.benchmarks import test_measure as here; path = sys.argv[1]; {call}"
+    )
+    path = tmp_path / "pid"
+    tool = subprocess.Popen([sys.executable, "-W", "ignore", "-c", code, path], cwd=ROOT)
+    try:
+        assert wait_for(path.exists)
+        pid = int(path.read_text())
+        assert runs(pid)
+    finally:
+        tool.send_signal(signal.SIGKILL)
+        tool.wait()
+    try:
+        assert wait_for(lambda: not runs(pid))
+    finally:
+        if runs(pid):
+            os.kill(pid, signal.SIGKILL)
+
+
+def test_the_machine_has_a_name_and_threads():
+    name = measure.machine("cpu")
+    threads = torch.get_num_threads()
+    assert name.split(", ")[-1] == f"{threads} thread{'s' if threads > 1 else ''}"
+    assert name.split(", ")[0]
+
+
+class Tiny(nn.Module):
+    """3x3 convolution, attention of all pixels, linear layer."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(3, 8, 3, stride=2, padding=1)
+        self.attention = nn.MultiheadAttention(8, 2, batch_first=True)
+        self.linear = nn.Linear(8, 5)
+        self.register_buffer("scale", torch.ones(7))
+
+    def forward(self, image):
+        x = self.conv(image).flatten(2).mT
+        x = x + self.attention(x, x, x, need_weights=False)[0]
+        x = x + nn.functional.scaled_dot_product_attention(x, x, x)
+        return self.linear(x)
+
+
+def test_flops_are_counted_by_hand():
+    model = Tiny().eval()
+    pixels = 4 * 6  # of an 8x12 image at stride 2
+    convolution = pixels * 8 * 3 * 9
+    attention = 4 * pixels * 8 * 8 + 2 * pixels * pixels * 8
+    plain_attention = 2 * pixels * pixels * 8
+    linear = pixels * 8 * 5
+    counted = count_flops(model, lambda: model(torch.zeros(1, 3, 8, 12)))
+    assert counted == convolution + attention + plain_attention + linear
+    assert count_parameters(model) == (27 * 8 + 8) + (3 * 8 * 8 + 3 * 8 + 8 * 8 + 8) + (8 * 5 + 5)
+
+
+def test_counting_leaves_model_and_attention_as_they_were():
+    model = Tiny().eval()
+    model.linear.weight.requires_grad_(False)
+    with pytest.raises(ZeroDivisionError):
+        count_flops(model, lambda: 1 / 0)
+    assert torch.backends.mha.get_fastpath_enabled()
+    assert [n for n, p in model.named_parameters() if not p.requires_grad] == ["linear.weight"]
+
+
+PUBLISHED = [
+    # Table 1 of the paper (size of the training crop) and, for mmseg's, the same table's rows of
+    # others, SegFormer's own paper for the last.
+    ("maskformer_r50_ade20k", 512, 41, 53),
+    ("maskformer_r101c_ade20k", 512, 60, 80),
+    ("maskformer_swin-t_ade20k", 512, 42, 55),
+    ("maskformer_swin-s_ade20k", 512, 63, 79),
+    ("mmseg::deeplabv3plus/deeplabv3plus_r50-d8_4xb4-160k_ade20k-512x512.py", 512, 44, 177),
+    (
+        "mmseg::swin/swin-tiny-patch4-window7-in1k-pre_upernet_8xb2-160k_ade20k-512x512.py",
+        512,
+        60,
+        236,
+    ),
+    ("mmseg::segformer/segformer_mit-b0_8xb2-160k_ade20k-512x512.py", 512, 3.8, 8.4),
+]
+
+
+@pytest.mark.parametrize(("config", "size", "parameters", "flops"), PUBLISHED)
+def test_published_complexity(config, size, parameters, flops):
+    if "::" not in config:
+        config = str(ROOT / f"configs/{config}.py")
+    cfg = models.load_config(config)
+    model = models.build(cfg, "cpu").eval()
+    predict = models.prediction(model, *make_batch((size, size), 1, 3, 150, "cpu"))
+    assert count_parameters(model) / 1e6 == pytest.approx(parameters, rel=0.013)
+    counted = count_flops(model, predict)
+    if "::" not in config:
+        counted += without_pixel_embedding((size // 4) ** 2)
+    assert counted / 1e9 == pytest.approx(flops, rel=0.015)
+
+
+def without_pixel_embedding(grid, queries=100, channels=256):
+    """Multiply-adds that we save: the paper's network convolves to the pixel embedding and
+    multiplies it by the mask embeddings, ours by the products of both kernels."""
+    kernel = channels * 9
+    paper = grid * kernel * channels + grid * channels * queries
+    return paper - (grid * kernel * queries + kernel * channels * queries)
+
+
+def test_the_products_of_inference_are_counted():
+    """Scores of 150 classes from 100 masks, at the image's size, are in the paper's figure."""
+    counts = []
+    for classes in (150, 50):
+        cfg = models.load_config(str(ROOT / "configs/maskformer_r50_ade20k.py"))
+        models.set_num_classes(cfg.model, classes)
+        model = models.build(cfg, "cpu").eval()
+        predict = models.prediction(model, *make_batch((64, 64), 1, 3, 50, "cpu"))
+        counts.append(count_flops(model, predict))
+    assert counts[0] - counts[1] == 100 * (150 - 50) * (64 * 64 + 256)
+
+
+def test_label_maps_are_cells_of_the_nearest_point():
+    labels = voronoi_labels((5, 9), (7, 2, 4), np.random.default_rng(1))
+    points = np.random.default_rng(1).uniform((0, 0), (5, 9), (3, 2))
+    for y in range(5):
+        for x in range(9):
+            nearest = min(range(3), key=lambda i: np.hypot(y - points[i][0], x - points[i][1]))
+            assert labels[y, x] == (7, 2, 4)[nearest]
+
+
+def test_batches_are_the_same_every_time():
+    images, samples = make_batch((40, 56), 2, 6, 10, "cpu")
+    again, samples_again = make_batch((40, 56), 2, 6, 10, "cpu")
+    assert torch.equal(images, again)
+    assert images.shape == (2, 3, 40, 56)
+    for sample, other in zip(samples, samples_again):
+        assert torch.equal(sample.gt_sem_seg.data, other.gt_sem_seg.data)
+        assert len(sample.gt_sem_seg.data.unique()) == 6
+        assert sample.gt_sem_seg.data.max() < 10
+        assert sample.ori_shape == sample.pad_shape == (40, 56)
+    assert not torch.equal(samples[0].gt_sem_seg.data, samples[1].gt_sem_seg.data)
+
+
+@pytest.mark.parametrize("segments", [0, 11])
+def test_more_segments_than_classes(segments):
+    with pytest.raises(ValueError, match=f"segments must be 1..10, .* got {segments}"):
+        make_batch((8, 8), 1, segments, 10, "cpu")
+
+
+def test_number_of_classes_of_every_head():
+    cfg = models.load_config(str(ROOT / "configs/mmseg-maskformer_r18_camvid.py"))
+    models.set_num_classes(cfg.model, 30)
+    assert cfg.model.decode_head.num_classes == 30
+    assert cfg.model.decode_head.loss_cls.class_weight == [1.0] * 30 + [0.1]
+    cfg = models.load_config(str(ROOT / "configs/upernet_r18_shapes.py"), num_classes=30)
+    assert models.smallest_num_classes(cfg) == 30
+    cfg.model.auxiliary_head.num_classes = 4
+    assert models.smallest_num_classes(cfg) == 4
+
+
+def test_weights_are_neither_downloaded_nor_different():
+    """The config names a file to download at two places."""
+    cfg = models.load_config("mmseg::upernet/upernet_r50_4xb4-160k_ade20k-512x512.py")
+    assert cfg.model.pretrained
+    cfg.model.backbone.init_cfg = dict(type="Pretrained", checkpoint="https://example.invalid/x")
+    first, second = models.build(cfg, "cpu"), models.build(cfg, "cpu")
+    assert torch.equal(first.decode_head.conv_seg.weight, second.decode_head.conv_seg.weight)
+    assert not any(isinstance(m, nn.SyncBatchNorm) for m in first.modules())
+    assert cfg.model.backbone.init_cfg.type == "Pretrained"
+
+
+def test_a_training_step_clips_and_updates():
+    cfg = models.load_config(str(ROOT / "configs/maskformer_r18_shapes.py"))
+    model = models.build(cfg, "cpu").train()
+    optimizer = models.build_optimizer(model, cfg, None, "cpu")
+    before = {name: p.detach().clone() for name, p in model.named_parameters()}
+    gradients = {}
+    optimizer.optimizer.register_step_pre_hook(
+        lambda *_: gradients.update({n: p.grad.clone() for n, p in model.named_parameters()})
+    )
+    models.training_step(model, optimizer, *make_batch((64, 64), 2, 3, 10, "cpu"))()
+    norm = sum(g.square().sum() for g in gradients.values()).sqrt().item()
+    assert norm == pytest.approx(cfg.optim_wrapper.clip_grad.max_norm, rel=1e-3)
+    for name, parameter in model.named_parameters():
+        assert not (gradients[name].any() and torch.equal(before[name], parameter)), name
+
+
+def test_mixed_precision_on_a_cpu():
+    cfg = models.load_config(str(ROOT / "configs/maskformer_r18_shapes.py"))
+    model = models.build(cfg, "cpu").train()
+    dtypes = set()
+    model.decode_head.predictor.class_embed.register_forward_hook(
+        lambda module, inputs, output: dtypes.add(output.dtype)
+    )
+    batch = make_batch((64, 64), 2, 3, 10, "cpu")
+    optimizer = models.build_optimizer(model, cfg, "bf16", "cpu")
+    models.training_step(model, optimizer, *batch, "bf16")()
+    models.prediction(model.eval(), *batch, "bf16")()
+    assert dtypes == {torch.bfloat16}

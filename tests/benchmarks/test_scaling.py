@@ -1,0 +1,384 @@
+"""Growth over one factor at a time, from made-up measurements; processes that train together."""
+
+import json
+import weakref
+from dataclasses import replace
+from types import SimpleNamespace
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from benchmarks.kit import growth_plot, measure, models, processes, report, scaling, suite
+from tests.conftest import ROOT
+
+BASE = suite.Settings(
+    size=(512, 512),
+    batch=2,
+    segments=10,
+    label_classes=150,
+    num_classes=150,
+    repeats=1,
+    warmup=0,
+    device="cpu",
+    options={scaling.QUERIES: 100},
+)
+OURS = str(ROOT / "configs/maskformer_r18_shapes.py")
+
+
+def test_fits_are_exact_where_the_law_is():
+    power = scaling.fit([4, 16, 64], [6, 12, 24], power=True)
+    assert (power.a, power.b) == pytest.approx((3, 0.5))
+    assert power.at(100) == pytest.approx(30)
+    line = scaling.fit([1, 5, 10], [2.5, 4.5, 7], power=False)
+    assert (line.a, line.b) == pytest.approx((2, 0.5))
+    assert line.at(100) == pytest.approx(52)
+
+
+def test_fits_are_least_squares():
+    line = scaling.fit([0, 1, 2], [0, 3, 0], power=False)
+    assert (line.a, line.b) == pytest.approx((1, 0))
+    power = scaling.fit([1, np.e, np.e**2], [1, np.e**3, 1], power=True)
+    assert (power.a, power.b) == pytest.approx((np.e, 0))
+
+
+@pytest.mark.parametrize(
+    ("factor", "value", "changes"),
+    [
+        ("size", 256, dict(size=(256, 256))),
+        ("segments", 40, dict(segments=40)),
+        ("classes", 847, dict(num_classes=847, label_classes=847)),
+        ("queries", 20, dict(options={scaling.QUERIES: 20})),
+        ("batch", 8, dict(batch=8)),
+    ],
+)
+def test_one_factor_at_a_time(factor, value, changes):
+    points = scaling.grid(BASE, {factor: [value, scaling.value_of(BASE, factor), value]})
+    assert list(points) == [factor]
+    assert list(points[factor]) == sorted({value, scaling.value_of(BASE, factor)})
+    assert points[factor][value] == replace(BASE, **changes)
+    assert points[factor][scaling.value_of(BASE, factor)] == BASE
+    assert scaling.value_of(points[factor][value], factor) == value
+
+
+@pytest.mark.parametrize(
+    ("chosen", "message"),
+    [
+        ({"speed": [1]}, "factors are size, segments, classes, queries, batch, got 'speed'"),
+        ({"size": [0, 64]}, r"size must be positive numbers, got \[0, 64\]"),
+        ({"size": []}, r"size must be positive numbers, got \[\]"),
+        ({"classes": [5]}, "classes 5: 10 segments of 5 classes"),
+        ({"segments": [200]}, "segments 200: 200 segments of 150 classes"),
+    ],
+)
+def test_grids_that_can_not_be(chosen, message):
+    with pytest.raises(ValueError, match=message):
+        scaling.grid(BASE, chosen)
+
+
+def made_up(monkeypatch, limit_mb):
+    """Measurements by formula: time 1 s + 0.1 s a segment, or 1 us a pixel; memory 2 KB a pixel;
+    what takes more than the limit does not fit. Returns the settings that memory was asked for.
+    """
+    asked = []
+
+    def fresh(function, *args):
+        if function is scaling.limited_peak_mb:
+            settings = args[1]
+            asked.append((args[0], settings))
+            peak = settings.size[0] ** 2 * settings.batch / 512
+            if peak > limit_mb:
+                raise MemoryError("too much")
+            return peak
+        assert function is scaling.step_seconds
+        return {
+            key: 1 + 0.1 * s.segments if s.size == (512, 512) else s.size[0] ** 2 / 1e6
+            for key, s in args[0].items()
+        }
+
+    monkeypatch.setattr(scaling, "in_fresh_process", fresh)
+    return asked
+
+
+def test_growth_of_made_up_measurements(monkeypatch):
+    asked = made_up(monkeypatch, 1e9)
+    chosen = {"segments": [5, 10, 20], "size": [128, 256, 512]}
+    rows = scaling.measure(["a/ours.py"], BASE, chosen)
+    assert [(r["factor"], r["value"], r["config"]) for r in rows] == [
+        (factor, value, "ours") for factor, values in chosen.items() for value in values
+    ]
+    assert [r["train_memory_mb"] for r in rows] == [1024] * 3 + [64, 256, 1024]
+    # The point in the middle is measured once.
+    assert len(asked) == 5
+    size_rows = [r for r in rows if r["factor"] == "segments" or r["value"] < 512]
+    found = {(g["factor"], g["metric"]): g for g in scaling.growths(size_rows, BASE)}
+    segments = found["segments", "train_step_s"]
+    assert (segments["a"], segments["b"]) == pytest.approx((1, 0.1))
+    # 10 segments more cost 1 s; the step at 10 segments takes 2 s.
+    assert segments["text"] == "+50.0 % per 10 segments"
+    assert found["segments", "train_memory_mb"]["text"] == "+0.0 % per 10 segments"
+    for metric, a in (("train_step_s", 1e-6), ("train_memory_mb", 2 / 512)):
+        size = found["size", metric]
+        assert (size["a"], size["b"], size["power"]) == (pytest.approx(a), pytest.approx(1), True)
+        assert size["text"] == "pixels^1.00"
+
+
+def test_shares_are_of_the_fit_at_the_point():
+    rows = [
+        dict(factor="batch", value=v, config="c", train_step_s=1 + v, train_memory_mb=None)
+        for v in (1, 2, 4)
+    ]
+    (growth,) = scaling.growths(rows, BASE)
+    assert growth["text"] == "+33.3 % per image"
+    assert scaling.growths(rows[:1], BASE) == []
+
+
+@pytest.mark.parametrize("offset", [9, 10, 11])
+def test_there_is_no_share_of_nothing(offset):
+    """Lines that are 1, 0 and -1 at the point's 10 segments."""
+    rows = [
+        dict(factor="segments", value=v, config="c", train_step_s=v - offset, train_memory_mb=None)
+        for v in (20, 30)
+    ]
+    (growth,) = scaling.growths(rows, BASE)
+    assert growth["text"] == ("+1000.0 % per 10 segments" if offset == 9 else "-")
+
+
+def test_larger_than_what_does_not_fit_is_not_tried(monkeypatch):
+    asked = made_up(monkeypatch, 4096)
+    rows = scaling.measure(["a.py", "b.py"], BASE, {"batch": [1, 4, 8, 16, 32]})
+    assert [s.batch for config, s in asked if config == "a.py"] == [1, 4, 8, 16]
+    memory = [r["train_memory_mb"] for r in rows if r["config"] == "b"]
+    assert memory == [512, 2048, 4096, None, None]
+    assert [r["train_step_s"] is None for r in rows if r["config"] == "b"] == [False] * 3 + [
+        True
+    ] * 2
+    header, lines = scaling.measured_table(rows)
+    assert header == [""] + [f"{c}: {m}" for c in "ab" for m in ("train s / step", "train peak MB")]
+    assert lines[2] == ["batch 8", "2.000", "4096", "2.000", "4096"]
+    assert lines[3] == ["batch 16"] + ["no memory"] * 4
+    header, lines = scaling.growth_table(scaling.growths(rows, BASE))
+    assert header[1:] == scaling.measured_table(rows)[0][1:]
+    # 512 MB an image; two images take 1024.
+    assert lines == [["batch", "+0.0 % per image", "+50.0 % per image"] + lines[0][3:]]
+
+
+def test_the_files_say_what_was_measured(monkeypatch, tmp_path):
+    made_up(monkeypatch, 4096)
+    rows = scaling.measure(["a.py", "b.py"], BASE, {"size": [64, 512], "batch": [1, 2, 64]})
+    found = scaling.growths(rows, BASE)
+    run = {"results": rows, "growth": found}
+    tables = [("What", *scaling.measured_table(rows)), ("Growth", *scaling.growth_table(found))]
+    paths = report.write_tables(tmp_path / "new/out", "scaling", run, tables)
+    assert [path.name for path in paths] == ["scaling.json", "scaling.md"]
+    assert json.loads(paths[0].read_text()) == run
+    assert paths[1].read_text() == report.markdown(*tables[0]) + "\n" + report.markdown(*tables[1])
+    figures = []
+    plain = growth_plot.Figure.savefig
+    monkeypatch.setattr(
+        growth_plot.Figure,
+        "savefig",
+        lambda self, *args, **kwargs: [plain(self, *args, **kwargs), figures.append(self)],
+    )
+    growth_plot.draw(rows, found, "made up", tmp_path / "a.png")
+    assert cv2.imread(str(tmp_path / "a.png")).shape[0] > 300
+    axes = figures[0].axes
+    assert [a.get_xlabel() for a in axes] == ["", "", "image height = width", "batch"]
+    texts = [text.get_text() for text in axes[2].get_legend().get_texts()]
+    assert texts == [f"{c}: pixels^1.00" for c in "ab"]
+    points, fit = axes[2].lines[:2]
+    assert points.get_xydata().tolist() == [[64, 16], [512, 1024]]
+    # The fit goes through the points: there are two.
+    assert fit.get_xydata()[[0, -1]] == pytest.approx(points.get_xydata())
+    assert axes[3].lines[0].get_xdata().tolist() == [1, 2]  # 64 did not fit
+
+
+def want_too_much():
+    measure.limit_memory()
+    available = int(measure.kernel_mb("/proc/meminfo", "MemAvailable")) << 20
+    try:
+        torch.empty(2 * available, dtype=torch.uint8)
+    except RuntimeError as error:
+        return measure.ran_out_of_memory(error)
+    return False
+
+
+def test_a_process_that_wants_too_much_fails_by_itself():
+    assert measure.in_fresh_process(want_too_much)
+    assert measure.ran_out_of_memory(torch.OutOfMemoryError("CUDA out of memory"))
+    assert measure.ran_out_of_memory(MemoryError())
+    assert not measure.ran_out_of_memory(RuntimeError("wrong shape"))
+
+
+@pytest.mark.parametrize(
+    ("text", "known"),
+    [
+        ("could not create a primitive", True),
+        ("could not execute a primitive", True),
+        ("could not create a primitive descriptor for a matmul primitive", False),
+    ],
+)
+def test_errors_of_onednn(text, known):
+    assert measure.ran_out_of_memory(RuntimeError(text)) == known
+
+
+def test_errors_for_want_of_memory_stay_such():
+    def fail(error):
+        raise error
+
+    with pytest.raises(MemoryError, match=r"^config a.py: OutOfMemoryError: CUDA"):
+        suite.naming("a.py")(fail)(torch.OutOfMemoryError("CUDA out of memory"))
+    with pytest.raises(ValueError, match=r"^config a.py: RuntimeError: wrong"):
+        suite.naming("a.py")(fail)(RuntimeError("wrong"))
+    with pytest.raises(ValueError, match=r"^config b.py: key$"), suite.naming("a.py"):
+        fail(ValueError("config b.py: key"))
+
+
+class Step:
+    """Counts its calls; the one of `fails` fails."""
+
+    def __init__(self, fails=0):
+        self.fails, self.calls = fails, 0
+
+    def __call__(self):
+        self.calls += 1
+        if self.calls == self.fails:
+            raise MemoryError
+
+
+@pytest.mark.parametrize("fails", [1, 2])
+@pytest.mark.parametrize("warmup", [0, 3])
+def test_what_does_not_fit_beside_the_others_is_left_out(monkeypatch, fails, warmup):
+    """And freed: it would take the memory of those that do."""
+    good, bad = Step(), Step(fails)
+    bad_ref = weakref.ref(bad)
+    handed_over = [{(2, "a.py"): good, (4, "a.py"): bad}]
+    del bad
+    monkeypatch.setattr(scaling, "prepare_steps", lambda cells: handed_over.pop())
+    monkeypatch.setattr(scaling, "limit_memory", lambda device: None)
+    alive = []
+
+    def turns(functions, repeats, **options):
+        alive.append(bad_ref())
+        return measure.take_turns(functions, repeats, **options)
+
+    monkeypatch.setattr(scaling, "take_turns", turns)
+    cells = {(value, "a.py"): replace(BASE, repeats=4, warmup=warmup) for value in (2, 4)}
+    assert scaling.step_seconds(cells, "title").keys() == {(2, "a.py")}
+    assert good.calls == max(2, warmup) + 4
+    assert alive == [None]
+
+
+ALLOCATION = "[enforce fail at alloc_cpu.cpp:127] DefaultCPUAllocator: can't allocate memory: you"
+
+
+@pytest.mark.parametrize(
+    ("owner", "name"), [(suite, "make_batch"), (models.MODELS, "build"), (models, "laid_out")]
+)
+def test_steps_that_can_not_be_prepared_are_left_out(monkeypatch, owner, name):
+    """Models, batches and copies of batches for which memory does not suffice."""
+    plain, calls = getattr(owner, name), []
+
+    def second_fails(*args, **kwargs):
+        calls.append(1)
+        if len(calls) == 2:
+            raise RuntimeError(ALLOCATION)
+        return plain(*args, **kwargs)
+
+    small = replace(BASE, size=(64, 64), segments=3, label_classes=10, num_classes=10)
+    cells = {(q, OURS): scaling.at(small, "queries", q) for q in (5, 6, 7)}
+    models.register("mmseg")
+    monkeypatch.setattr(owner, name, second_fails)
+    if owner is models.MODELS:  # what it calls builds the parts by the same name
+        monkeypatch.setattr(models, "MODELS", SimpleNamespace(build=second_fails))
+        monkeypatch.setattr(owner, name, plain)
+    assert scaling.prepare_steps(cells).keys() == {(5, OURS), (7, OURS)}
+
+
+def test_peaks_are_measured_with_limited_memory(monkeypatch):
+    calls = []
+
+    def peak(*args):
+        calls.append(args)
+        raise RuntimeError(ALLOCATION)
+
+    monkeypatch.setattr(scaling, "limit_memory", calls.append)
+    monkeypatch.setattr(suite, "peak_memory_mb", peak)
+    with pytest.raises(MemoryError, match=r"^config a.py: RuntimeError: .*can't allocate memory"):
+        scaling.limited_peak_mb("a.py", BASE)
+    assert calls == ["cpu", ("train", "a.py", BASE)]
+
+
+def test_times_that_memory_does_not_suffice_for(monkeypatch):
+    """The measured peaks, and the other factors, are not lost."""
+    made_up(monkeypatch, 1e9)
+    plain = scaling.in_fresh_process
+
+    def fresh(function, *args):
+        if function is scaling.step_seconds and args[1] == "batch: time":
+            raise MemoryError
+        return plain(function, *args)
+
+    monkeypatch.setattr(scaling, "in_fresh_process", fresh)
+    rows = scaling.measure(["a.py"], BASE, {"batch": [1, 2], "segments": [10]})
+    assert [r["train_step_s"] for r in rows] == [None, None, 2]
+    assert [r["train_memory_mb"] for r in rows] == [512, 1024, 1024]
+
+
+def test_efficiency_by_hand():
+    found = processes.records({2: 5.0, 1: 8.0}, batch=4)
+    assert [r["processes"] for r in found] == [1, 2]
+    assert [r["images_per_s"] for r in found] == [0.5, 0.8]
+    assert [r["efficiency"] for r in found] == [1, 0.8]
+    assert processes.table(found)[1] == [["1", "0.500", "100.0 %"], ["2", "0.800", "80.0 %"]]
+    (four, eight) = processes.records({4: 2.0, 8: 1.0}, batch=8)
+    assert (four["efficiency"], eight["efficiency"]) == (1, 1)
+
+
+def test_every_image_goes_to_one_process():
+    shares = [processes.share(list(range(6)), rank, 3) for rank in range(3)]
+    assert sorted(sum(shares, [])) == list(range(6))
+    assert [len(share) for share in shares] == [2, 2, 2]
+
+
+def test_a_batch_that_can_not_be_shared():
+    with pytest.raises(ValueError, match="multiple of the processes, got 2 and 3"):
+        processes.Team(3, OURS, BASE)
+
+
+def test_a_process_that_fails_is_named():
+    settings = replace(BASE, options={"model.decode_head.num_querys": 1})
+    with pytest.raises(ValueError, match=r"config .*shapes\.py, process 0: .*num_querys"):
+        processes.measure(OURS, settings, [1])
+
+
+def weights_after_a_step(rank, size, store, queue):
+    torch.set_num_threads(1)
+    torch.distributed.init_process_group(
+        "gloo", init_method=f"file://{store}", rank=rank, world_size=size
+    )
+    settings = replace(
+        BASE,
+        size=(64, 64),
+        segments=3,
+        label_classes=10,
+        num_classes=10,
+        options={scaling.QUERIES: 5},
+    )
+    step = processes.prepare(rank, size, OURS, settings)
+    step()
+    (losses,) = (
+        c.cell_contents for c in step.__closure__ if isinstance(c.cell_contents, torch.nn.Module)
+    )
+    queue.put(sum(p.double().abs().sum().item() for p in losses.parameters()))
+    torch.distributed.destroy_process_group()
+
+
+def test_processes_of_a_team_keep_the_same_weights(tmp_path):
+    context = torch.multiprocessing.get_context("spawn")
+    queue = context.SimpleQueue()
+    torch.multiprocessing.start_processes(
+        weights_after_a_step, (2, str(tmp_path / "store"), queue), nprocs=2, start_method="spawn"
+    )
+    assert queue.get() == queue.get()
