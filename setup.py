@@ -16,10 +16,10 @@ setup(
     packages=find_packages(include=["mmmaskformer", "mmmaskformer.*"]),
     package_data={"mmmaskformer": ["datasets/tables/*.json", ".mim/**/*"]},
     python_requires=">=3.9,<3.13",
-    install_requires=[name + bounds for name, bounds in needs["REQUIRED"].items()],
+    install_requires=[name + needed.bounds for name, needed in needs["REQUIRED"].items()],
     extras_require={
-        "lite": ["mmcv-lite" + needs["MMCV"]],
-        "full": ["mmcv" + needs["MMCV"]],
+        "lite": ["mmcv-lite" + needs["MMCV"].bounds],
+        "full": ["mmcv" + needs["MMCV"].bounds],
         "data": ["h5py" + needs["H5PY"]],
         "dev": ["pytest>=7", "ruff>=0.6", "transformers>=5", "h5py" + needs["H5PY"]],
     },

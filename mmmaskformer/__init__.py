@@ -1,8 +1,12 @@
-"""MaskFormer for MMSegmentation and MMDetection."""
+"""MaskFormer for MMSegmentation and MMDetection.
 
-from . import compat
+Importing this loads nothing of OpenMMLab: `stack` waits until somebody does. `mmmaskformer.core`
+needs torch and scipy only.
+"""
+
+from . import stack
 from .version import __version__
 
-compat.apply()
-
 __all__ = ["__version__"]
+
+stack.mend_when_imported()

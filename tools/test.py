@@ -5,7 +5,7 @@ from pathlib import Path
 
 from mmengine.config import Config
 
-from mmmaskformer.compat import leave_cpu_distributed
+from mmmaskformer.engine.cpu import leave_cpu_distributed
 from mmmaskformer.engine.runner import (
     CheckWeights,
     add_common_arguments,

@@ -4,7 +4,7 @@ import argparse
 
 import torch
 
-from mmmaskformer.compat import leave_cpu_distributed
+from mmmaskformer.engine.cpu import leave_cpu_distributed
 from mmmaskformer.engine.runner import add_common_arguments, build_runner, load_config
 
 

@@ -17,11 +17,11 @@ from mmseg.utils import register_all_modules
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-from ..compat import load_checkpoint_file, load_pickle_file
 from ..registry import MODELS
 from ..utils.files import replacing
 from .description import Backbone, Head, compare, describe, read_backbone, read_head, some
 from .naming import CheckpointError, Conversion, convert
+from .reading import load_checkpoint_file, load_pickle_file
 
 
 @dataclass(frozen=True)

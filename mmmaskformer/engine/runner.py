@@ -16,7 +16,7 @@ from mmengine.registry import RUNNERS
 from mmengine.runner import FlexibleRunner, Runner
 
 from ..checkpoints.description import compare, describe, some
-from ..compat import prepare_cpu_distributed, replace_sync_batch_norm
+from .cpu import prepare_cpu_distributed, replace_sync_batch_norm
 
 RUNNER_ONLY = (
     *("model_wrapper_cfg", "find_unused_parameters", "sync_bn", "compile"),

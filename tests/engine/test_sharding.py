@@ -12,7 +12,7 @@ from mmengine.config import Config
 from mmengine.runner import FlexibleRunner, Runner
 from torch import distributed, multiprocessing
 
-from mmmaskformer.compat import load_checkpoint_file
+from mmmaskformer.checkpoints.reading import load_checkpoint_file
 from mmmaskformer.datasets import shapes
 from mmmaskformer.engine.runner import build_runner, load_config, runner_class
 from mmmaskformer.engine.sharding import FSDPStrategy

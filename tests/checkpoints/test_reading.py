@@ -1,7 +1,6 @@
 import io
 import os
 import pickle
-import sys
 
 import numpy as np
 import pytest
@@ -9,37 +8,7 @@ import torch
 from mmengine.logging import HistoryBuffer
 from mmengine.runner.checkpoint import CheckpointLoader
 
-from mmmaskformer import compat
-from mmmaskformer.checkpoints import pickles as safe_pickle
-
-
-def test_missing_op_names_itself_and_the_remedy():
-    ext = sys.modules.get("mmcv._ext")
-    if ext is None or getattr(ext, "__file__", None):
-        pytest.skip("full mmcv is installed")
-    import mmcv.ops
-
-    with pytest.raises(RuntimeError, match="'nms'.*pip install 'mmcv"):
-        mmcv.ops.nms(torch.zeros(1, 4), torch.zeros(1), 0.5)
-
-
-def test_full_mmcv_is_left_alone(monkeypatch):
-    monkeypatch.delitem(sys.modules, "mmcv._ext", raising=False)
-    monkeypatch.setattr(compat.importlib.util, "find_spec", lambda name: object())
-    compat.provide_mmcv_ext()
-    assert "mmcv._ext" not in sys.modules
-
-
-@pytest.mark.parametrize("version", [None, "1.7.0"])
-def test_unfit_dependency_is_one_error_with_the_command(monkeypatch, version):
-    real = compat._installed_version
-    monkeypatch.setattr(
-        compat,
-        "_installed_version",
-        lambda n: version if n in ("mmdet", "mmcv", "mmcv-lite") else real(n),
-    )
-    with pytest.raises(ImportError, match=r"pip install 'mmdet>=3.3,<3.4' 'mmcv-lite>="):
-        compat.check_dependencies()
+from mmmaskformer.checkpoints import pickles, reading
 
 
 def test_checkpoint_of_mmengine_loads(tmp_path):
@@ -100,7 +69,7 @@ def test_torchscript_archive_is_refused(tmp_path):
     path = str(tmp_path / "script.pth")
     torch.jit.script(Scripted()).save(path)
     with pytest.raises(RuntimeError, match=r"script\.pth is refused: it is a TorchScript archive"):
-        compat.load_checkpoint_file(path)
+        reading.load_checkpoint_file(path)
 
 
 @pytest.mark.parametrize(
@@ -116,7 +85,7 @@ def test_torchscript_archive_is_refused(tmp_path):
 def test_doors_beside_imports_are_shut(opcodes, message):
     numpy_method = torch.storage.TypedStorage.__dict__.get("numpy")
     with pytest.raises(pickle.UnpicklingError, match=message):
-        safe_pickle.CheckpointUnpickler(io.BytesIO(b"\x80\x02" + opcodes)).load()
+        pickles.CheckpointUnpickler(io.BytesIO(b"\x80\x02" + opcodes)).load()
     assert torch.storage.TypedStorage.__dict__.get("numpy") is numpy_method
 
 
@@ -149,7 +118,7 @@ DTYPE = b"cnumpy\ndtype\n(X\x02\x00\x00\x00%stR"
 )
 def test_arrays_are_made_of_simple_numbers_only(opcodes, message):
     with pytest.raises(pickle.UnpicklingError, match=message):
-        safe_pickle.ArrayUnpickler(io.BytesIO(b"\x80\x04" + opcodes)).load()
+        pickles.ArrayUnpickler(io.BytesIO(b"\x80\x04" + opcodes)).load()
 
 
 def test_arrays_come_back_as_they_were():
@@ -164,7 +133,7 @@ def test_arrays_come_back_as_they_were():
     arrays["again"] = arrays["f"]
     for protocol in range(2, pickle.HIGHEST_PROTOCOL + 1):
         content = pickle.dumps(arrays, protocol)
-        loaded = safe_pickle.ArrayUnpickler(io.BytesIO(content)).load()
+        loaded = pickles.ArrayUnpickler(io.BytesIO(content)).load()
         assert loaded["again"] is loaded["f"]
         for name, array in arrays.items():
             np.testing.assert_array_equal(loaded[name], array)
@@ -176,6 +145,6 @@ def test_truncated_and_missing_checkpoints_name_themselves(tmp_path):
     torch.save({"w": torch.randn(1000)}, path)
     path.write_bytes(path.read_bytes()[:2000])
     with pytest.raises(RuntimeError, match=r"cut\.pth can not be read"):
-        compat.load_checkpoint_file(str(path))
+        reading.load_checkpoint_file(str(path))
     with pytest.raises(FileNotFoundError, match=r"none\.pth"):
-        compat.load_checkpoint_file(str(tmp_path / "none.pth"))
+        reading.load_checkpoint_file(str(tmp_path / "none.pth"))

@@ -1,0 +1,76 @@
+"""Distributed runs without a GPU, which mmengine's launcher does not know."""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import multiprocessing
+import os
+import sys
+
+import torch
+from torch import distributed
+
+
+def prepare_cpu_distributed(cfg, flexible: bool = False) -> None:
+    """Let a launched run work without a GPU: gloo instead of nccl, no device ids.
+
+    mmengine's own initialisation calls `torch.cuda.set_device`, so the group is made before the
+    runner is built, which is mmengine's Runner or, if `flexible`, its FlexibleRunner.
+    """
+    if cfg.launcher == "none" or torch.cuda.is_available():
+        return
+    cfg.merge_from_dict({"env_cfg.dist_cfg.backend": "gloo"})
+    wrapper = dict(
+        type="MMDistributedDataParallel",
+        device_ids=None,
+        broadcast_buffers=False,
+        find_unused_parameters=cfg.get("find_unused_parameters", False),
+    )
+    if not flexible:
+        cfg.model_wrapper_cfg = wrapper
+    else:
+        cfg.strategy = cfg.get("strategy") or dict(type="DDPStrategy")
+        if cfg.strategy.get("type") == "DDPStrategy":
+            cfg.strategy.model_wrapper = {**wrapper, **cfg.strategy.get("model_wrapper", {})}
+    if cfg.launcher == "slurm":
+        os.environ.setdefault(
+            "MASTER_ADDR", os.environ.get("SLURM_LAUNCH_NODE_IPADDR", "127.0.0.1")
+        )
+        os.environ.setdefault("MASTER_PORT", "29500")
+        os.environ["RANK"] = os.environ["SLURM_PROCID"]
+        os.environ["LOCAL_RANK"] = os.environ["SLURM_LOCALID"]
+        os.environ["WORLD_SIZE"] = os.environ["SLURM_NTASKS"]
+    if not distributed.is_initialized():
+        distributed.init_process_group("gloo")
+        # A process that leaves with gloo's threads alive is aborted.
+        atexit.register(distributed.destroy_process_group)
+
+
+def replace_sync_batch_norm() -> None:
+    """Let SyncBN build batch norm; without a GPU, distributed training refuses SyncBN."""
+    import mmcv.ops  # noqa: F401, registers them first
+    from mmengine.registry import MODELS
+    from torch.nn import BatchNorm2d
+
+    for name in ("SyncBN", "MMSyncBN"):
+        MODELS.register_module(name=name, module=BatchNorm2d, force=True)
+
+
+def leave_cpu_distributed() -> None:
+    """End a process of a finished CPU run here and now, with exit code 0.
+
+    Whoever still holds gloo's group when the interpreter takes itself apart (DDP does) may abort
+    it, now and then, after all work is done.
+    """
+    if not distributed.is_initialized() or distributed.get_backend() != "gloo":
+        return
+    distributed.barrier()
+    distributed.destroy_process_group()
+    for child in multiprocessing.active_children():
+        child.terminate()
+        child.join()
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)

@@ -1,0 +1,117 @@
+"""What the stock OpenMMLab packages need on today's torch, done at the moment they are imported.
+
+* mmcv: mmdet and mmseg import mmcv's compiled ops everywhere. Where only mmcv-lite is installed, a
+  placeholder lets them import; calling an op raises an error that names it.
+* mmengine's checkpoints: torch >= 2.6 refuses mmengine's own. All are read by `load_checkpoint`
+  of `checkpoints.reading`, which runs no code.
+"""
+
+from __future__ import annotations
+
+import importlib.abc
+import importlib.machinery
+import importlib.util
+import os
+import sys
+import types
+
+
+def provide_mmcv_ext(mmcv: types.ModuleType) -> None:
+    """Put a placeholder under `mmcv._ext` where mmcv has no compiled ops."""
+    if "mmcv._ext" in sys.modules or importlib.util.find_spec("mmcv._ext") is not None:
+        return
+    placeholder = types.ModuleType("mmcv._ext", "Placeholder for mmcv's compiled ops.")
+    placeholder.__getattr__ = _missing_op
+    # A spec without a loader: mmengine's mmcv_full_available() then says no.
+    placeholder.__spec__ = importlib.machinery.ModuleSpec("mmcv._ext", None)
+    sys.modules["mmcv._ext"] = placeholder
+
+
+def _missing_op(name: str):
+    if name.startswith("__"):
+        raise AttributeError(name)
+
+    def op(*args, **kwargs):
+        raise RuntimeError(
+            f"the compiled op mmcv.ops '{name}' is not available: mmcv-lite is installed. "
+            "Install the full package instead of it: pip uninstall -y mmcv-lite && pip install "
+            "'mmcv>=2.0.0rc4,<2.2' (see https://mmcv.readthedocs.io for prebuilt wheels)"
+        )
+
+    return op
+
+
+def read_checkpoints_safely(checkpoint: types.ModuleType) -> None:
+    """Make mmengine read local and downloaded checkpoints without running code.
+
+    Args:
+        checkpoint: the module `mmengine.runner.checkpoint`.
+    """
+
+    def load_from_local(filename, map_location=None):
+        from .checkpoints.reading import load_checkpoint_file
+
+        return load_checkpoint_file(filename, map_location)
+
+    def load_from_http(filename, map_location=None, model_dir=None, progress=True):
+        import torch
+        from mmengine.dist import barrier, get_local_rank
+
+        folder = model_dir or os.path.join(torch.hub.get_dir(), "checkpoints")
+        path = os.path.join(folder, os.path.basename(filename.split("?")[0]))
+        if get_local_rank() == 0 and not os.path.isfile(path):  # once per machine
+            os.makedirs(folder, exist_ok=True)
+            torch.hub.download_url_to_file(filename, path, progress=progress)
+        barrier()
+        return load_from_local(path, map_location)
+
+    loaders = {"": load_from_local, ("http://", "https://"): load_from_http}
+    for prefixes, loader in loaders.items():
+        checkpoint.CheckpointLoader.register_scheme(prefixes, loader, force=True)
+    # mmengine's other schemes ("open-mmlab://") call this by name.
+    checkpoint.load_from_http = load_from_http
+
+
+AFTER_IMPORT = {
+    "mmcv": provide_mmcv_ext,
+    "mmengine.runner.checkpoint": read_checkpoints_safely,
+}
+"""Module name -> what is done with the module right after its first import."""
+
+
+class _Finder(importlib.abc.MetaPathFinder):
+    """Finds the modules of `AFTER_IMPORT` where the other finders do."""
+
+    def find_spec(self, name, path=None, target=None):
+        if name not in AFTER_IMPORT:
+            return None
+        others = (finder for finder in sys.meta_path if not isinstance(finder, _Finder))
+        specs = (finder.find_spec(name, path, target) for finder in others)
+        spec = next((spec for spec in specs if spec is not None), None)
+        if spec is not None and spec.loader is not None:
+            spec.loader = _Loader(spec.loader)
+        return spec
+
+
+class _Loader(importlib.abc.Loader):
+    """Another loader, and the action of `AFTER_IMPORT` behind it."""
+
+    def __init__(self, loader) -> None:
+        self.loader = loader
+
+    def create_module(self, spec):
+        return self.loader.create_module(spec)
+
+    def exec_module(self, module) -> None:
+        module.__spec__.loader = module.__loader__ = self.loader
+        self.loader.exec_module(module)
+        AFTER_IMPORT[module.__name__](module)
+
+
+def mend_when_imported() -> None:
+    """Mend what is imported already, and the rest when it will be; idempotent."""
+    for name, action in AFTER_IMPORT.items():
+        if sys.modules.get(name) is not None:
+            action(sys.modules[name])
+    if not any(isinstance(finder, _Finder) for finder in sys.meta_path):
+        sys.meta_path.insert(0, _Finder())

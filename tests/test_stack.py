@@ -1,0 +1,93 @@
+"""What importing the package does, and what it leaves alone, in fresh processes."""
+
+import subprocess
+import sys
+import textwrap
+
+import pytest
+import torch
+
+from tests.conftest import ROOT
+
+
+def fresh(code, *options):
+    """Run code in a new interpreter; what it prints."""
+    result = subprocess.run(
+        [sys.executable, "-W", "ignore", *options, "-c", textwrap.dedent(code)],
+        cwd=ROOT,
+        text=True,
+        capture_output=True,
+    )
+    assert result.returncode == 0, result.stderr
+    return result.stdout.strip()
+
+
+STACK = "('mmengine', 'mmcv', 'mmseg', 'mmdet', 'matplotlib', 'torch')"
+
+
+def test_importing_the_package_loads_none_of_the_stack():
+    code = f"""
+        import sys
+        finders = len(sys.meta_path)
+        import mmmaskformer
+        print([name for name in {STACK} if name in sys.modules], len(sys.meta_path) - finders)
+    """
+    assert fresh(code) == "[] 1"
+
+
+def test_core_works_where_nothing_of_openmmlab_can_be_imported():
+    code = """
+        import sys
+        for name in ("mmengine", "mmcv", "mmseg", "mmdet", "matplotlib", "rich"):
+            sys.modules[name] = None  # makes their import fail
+        from mmmaskformer import core
+        print(core.MaskFormerCriterion.__name__)
+    """
+    assert fresh(code) == "MaskFormerCriterion"
+
+
+@pytest.mark.parametrize("first", ["mmmaskformer", "mmengine.runner"])
+def test_checkpoints_are_read_safely_whatever_is_imported_first(first, tmp_path):
+    torch.save({"state_dict": Harmful()}, tmp_path / "bad.pth")
+    code = f"""
+        import {first}
+        import mmmaskformer
+        from mmengine.runner.checkpoint import CheckpointLoader
+        try:
+            CheckpointLoader.load_checkpoint({str(tmp_path / "bad.pth")!r})
+        except RuntimeError as error:
+            print(error)
+    """
+    assert "bad.pth is refused" in fresh(code)
+
+
+class Harmful:
+    def __reduce__(self):
+        return eval, ("1 + 1",)
+
+
+def test_missing_op_names_itself_and_the_remedy():
+    ext = sys.modules.get("mmcv._ext")
+    if ext is None or getattr(ext, "__file__", None):
+        pytest.skip("full mmcv is installed")
+    import mmcv.ops
+    from mmengine.utils.dl_utils import mmcv_full_available
+
+    with pytest.raises(RuntimeError, match="'nms'.*pip install 'mmcv"):
+        mmcv.ops.nms(torch.zeros(1, 4), torch.zeros(1), 0.5)
+    assert not mmcv_full_available()
+
+
+def test_full_mmcv_is_left_alone(tmp_path):
+    package = tmp_path / "mmcv"
+    package.mkdir()
+    (package / "__init__.py").touch()
+    (package / "_ext.py").write_text("compiled = True\n")
+    code = f"""
+        import sys
+        sys.path.insert(0, {str(tmp_path)!r})
+        import mmmaskformer
+        import mmcv._ext
+        print(mmcv._ext.compiled, type(mmcv.__spec__.loader).__name__)
+    """
+    assert fresh(code) == "True SourceFileLoader"
