@@ -5,8 +5,8 @@ The same images in the same order; the two take turns image by image, so that dr
 scale (and flip, if panoptic), the same sizes in both. `recipe`: each one's augmentation, whose
 random sizes agree in distribution only; the table shows their mean.
 
-    python benchmarks/data.py data/coco --split val2017
-    python benchmarks/data.py data/ade/ADEChallengeData2016 --task semantic --split training
+    python -m benchmarks.data data/coco --split val2017
+    python -m benchmarks.data data/ade/ADEChallengeData2016 --task semantic --split training
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Inference part by part: whole models, label maps of large images, views, panoptic segments.
 
-    python benchmarks/inference.py --out inference
+    python -m benchmarks.inference --out inference
 
 Random weights and generated images; what is compared takes turns. `latency` is from the
 preprocessed image to labels of the original size; `labels`, `tta`: growth of peak memory in

@@ -1,6 +1,6 @@
 """Speed of panoptic quality on one core, in one run and taking turns.
 
-    python benchmarks/pq.py data/coco/annotations/panoptic_val2017.json
+    python -m benchmarks.pq data/coco/annotations/panoptic_val2017.json
 
 In memory: per image, this package against a plain re-creation of the work of the official COCO
 evaluation (np.unique over joint codes, loops over dictionaries). With files: this package

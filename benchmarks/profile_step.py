@@ -1,6 +1,6 @@
 """Where the time of a training step and of inference goes: ours, mmseg's, transformers'.
 
-    python benchmarks/profile_step.py --out profile
+    python -m benchmarks.profile_step --out profile
 
 MaskFormer with a ResNet and random weights, generated images and label maps, losses after every
 decoder layer, the same optimizer; the implementations take turns. Every moment of a step belongs

@@ -1,7 +1,7 @@
 """How a training step's time and memory grow: image size, segments, classes, queries, batch.
 
-    python benchmarks/scaling.py --stock --out scaling
-    python benchmarks/scaling.py --factors --processes 1 2
+    python -m benchmarks.scaling --stock --out scaling
+    python -m benchmarks.scaling --factors --processes 1 2
 
 One factor at a time is varied around the point --at; the rest stays. Random weights, generated
 images. Peak memory is that of a fresh process: model, optimizer and two steps, over what the

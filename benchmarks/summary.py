@@ -1,6 +1,6 @@
-"""One table, ours against stock mmseg, mmdet and transformers, of what benchmark_all.sh measured.
+"""One table, ours against stock mmseg, mmdet and transformers, of what benchmarks/all.sh measured.
 
-    python benchmarks/summary.py benchmark
+    python -m benchmarks.summary benchmark
 
 Every line is of one run, in which the implementations took turns; less is better, and in
 parentheses is our value as a share of the other's.
@@ -17,7 +17,7 @@ from benchmarks.kit import report, summary
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("folder", type=Path, help="what benchmark_all.sh was given")
+    parser.add_argument("folder", type=Path, help="what benchmarks/all.sh was given")
     args = parser.parse_args()
     console = report.wide_console()
     try:

@@ -154,7 +154,7 @@ def common_classes(configs: Sequence[Config]) -> int:
 def register(framework: str) -> None:
     """Import all that models are built of, and make the framework the default scope."""
     import_module(f"{framework}.utils").register_all_modules()
-    for module in ("components", "datasets"):
+    for module in ("engine.registration", "datasets"):
         import_module(f"mmmaskformer.{module}")
 
 

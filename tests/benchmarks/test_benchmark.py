@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks.kit import measure, models, report, suite
+from benchmarks import benchmark
+from benchmarks.kit import models, report, suite
 from mmmaskformer.datasets import shapes
 from tests.conftest import ROOT
 
@@ -111,7 +112,7 @@ def test_what_is_in_vain_is_not_measured(change, message, measured, tmp_path, mo
     if change:
         change(run)
     old.write_text(json.dumps(run))
-    monkeypatch.setattr(measure, "machine", lambda device: "an abacus")
+    monkeypatch.setattr(benchmark, "machine", lambda device: "an abacus")
     monkeypatch.setattr(suite, "measure", lambda *_: pytest.fail("it was measured"))
     arguments = [STOCK, OURS, *TINY, "--device", "cpu", "--against", str(old)]
     arguments += ["--out", str(tmp_path / "out" if change else old)]
