@@ -10,7 +10,7 @@ without them is given, too. Times are medians. What the stages mean where implem
 * mask logits: products of mask embeddings and pixel embedding. mmseg and transformers form those
   of all queries of all layers, with gradient. Ours has the matched queries' here, straight from
   the features before the pixel decoder's last convolution unless they are many (see
-  `PixelEmbedding`), and those of all queries, without gradient, in the costs of matching.
+  `core.folded_masks`), and those of all queries, without gradient, in the costs of matching.
 * targets: labels to segments (ours) or to binary masks; mmseg's masks in the order of the
   queries, too.
 * mask losses: ours computes their gradient by the mask logits in forward.

@@ -18,7 +18,7 @@ from mmengine.registry import init_default_scope
 from mmengine.runner import load_checkpoint
 from rich.progress import track
 
-from mmmaskformer.core.fusion import View, confident_queries, output_logits
+from mmmaskformer.core.fusion import confident_queries, output_maps, views_of
 from mmmaskformer.registry import DATASETS, MODELS
 from mmmaskformer.visualization.queries import QueryMasks, query_panels
 
@@ -60,11 +60,11 @@ class Model:
         sample, inputs = batch["data_samples"][0], batch["inputs"]
         head = self.model.decode_head
         output = head.factors(self.model.extract_feat(inputs))
-        view = View.of(output, 0, inputs.shape[-2:], sample.metainfo["img_shape"][:2])
+        (view,) = views_of(output, inputs.shape[-2:], [sample.metainfo["img_shape"][:2]])
         sure = confident_queries(view, threshold)
         names = [self.classes[label] for label in sure.labels.tolist()]
         size = sample.metainfo["ori_shape"][:2]
-        masks = output_logits(sure.view, size, slice(0, size[0])) > 0
+        masks = output_maps(sure.view, size, slice(0, size[0])) > 0
         chosen = [
             k
             for k in sure.scores.argsort(descending=True).tolist()

@@ -11,8 +11,10 @@ from mmengine.config import Config
 from mmengine.optim import OptimWrapper
 from torch import nn
 
-from mmmaskformer.core.structures import PixelEmbedding
+from mmmaskformer.core import criterion as criterion_module
+from mmmaskformer.core import folded_masks
 from mmmaskformer.engine.runner import without_score_maps
+from mmmaskformer.heads.segments import SegmentMaker
 
 from . import models, transformers_model
 from .batches import make_batch
@@ -56,15 +58,21 @@ LOSS_STAGES = (
 
 def probes_of_ours(model: nn.Module) -> list[Probe]:
     """The decoder's last convolution is part of the mask logits where it is folded into them
-    (see `PixelEmbedding`), and of the pixel decoder where it is not."""
+    (see `folded_masks`), and of the pixel decoder where it is not."""
     head = model.decode_head
     predictor, criterion = head.predictor, head.criterion
     return [
         Probe(predictor.pixel_decoder, "forward", PIXEL_DECODER, BACK_PIXEL_DECODER),
-        Probe(PixelEmbedding, "dense", PIXEL_DECODER, BACK_PIXEL_DECODER),
-        Probe(PixelEmbedding, "mask_logits", MASK_LOGITS),
+        *(
+            Probe(module, name, *stages)
+            for module in (folded_masks, criterion_module)
+            for name, stages in (
+                ("pixel_embedding", (PIXEL_DECODER, BACK_PIXEL_DECODER)),
+                ("mask_logits", (MASK_LOGITS,)),
+            )
+        ),
         Probe(predictor, "forward", DECODER, BACK_DECODER),
-        Probe(head, "targets", TARGETS),
+        Probe(SegmentMaker, "read", TARGETS),
         Probe(criterion, "assigner", COST),
         # The costs of all layers and images are copied at once; what follows is host work.
         Probe(torch.Tensor, "cpu", COPY, then=ASSIGNMENT, within=COST),

@@ -1,7 +1,11 @@
-"""MaskFormer without a framework: torch and scipy only. See `structures` for the letters."""
+"""MaskFormer without a framework: torch and scipy only.
+
+`build_maskformer` is the front door; `structures` explains the letters of the shapes.
+"""
 
 from .criterion import MaskFormerCriterion
-from .fusion import GeneralFusion, PerPixelFusion, SemanticFusion
+from .folded_masks import layer_mask_logits, pixel_embedding
+from .fusion import GeneralFusion, PerPixelFusion, SemanticFusion, views_of
 from .losses import ClassLoss, DiceLoss, FocalLoss
 from .mask_loss import chunked_mask_loss
 from .matcher import (
@@ -11,17 +15,13 @@ from .matcher import (
     HungarianAssigner,
     NonFiniteCostError,
 )
+from .model import MaskFormer, build_maskformer
 from .panoptic_fusion import InstanceFusion, PanopticFusion
 from .per_pixel import PerPixelBaseline, PerPixelBaselinePlus, PerPixelCriterion
 from .pixel_decoder import FPNPixelDecoder, TransformerEncoderPixelDecoder
 from .predictor import MaskFormerPredictor
-from .structures import NO_SEGMENT, FactoredOutput, PixelEmbedding, SegmentTargets
-from .targets import (
-    label_values,
-    panoptic_ranges,
-    segments_from_panoptic,
-    segments_from_semantic,
-)
+from .structures import NO_SEGMENT, FactoredOutput, PixelFeatures, SegmentTargets
+from .targets import class_map, segments_from_panoptic, segments_from_semantic
 from .transformer import TransformerDecoder
 
 __all__ = [
@@ -37,6 +37,7 @@ __all__ = [
     "GeneralFusion",
     "HungarianAssigner",
     "InstanceFusion",
+    "MaskFormer",
     "MaskFormerCriterion",
     "MaskFormerPredictor",
     "NonFiniteCostError",
@@ -45,14 +46,17 @@ __all__ = [
     "PerPixelBaselinePlus",
     "PerPixelCriterion",
     "PerPixelFusion",
-    "PixelEmbedding",
+    "PixelFeatures",
     "SegmentTargets",
     "SemanticFusion",
     "TransformerDecoder",
     "TransformerEncoderPixelDecoder",
+    "build_maskformer",
     "chunked_mask_loss",
-    "label_values",
-    "panoptic_ranges",
+    "class_map",
+    "layer_mask_logits",
+    "pixel_embedding",
     "segments_from_panoptic",
     "segments_from_semantic",
+    "views_of",
 ]

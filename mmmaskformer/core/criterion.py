@@ -8,6 +8,8 @@ from dataclasses import replace
 import torch
 from torch import Tensor, distributed, nn
 
+from .folded_masks import mask_logits, pixel_embedding
+from .kernels import check_kernel
 from .losses import ClassLoss, DiceLoss, FocalLoss
 from .mask_loss import chunked_mask_loss
 from .matcher import HungarianAssigner, Matches
@@ -21,8 +23,7 @@ class MaskFormerCriterion(nn.Module):
     segments per process, at least 1, the same for all layers.
 
     Args:
-        compile_mask_loss: whether to `torch.compile` focal and dice loss, which needs a C++
-            compiler on a CPU. On a GPU with triton there is nothing to gain.
+        mask_loss_kernel: "auto", "eager" or "triton", see `chunked_mask_loss`.
     """
 
     def __init__(
@@ -32,37 +33,25 @@ class MaskFormerCriterion(nn.Module):
         loss_cls: nn.Module | None = None,
         loss_mask: nn.Module | None = None,
         loss_dice: nn.Module | None = None,
-        compile_mask_loss: bool = False,
+        mask_loss_kernel: str = "auto",
     ) -> None:
         super().__init__()
         self.assigner = assigner or HungarianAssigner()
         self.loss_cls = loss_cls or ClassLoss()
         self.loss_mask = loss_mask or FocalLoss()
         self.loss_dice = loss_dice or DiceLoss()
-        self.compile_mask_loss = compile_mask_loss
+        self.mask_loss_kernel = check_kernel(mask_loss_kernel)
 
     def forward(
         self, output: FactoredOutput, targets: Sequence[SegmentTargets]
     ) -> dict[str, Tensor]:
         """Losses under mmdet's names: `loss_cls`, `loss_mask`, `loss_dice` for the last layer,
         the same behind `d0.`, `d1.`, ... for the layers before it."""
-        dense = output.dense()  # in the precision of the network
+        dense = pixel_embedding(output.pixels)  # in the precision of the network
         with torch.autocast(output.device.type, enabled=False):
-            dense = FactoredOutput(
-                dense.class_logits.float(), dense.mask_embed.float(), dense.pixel_embed.float()
-            )
-            matches = self.assigner(dense, targets)
-            # Backward through N channels costs less than through D unless there are many masks.
-            few = 3 * len(matches) < 2 * output.batch_size * output.mask_embed.shape[3]
-            # In mixed precision the two differ, and sums of rounded products would be rounded.
-            exact = {output.pixels.features.dtype, output.mask_embed.dtype} == {torch.float32}
+            matches = self.assigner(replace(output, pixels=dense), targets)
             per_layer = {"loss_cls": self.class_losses(output, targets, matches)}
-            if len(matches) and few and exact:
-                pixels = replace(output.pixels, made=dense.pixel_embed)
-                masks = replace(output, pixels=pixels)
-            else:
-                masks = dense
-            per_layer.update(self.mask_losses(masks, targets, matches))
+            per_layer.update(self.mask_losses(output, targets, matches, dense))
         losses = {}
         for layer in range(output.num_layers):
             prefix = "" if layer == output.num_layers - 1 else f"d{layer}."
@@ -91,26 +80,25 @@ class MaskFormerCriterion(nn.Module):
         )
 
     def mask_losses(
-        self, output: FactoredOutput, targets: Sequence[SegmentTargets], matches: Matches
+        self,
+        output: FactoredOutput,
+        targets: Sequence[SegmentTargets],
+        matches: Matches,
+        dense: Tensor,
     ) -> dict[str, Tensor]:
-        """`loss_mask` and `loss_dice`, each (L,) and weighted."""
-        embed = output.mask_embed[matches.layer, matches.image, matches.query]
-        logits = torch.cat(
-            [
-                output.pixels.mask_logits(image, rows)
-                for image, rows in enumerate(embed.split(matches.per_image))
-            ]
-        )
+        """`loss_mask` and `loss_dice`, each (L,) and weighted; `dense` is the pixel embedding."""
+        embed = output.mask_embed[matches.layer, matches.image, matches.query].float()
+        logits = mask_logits(output.pixels, embed.split(matches.per_image), dense)
         values = chunked_mask_loss(
-            logits,
+            torch.cat(logits),
             torch.stack([t.segment_map for t in targets]),
             matches.image,
             matches.segment,
             (self.loss_mask, self.loss_dice),
-            compiled=self.compile_mask_loss,
+            kernel=self.mask_loss_kernel,
         )
         normaliser = mean_over_processes(
-            sum(t.num_segments for t in targets), device=logits.device
+            sum(t.num_segments for t in targets), device=values.device
         ).clamp(min=1)
         sums = values.new_zeros((2, output.num_layers)).index_add(1, matches.layer, values)
         sums = sums / normaliser
@@ -122,7 +110,7 @@ class MaskFormerCriterion(nn.Module):
 
 def mean_over_processes(count: int, device: torch.device) -> Tensor:
     """Mean of `count` over the processes of the default group, as a scalar tensor."""
-    total = torch.tensor(float(count), device=device)
+    total = torch.full((), float(count), device=device)  # a tensor from a number would wait
     if distributed.is_available() and distributed.is_initialized():
         distributed.all_reduce(total)
         total /= distributed.get_world_size()

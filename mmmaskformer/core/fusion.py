@@ -6,7 +6,6 @@ only never sees more of it, and the views of test-time augmentation are summed b
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -14,12 +13,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from .folded_masks import layer_mask_logits
 from .structures import FactoredOutput
-
-BAND_ELEMENTS = defaultdict(lambda: 1 << 24, cpu=1 << 21)
-"""Elements of score map per band, by kind of device. On a CPU, 8 MB stay in the cache and are
-memory that the C library's heap reuses; larger blocks are mapped, and zeroed by the kernel, page
-by page, for each band anew."""
+from .tuning import BAND_ELEMENTS
 
 
 @dataclass(frozen=True)
@@ -27,8 +23,7 @@ class View:
     """One network input of an image, and what the network made of it, still factored.
 
     Attributes:
-        class_prob: (Q, C + 1), "no object" last; (C, 0) for the per-pixel baselines, whose mask
-            logits are class logits.
+        class_prob: (Q, C + 1), "no object" last.
         mask_logits: (Q, h, w).
         input_size: H, W of the network's input, padding included.
         content_size: H, W of the image in it, at the top left.
@@ -41,31 +36,83 @@ class View:
     content_size: tuple[int, int]
     flip: bool = False
 
-    @classmethod
-    def of(
-        cls,
-        output: FactoredOutput,
-        image: int,
-        input_size: Sequence[int],
-        content_size: Sequence[int] | None = None,
-        flip: bool = False,
-    ) -> View:
-        """The view of one image of a batch, from the last decoder layer; in float32."""
-        class_prob = output.class_logits[-1, image].float().softmax(-1)
-        mask_logits = output.image(image).mask_logits()[0].float()
-        size = tuple(int(s) for s in input_size)
-        content = tuple(int(s) for s in (content_size or input_size))
-        return cls(class_prob, mask_logits, size, content, flip)
+    @property
+    def maps(self) -> Tensor:
+        """What is resized, (Q, h, w)."""
+        return self.mask_logits
 
-    @classmethod
-    def of_pixel_logits(
-        cls, logits: Tensor, content_size: Sequence[int], flip: bool = False
-    ) -> View:
-        """The view of per-pixel class logits (C, h, w), which are upsampled by exactly 4."""
-        classes, height, width = logits.shape
-        content = tuple(int(s) for s in content_size)
-        empty = logits.new_empty(classes, 0)
-        return cls(empty, logits.float(), (4 * height, 4 * width), content, flip)
+    @property
+    def channels(self) -> int:
+        """Numbers per pixel that fusion holds at once."""
+        return sum(self.class_prob.shape)
+
+
+@dataclass(frozen=True)
+class PixelView:
+    """One network input of an image, and its per-pixel class logits (C, h, w).
+
+    Attributes:
+        class_logits: (C, h, w).
+        input_size, content_size, flip: as those of `View`.
+    """
+
+    class_logits: Tensor
+    input_size: tuple[int, int]
+    content_size: tuple[int, int]
+    flip: bool = False
+
+    @property
+    def maps(self) -> Tensor:
+        """What is resized, (C, h, w)."""
+        return self.class_logits
+
+    @property
+    def channels(self) -> int:
+        """Numbers per pixel that fusion holds at once."""
+        return len(self.class_logits)
+
+
+AnyView = View | PixelView
+
+
+def views_of(
+    output: FactoredOutput,
+    input_size: Sequence[int],
+    contents: Sequence[Sequence[int]] | None = None,
+    flips: Sequence[bool] | None = None,
+) -> list[View]:
+    """The views of the images of a batch, from the last decoder layer, in float32.
+
+    Args:
+        input_size: H, W of the network's input.
+        contents: H, W of each image in it, without padding; None: there is no padding.
+        flips: whether each image was mirrored; None: no image was.
+    """
+    count = output.batch_size
+    size = _size(input_size)
+    class_prob = output.class_logits[-1].float().softmax(-1)
+    mask_logits = layer_mask_logits(output).float()
+    placed = zip(map(_size, contents or [size] * count), flips or [False] * count)
+    return [
+        View(prob, logits, size, content, flip)
+        for prob, logits, (content, flip) in zip(class_prob, mask_logits, placed)
+    ]
+
+
+def pixel_views_of(
+    class_logits: Tensor, contents: Sequence[Sequence[int]], flips: Sequence[bool]
+) -> list[PixelView]:
+    """The views of per-pixel class logits (B, C, h, w), which are upsampled by exactly 4."""
+    size = tuple(4 * length for length in class_logits.shape[-2:])
+    return [
+        PixelView(logits.float(), size, _size(content), flip)
+        for logits, content, flip in zip(class_logits, contents, flips)
+    ]
+
+
+def _size(size: Sequence[int]) -> tuple[int, int]:
+    height, width = size
+    return int(height), int(width)
 
 
 def resize_rows(
@@ -124,12 +171,12 @@ class BandedFusion:
     are is the subclass's business.
 
     Attributes:
-        of_queries: whether views of queries are wanted, or of per-pixel class logits.
+        view_type: the kind of views that are fused.
     """
 
-    of_queries = True
+    view_type: type = View
 
-    def scores(self, views: Sequence[View], size: Sequence[int]) -> Tensor:
+    def scores(self, views: Sequence[AnyView], size: Sequence[int]) -> Tensor:
         """Score maps (C, H, W) float32 at `size` = (H, W)."""
         scores = None
         for rows, band in self.bands(views, size):
@@ -138,7 +185,7 @@ class BandedFusion:
             scores[:, rows] = band
         return scores
 
-    def labels(self, views: Sequence[View], size: Sequence[int]) -> Tensor:
+    def labels(self, views: Sequence[AnyView], size: Sequence[int]) -> Tensor:
         """Class of each pixel, (H, W) int64; score maps exist one band at a time."""
         labels = None
         for rows, band in self.bands(views, size):
@@ -147,57 +194,63 @@ class BandedFusion:
             labels[rows] = band.argmax(0)
         return labels
 
-    def bands(self, views: Sequence[View], size: Sequence[int]) -> Iterator[tuple[slice, Tensor]]:
+    def bands(
+        self, views: Sequence[AnyView], size: Sequence[int]
+    ) -> Iterator[tuple[slice, Tensor]]:
         """Rows and their scores (C, rows, W), one band after another, top to bottom."""
         if not views:
             raise ValueError("fusion needs at least one view")
-        prepared = self.prepare(views)
-        for rows in row_bands(views, size):
-            total = self.band(prepared[0], size, rows)
-            for other in prepared[1:]:
-                total = total + self.band(other, size, rows)
+        bands = list(row_bands(views, size))
+        # One slab of rows per view: together they take the memory of one band.
+        elements = band_elements(views[0]) // len(views)
+        parts = [self.view_bands(view, size, bands, elements) for view in views]
+        for rows in bands:
+            total = next(parts[0])
+            for part in parts[1:]:
+                total = total + next(part)
             yield rows, total / len(views) if len(views) > 1 else total
 
-    def prepare(self, views: Sequence[View]) -> Sequence:
-        """What `band` works on, one for each view."""
-        return views
+    def view_bands(
+        self, view: AnyView, size: Sequence[int], bands: Sequence[slice], elements: int
+    ) -> Iterator[Tensor]:
+        """Scores (C, rows, W) of one view, band by band.
 
-    def band(self, prepared, size: Sequence[int], rows: slice) -> Tensor:
-        """Scores (C, len(rows), W) of one prepared view."""
+        Args:
+            elements: numbers that may be kept between two bands, about.
+        """
         raise NotImplementedError
 
 
-def band_elements(view: View) -> int:
-    """Elements of a band of the view's device."""
-    return BAND_ELEMENTS[view.mask_logits.device.type]
+def band_elements(view: AnyView) -> int:
+    """Elements of a band on the view's device."""
+    return BAND_ELEMENTS[view.maps.device.type]
 
 
-def row_bands(views: Sequence[View], size: Sequence[int]) -> Iterator[slice]:
+def row_bands(views: Sequence[AnyView], size: Sequence[int]) -> Iterator[slice]:
     """Bands of output rows, each of about `band_elements` and at least one row."""
     height, width = size
     # A row of the result and the rows of the network's input that it comes from.
     pixels = width + max(-(-v.content_size[0] // height) * v.content_size[1] for v in views)
-    channels = max(sum(view.class_prob.shape) for view in views)
+    channels = max(view.channels for view in views)
     step = max(1, band_elements(views[0]) // max(1, channels * pixels))
     for start in range(0, height, step):
         yield slice(start, min(start + step, height))
 
 
-def content_logits(view: View, rows: slice) -> Tensor:
-    """Mask logits (Q, len(rows), content width) at the network's input size, padding cut."""
-    grid_height = view.mask_logits.shape[1]
+def content_maps(view: AnyView, rows: slice) -> Tensor:
+    """A view's maps (N, len(rows), content width) at the network's input size, padding cut."""
+    grid_height = view.maps.shape[1]
     grid = source_span(grid_height, view.input_size[0], rows)
-    slab = view.mask_logits[:, grid]
-    logits = resize_rows(slab, grid.start, grid_height, view.input_size, rows)
-    logits = logits[..., : view.content_size[1]]
-    return logits.flip(-1) if view.flip else logits
+    maps = resize_rows(view.maps[:, grid], grid.start, grid_height, view.input_size, rows)
+    maps = maps[..., : view.content_size[1]]
+    return maps.flip(-1) if view.flip else maps
 
 
-def output_logits(view: View, size: Sequence[int], rows: slice) -> Tensor:
-    """Mask logits (Q, len(rows), W): upsampled to the network's input size, cut, resized."""
+def output_maps(view: AnyView, size: Sequence[int], rows: slice) -> Tensor:
+    """A view's maps (N, len(rows), W): upsampled to the network's input size, cut, resized."""
     height = view.content_size[0]
     content = source_span(height, size[0], rows)
-    return resize_rows(content_logits(view, content), content.start, height, size, rows)
+    return resize_rows(content_maps(view, content), content.start, height, size, rows)
 
 
 class SemanticFusion(BandedFusion):
@@ -215,50 +268,35 @@ class SemanticFusion(BandedFusion):
     def __init__(self, *, resize_logits: bool = False) -> None:
         self.resize_logits = resize_logits
 
-    def prepare(self, views: Sequence[View]) -> list[ContentScores]:
-        """See `BandedFusion.prepare`."""
-        return [ContentScores(view, band_elements(view) // len(views)) for view in views]
+    def view_bands(
+        self, view: View, size: Sequence[int], bands: Sequence[slice], elements: int
+    ) -> Iterator[Tensor]:
+        """See `BandedFusion.view_bands`.
 
-    def band(self, content: ContentScores, size: Sequence[int], rows: slice) -> Tensor:
-        """See `BandedFusion.band`."""
-        if self.resize_logits:
-            return semantic_scores(content.view, output_logits(content.view, size, rows))
-        height = content.view.content_size[0]
-        if height == size[0]:  # No two bands read the same row.
-            scores = semantic_scores(content.view, content_logits(content.view, rows))
-            return resize_rows(scores, rows.start, height, size, rows)
-        first_row, scores = content.rows(source_span(height, size[0], rows))
-        return resize_rows(scores, first_row, height, size, rows)
+        Neighbouring bands of the output read the same rows of the content; those of one slab of
+        rows are formed once.
+        """
+        height, width = view.content_size
+        slab_rows = elements // (view.channels * width)
+        slab, scores = slice(0, 0), None
+        for rows in bands:
+            if self.resize_logits:
+                yield semantic_scores(view, output_maps(view, size, rows))
+                continue
+            wanted = source_span(height, size[0], rows)
+            if wanted.stop > slab.stop:
+                # Where nothing is resized, no two bands read the same row.
+                most = 0 if height == size[0] else slab_rows
+                stop = max(wanted.stop, min(wanted.start + most, height))
+                slab, scores = slice(wanted.start, stop), None  # frees the last one first
+                scores = semantic_scores(view, content_maps(view, slab))
+            yield resize_rows(scores, slab.start, height, size, rows)
 
 
 def semantic_scores(view: View, logits: Tensor) -> Tensor:
     """Mask logits (Q, rows, W) to scores (C, rows, W)."""
     with torch.autocast(logits.device.type, enabled=False):
         return (logits.sigmoid().permute(1, 2, 0) @ view.class_prob[:, :-1]).permute(2, 0, 1)
-
-
-class ContentScores:
-    """Scores of a view at its content's size, one slab of rows at a time: neighbouring bands of
-    the output read the same rows, and those of one slab are formed once.
-
-    Args:
-        elements: of a slab with its mask logits, about; a slab has all rows asked for at once.
-    """
-
-    def __init__(self, view: View, elements: int) -> None:
-        self.view = view
-        self.slab_rows = elements // (sum(view.class_prob.shape) * view.content_size[1])
-        self.slab = slice(0, 0)
-        self.scores = None
-
-    def rows(self, rows: slice) -> tuple[int, Tensor]:
-        """The first row of a slab that has `rows`, and the slab's scores (C, slab, width)."""
-        if rows.start < self.slab.start or rows.stop > self.slab.stop:
-            stop = min(rows.start + self.slab_rows, self.view.content_size[0])
-            stop = max(stop, rows.stop)
-            self.slab, self.scores = slice(rows.start, stop), None  # frees the last one first
-            self.scores = semantic_scores(self.view, content_logits(self.view, self.slab))
-        return self.slab.start, self.scores
 
 
 class GeneralFusion(BandedFusion):
@@ -276,17 +314,17 @@ class GeneralFusion(BandedFusion):
     def __init__(self, *, object_threshold: float = 0.3) -> None:
         self.object_threshold = object_threshold
 
-    def prepare(self, views: Sequence[View]) -> list[ConfidentQueries]:
-        """See `BandedFusion.prepare`."""
-        return [confident_queries(view, self.object_threshold) for view in views]
-
-    def band(self, view: ConfidentQueries, size: Sequence[int], rows: slice) -> Tensor:
-        """See `BandedFusion.band`."""
-        prob = output_logits(view.view, size, rows).sigmoid() * view.scores[:, None, None]
-        classes = view.view.class_prob.shape[1] - 1
-        best = prob.new_zeros(classes, *prob.shape[1:])
-        index = view.labels[:, None, None].expand_as(prob)
-        return best.scatter_reduce(0, index, prob, "amax")
+    def view_bands(
+        self, view: View, size: Sequence[int], bands: Sequence[slice], elements: int
+    ) -> Iterator[Tensor]:
+        """See `BandedFusion.view_bands`."""
+        classes = view.class_prob.shape[1] - 1
+        confident = confident_queries(view, self.object_threshold)
+        weight, labels = confident.scores[:, None, None], confident.labels[:, None, None]
+        for rows in bands:
+            prob = output_maps(confident.view, size, rows).sigmoid() * weight
+            best = prob.new_zeros(classes, *prob.shape[1:])
+            yield best.scatter_reduce(0, labels.expand_as(prob), prob, "amax")
 
 
 @dataclass(frozen=True)
@@ -317,10 +355,13 @@ def confident_queries(view: View, threshold: float) -> ConfidentQueries:
 
 class PerPixelFusion(BandedFusion):
     """Inference of the per-pixel baselines: class logits, cut to the image and resized; no
-    softmax. A view's `mask_logits` are its class logits (C, h, w)."""
+    softmax."""
 
-    of_queries = False
+    view_type = PixelView
 
-    def band(self, view: View, size: Sequence[int], rows: slice) -> Tensor:
-        """See `BandedFusion.band`."""
-        return output_logits(view, size, rows)
+    def view_bands(
+        self, view: PixelView, size: Sequence[int], bands: Sequence[slice], elements: int
+    ) -> Iterator[Tensor]:
+        """See `BandedFusion.view_bands`."""
+        for rows in bands:
+            yield output_maps(view, size, rows)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -20,7 +22,7 @@ class ClassLoss(nn.Module):
     def forward(self, class_logits: Tensor, target: Tensor) -> Tensor:
         """class_logits (M, C + 1), target (M,) int64 in [0, C] -> scalar, unweighted."""
         weight = class_logits.new_ones(class_logits.shape[-1])
-        weight[-1] = self.no_object_weight
+        weight[-1:] = self.no_object_weight  # a slice: an index would make a GPU wait
         return F.cross_entropy(class_logits, target, weight)
 
 
@@ -66,3 +68,8 @@ class DiceLoss(nn.Module):
         prob = logits.sigmoid()
         overlap = 2 * (prob * target).sum(1) + self.smooth
         return 1 - overlap / (prob.sum(1) + target.sum(1) + self.smooth)
+
+
+def is_focal_and_dice(losses: Sequence[nn.Module]) -> bool:
+    """Whether these are exactly the pair whose gradients are written out."""
+    return [type(loss) for loss in losses] == [FocalLoss, DiceLoss]

@@ -4,39 +4,64 @@ Section 3.3): nothing of full size outlives its chunk, backward included.
 
 from __future__ import annotations
 
-import functools
-import os
-import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from .losses import DiceLoss, FocalLoss
+from . import kernels
+from .losses import DiceLoss, FocalLoss, is_focal_and_dice
 from .resizing import upsample, upsample_adjoint
-
-TEMPORARIES = 10
-"""Full-size float32 arrays that are alive at once while a chunk is worked on."""
-CPU_CACHE = 20 << 20
-"""Bytes of last-level cache that a chunk may fill: on a CPU, chunks that leave it are slow."""
+from .tuning import chunks
 
 
-@functools.lru_cache(maxsize=8)
-def chunk_elements(device: torch.device) -> int:
-    """Elements of a full-size chunk whose temporaries fill the cache of a CPU, or 1 % of the
-    memory of a GPU, which keeps it busy and is little beside a training step's activations."""
-    memory = CPU_CACHE
-    if device.type == "cuda":
-        memory = torch.cuda.get_device_properties(device).total_memory // 100
-    return memory // (4 * TEMPORARIES)
+def chunked_mask_loss(
+    logits: Tensor,
+    segment_maps: Tensor,
+    image: Tensor,
+    segment: Tensor,
+    losses: Sequence[nn.Module],
+    *,
+    kernel: str = "auto",
+) -> Tensor:
+    """Mask losses of N matched masks at the ground truth's resolution, exactly.
+
+    The logits are upsampled bilinearly, a few masks at a time; neither the upsampled logits nor
+    binary masks outlive their chunk, and backward needs only (K, N, h, w). Computed in float32
+    whatever the logits are.
+
+    Args:
+        logits: (N, h, w).
+        segment_maps: (B, H, W), as in `SegmentTargets`.
+        image, segment: (N,) int64, the image and the segment of it that each mask should be.
+        losses: K modules that map (n, P) logits and float targets to (n,) values; the pair
+            `FocalLoss`, `DiceLoss` is faster than others.
+        kernel: who computes that pair: "eager" is the way above, "triton" two GPU kernels
+            without chunks, "auto" the kernels where they work (see `kernels`).
+
+    Returns:
+        (K, N) unweighted losses, differentiable by `logits`.
+
+    Raises:
+        ValueError, RuntimeError: "triton" is asked for and can not be had.
+    """
+    fused = kernels.choose(kernel, logits, segment_maps, losses)
+    if fused is not None:
+        return fused(logits, segment_maps, image, segment, losses)
+    return eager_mask_loss(logits, segment_maps, image, segment, losses)
 
 
-def chunks(rows: int, elements_per_row: int, device: torch.device) -> Iterator[slice]:
-    """Slices over `rows`, each of about `chunk_elements` elements and at least one row."""
-    step = max(1, chunk_elements(device) // max(1, elements_per_row))
-    for start in range(0, rows, step):
-        yield slice(start, min(start + step, rows))
+def eager_mask_loss(
+    logits: Tensor,
+    segment_maps: Tensor,
+    image: Tensor,
+    segment: Tensor,
+    losses: Sequence[nn.Module],
+) -> Tensor:
+    """`chunked_mask_loss` in torch's own operations."""
+    logits = logits if torch.is_grad_enabled() else logits.detach()
+    return _ChunkedMaskLoss.apply(logits, segment_maps, image, segment, tuple(losses))
 
 
 def focal_and_dice(
@@ -91,11 +116,6 @@ def focal_and_dice(
     return (focal_value, error_area / total), (focal_grad, dice_grad)
 
 
-@functools.lru_cache(maxsize=1)
-def _compiled_focal_and_dice() -> Callable:
-    return torch.compile(focal_and_dice, dynamic=True)
-
-
 def _values_and_grads(losses, logits: Tensor, target: Tensor) -> tuple:
     """Of each loss the values (n,) and the gradient (n, P)."""
     values, grads = [], []
@@ -113,7 +133,7 @@ class _ChunkedMaskLoss(torch.autograd.Function):
     linear in what backward receives, so nothing of full size has to survive until then."""
 
     @staticmethod
-    def forward(ctx, logits, segment_maps, image, segment, losses, compiled):
+    def forward(ctx, logits, segment_maps, image, segment, losses):
         count, size = len(logits), segment_maps.shape[1:]
         need_grad = ctx.needs_input_grad[0]
         values = logits.new_zeros((len(losses), count), dtype=torch.float32)
@@ -121,10 +141,10 @@ class _ChunkedMaskLoss(torch.autograd.Function):
             (len(losses), *logits.shape) if need_grad else (0,), dtype=torch.float32
         )
         segment_maps, segment = segment_maps.float(), segment.float()
-        pair, work = need_grad and _is_focal_and_dice(losses), None
+        pair, work = need_grad and is_focal_and_dice(losses), None
         for rows in chunks(count, size.numel(), logits.device):
             if work is None:
-                work = values.new_empty(8 if pair and not compiled else 2, rows.stop, *size)
+                work = values.new_empty(8 if pair else 2, rows.stop, *size)
             part = work[:, : rows.stop - rows.start]
             full = upsample(logits[rows].float(), size, part[0]).flatten(1)
             outside = torch.index_select(segment_maps, 0, image[rows], out=part[1]).flatten(1)
@@ -135,8 +155,6 @@ class _ChunkedMaskLoss(torch.autograd.Function):
                 continue
             if not pair:
                 results = _values_and_grads(losses, full, 1 - outside)
-            elif compiled:
-                results = _compiled_focal_and_dice()(full, outside, *losses)
             else:
                 results = focal_and_dice(full, outside, *losses, part[2:].flatten(2))
             for index, (value, grad) in enumerate(zip(*results)):
@@ -151,106 +169,4 @@ class _ChunkedMaskLoss(torch.autograd.Function):
         (grads,) = ctx.saved_tensors
         # Not a matrix product, which autocast would round.
         grad = (grad_values[:, :, None, None] * grads).sum(0)
-        return grad, None, None, None, None, None
-
-
-def _is_focal_and_dice(losses: Sequence[nn.Module]) -> bool:
-    return [type(loss) for loss in losses] == [FocalLoss, DiceLoss]
-
-
-def fits_triton(logits: Tensor, segment_maps: Tensor, losses: Sequence[nn.Module]) -> bool:
-    """Whether `triton_mask_loss` knows this problem: on a GPU, `FocalLoss` and `DiceLoss`, maps
-    that are an integer times as large as the grid. MMMASKFORMER_TRITON=0 in the environment says
-    no to all."""
-    height, width = logits.shape[1:]
-    scale = segment_maps.shape[1] // height
-    return (
-        logits.is_cuda
-        and _is_focal_and_dice(losses)
-        and segment_maps.shape[1:] == (scale * height, scale * width)
-        and os.environ.get("MMMASKFORMER_TRITON") != "0"
-    )
-
-
-@functools.lru_cache(maxsize=8)
-def _triton_mask_loss(device: torch.device) -> Callable | None:
-    """`triton_mask_loss`, once it has given the values and gradients of the slower way on
-    `device`; None where it is missing, does not run, or differs."""
-    try:
-        from .triton_mask_loss import triton_mask_loss
-
-        ways = triton_mask_loss, eager_mask_loss
-        results = zip(*(_small_problem(device, way) for way in ways))
-        for found, expected in results:
-            scale = expected.abs().max().item()
-            torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-4 * scale)
-    except ModuleNotFoundError:
-        return None
-    except Exception as error:  # no C compiler, no Python headers, an old GPU, ...
-        warnings.warn(
-            f"Triton does not run on {device}, so mask losses take the slower way, which "
-            f"MMMASKFORMER_TRITON=0 chooses without this warning: {error}"
-        )
-        return None
-    return triton_mask_loss
-
-
-def _small_problem(device: torch.device, way: Callable) -> tuple[Tensor, Tensor]:
-    """Values and gradient of a few masks."""
-    generator = torch.Generator().manual_seed(0)
-    logits = 4 * torch.randn(5, 24, 20, generator=generator)
-    maps = torch.randint(-1, 3, (2, 96, 80), generator=generator, dtype=torch.int32)
-    image, segment = torch.tensor([0, 0, 1, 1, 1]), torch.tensor([0, 2, 0, 1, 2])
-    autocast = torch.autocast(device.type, enabled=False)
-    with autocast, torch.inference_mode(False), torch.enable_grad():
-        leaf = logits.to(device).requires_grad_()
-        inputs = (tensor.to(device) for tensor in (maps, image, segment))
-        values = way(leaf, *inputs, (FocalLoss(), DiceLoss()))
-        (grad,) = torch.autograd.grad(values.sum(), leaf)
-    return values.detach(), grad
-
-
-def chunked_mask_loss(
-    logits: Tensor,
-    segment_maps: Tensor,
-    image: Tensor,
-    segment: Tensor,
-    losses: Sequence[nn.Module],
-    *,
-    compiled: bool = False,
-) -> Tensor:
-    """Mask losses of N matched masks at the ground truth's resolution, exactly.
-
-    The logits are upsampled bilinearly, a few masks at a time; neither the upsampled logits nor
-    binary masks outlive their chunk, and backward needs only (K, N, h, w). Computed in float32
-    whatever the logits are. On a GPU with triton, two kernels do without chunks: `fits_triton`.
-
-    Args:
-        logits: (N, h, w).
-        segment_maps: (B, H, W), as in `SegmentTargets`.
-        image, segment: (N,) int64, the image and the segment of it that each mask should be.
-        losses: K modules that map (n, P) logits and float targets to (n,) values; the pair
-            `FocalLoss`, `DiceLoss` is faster than others.
-        compiled: whether to `torch.compile` that pair, where triton is not used.
-
-    Returns:
-        (K, N) unweighted losses, differentiable by `logits`.
-    """
-    if fits_triton(logits, segment_maps, losses):
-        fused = _triton_mask_loss(logits.device)
-        if fused is not None:
-            return fused(logits, segment_maps, image, segment, losses)
-    return eager_mask_loss(logits, segment_maps, image, segment, losses, compiled)
-
-
-def eager_mask_loss(
-    logits: Tensor,
-    segment_maps: Tensor,
-    image: Tensor,
-    segment: Tensor,
-    losses: Sequence[nn.Module],
-    compiled: bool = False,
-) -> Tensor:
-    """`chunked_mask_loss` without triton."""
-    logits = logits if torch.is_grad_enabled() else logits.detach()
-    return _ChunkedMaskLoss.apply(logits, segment_maps, image, segment, tuple(losses), compiled)
+        return grad, None, None, None, None

@@ -7,15 +7,16 @@ mask cost into matrix products, for all queries of all decoder layers at once.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 from torch.nn import functional as F
 
-from .mask_loss import chunks
+from .folded_masks import pixel_embedding
 from .structures import FactoredOutput, SegmentTargets
+from .tuning import chunks
 
 
 class NonFiniteCostError(FloatingPointError):
@@ -24,7 +25,7 @@ class NonFiniteCostError(FloatingPointError):
 
 @dataclass(frozen=True)
 class Candidates:
-    """Some queries (R rows of one layer and image) and what a cost may need of them.
+    """Some queries of one image (R rows, of any layers) and what a cost may need of them.
 
     Attributes:
         class_prob: (R, C + 1).
@@ -132,58 +133,57 @@ class HungarianAssigner:
         """
         if len(targets) != output.batch_size:
             raise ValueError(f"{len(targets)} targets for {output.batch_size} images")
-        layers, _, queries = output.class_logits.shape[:3]
-        output = output.dense()
+        layers, batch, queries = output.class_logits.shape[:3]
+        output = replace(output, pixels=pixel_embedding(output.pixels))
         costs = [self.costs(output, image, target) for image, target in enumerate(targets)]
         finite = output.class_logits.isfinite().flatten(2).all(2).T.float()
-        flat = [finite.flatten(), *(cost.flatten() for cost in costs)]
-        finite, *host = torch.cat(flat).cpu().split([part.numel() for part in flat])
+        # The only copy to the host.
+        flat = torch.cat([finite.flatten(), *(cost.flatten() for cost in costs)]).cpu()
+        finite, *host = flat.split([finite.numel(), *(cost.numel() for cost in costs)])
         rows, per_image = [], []
         for image, target in enumerate(targets):
             cost = host[image].view(layers, queries, target.num_segments)
-            for layer in torch.nonzero(finite.view(-1, layers)[image] == 0).flatten().tolist():
+            for layer in torch.nonzero(finite.view(batch, layers)[image] == 0).flatten().tolist():
                 raise NonFiniteCostError(
                     f"{target.name}: non-finite class logits in decoder layer {layer} "
                     "(ClassificationCost)"
                 )
             if not torch.isfinite(cost).all():
                 self._explain_non_finite(output, image, target, cost)
-            for layer in range(layers):
-                query, segment = linear_sum_assignment(cost[layer].numpy())
-                index = torch.empty((4, len(query)), dtype=torch.int64)
-                index[0], index[1] = layer, image
-                index[2], index[3] = torch.from_numpy(query), torch.from_numpy(segment)
-                rows.append(index)
-            per_image.append(layers * len(query))
+            pairs = assign(cost, image)
+            rows.append(pairs)
+            per_image.append(pairs.shape[1])
         index = torch.cat(rows, 1).to(output.device, non_blocking=True)
         return Matches(*index, tuple(per_image))
 
     def costs(
-        self, output: FactoredOutput, image: int, target: SegmentTargets, match_costs=None
+        self,
+        output: FactoredOutput,
+        image: int,
+        target: SegmentTargets,
+        match_costs: Sequence | None = None,
     ) -> Tensor:
         """Weighted total cost of one image, (L, Q, G) float32."""
-        match_costs = match_costs or self.match_costs
-        device = output.device
         layers, _, queries = output.class_logits.shape[:3]
-        cost = torch.zeros((layers, queries, target.num_segments), device=device)
-        if not target.num_segments:
-            return cost
-        with torch.autocast(device.type, enabled=False):
-            one_hot = one_hot_segments(target, output.grid)
-            class_prob = output.class_logits[:, image].float().softmax(-1)
-            pixels = output.pixel_embed[image].float().flatten(1)
-            for layer in range(layers):
-                logits = output.mask_embed[layer, image].float() @ pixels
-                for rows in chunks(queries, pixels.shape[1], device):
-                    part = logits[rows]
-                    candidates = Candidates(
-                        class_prob[layer, rows], part, part.sigmoid(), target.labels, one_hot
-                    )
-                    for match_cost in match_costs:
-                        cost[layer, rows] += match_cost.weight * match_cost(candidates)
-        return cost
+        cost = torch.zeros((layers * queries, target.num_segments), device=output.device)
+        with torch.autocast(output.device.type, enabled=False):
+            dense = pixel_embedding(output.pixels)[image].float()
+            one_hot = one_hot_segments(target, dense.shape[-2:])
+            class_prob = output.class_logits[:, image].float().softmax(-1).flatten(0, 1)
+            embed = output.mask_embed[:, image].float().flatten(0, 1)
+            count = len(embed) if target.num_segments else 0
+            for rows in chunks(count, len(one_hot), output.device):
+                logits = embed[rows] @ dense.flatten(1)
+                candidates = Candidates(
+                    class_prob[rows], logits, logits.sigmoid(), target.labels, one_hot
+                )
+                for match_cost in match_costs or self.match_costs:
+                    cost[rows].add_(match_cost(candidates), alpha=match_cost.weight)
+        return cost.view(layers, queries, target.num_segments)
 
-    def _explain_non_finite(self, output, image, target, cost) -> None:
+    def _explain_non_finite(
+        self, output: FactoredOutput, image: int, target: SegmentTargets, cost: Tensor
+    ) -> None:
         layer = int(torch.nonzero(~torch.isfinite(cost))[0, 0])
         names = [
             type(match_cost).__name__
@@ -194,6 +194,20 @@ class HungarianAssigner:
             f"{target.name}: non-finite matching cost in decoder layer {layer} "
             f"({', '.join(names) or 'sum of costs'})"
         )
+
+
+def assign(cost: Tensor, image: int) -> Tensor:
+    """The cheapest pairs of every layer of one image, from costs (L, Q, G) on the host.
+
+    Returns:
+        (4, N) int64: layer, image, query and segment of every pair.
+    """
+    pairs = []
+    for layer, table in enumerate(cost):
+        query, segment = map(torch.from_numpy, linear_sum_assignment(table.numpy()))
+        where = [torch.full_like(query, layer), torch.full_like(query, image)]
+        pairs.append(torch.stack([*where, query, segment]))
+    return torch.cat(pairs, 1)
 
 
 def one_hot_segments(target: SegmentTargets, grid: Sequence[int]) -> Tensor:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
-from .fusion import View, confident_queries, output_logits, row_bands
+from .fusion import View, confident_queries, output_maps, row_bands
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ class PanopticFusion:
             return owner, own, own
         owner = own.new_empty(tuple(size))
         for rows in row_bands([view], size):
-            prob = output_logits(view, size, rows).sigmoid()
+            prob = output_maps(view, size, rows).sigmoid()
             own += (prob >= 0.5).sum((1, 2))
             owner[rows] = (prob * scores[:, None, None]).argmax(0)
         return owner, own, torch.bincount(owner.flatten(), minlength=queries)
@@ -162,17 +162,11 @@ class InstanceFusion:
 
     def masks(self, view: View, used: Tensor, size: Sequence[int]) -> tuple[Tensor, Tensor]:
         """Masks (K, H, W) of the used queries and their mean probability inside (K,)."""
-        chosen = View(
-            view.class_prob[used],
-            view.mask_logits[used],
-            view.input_size,
-            view.content_size,
-            view.flip,
-        )
+        chosen = replace(view, class_prob=view.class_prob[used], mask_logits=view.mask_logits[used])
         masks = used.new_empty((len(chosen.mask_logits), *size), dtype=torch.bool)
         total = 0.0
         for rows in row_bands([chosen], size):
-            prob = output_logits(chosen, size, rows).sigmoid()
+            prob = output_maps(chosen, size, rows).sigmoid()
             masks[:, rows] = prob > 0.5
             total = total + (prob * masks[:, rows]).sum((1, 2))
         return masks, total / masks.sum((1, 2)).clamp(min=1)

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from .folded_masks import pixel_embedding
 from .predictor import QueryPredictor, check_classes
-from .structures import PixelEmbedding
-from .targets import label_codes
+from .structures import PixelFeatures
 
 
 class PerPixelBaseline(nn.Module):
@@ -34,7 +34,7 @@ class PerPixelBaseline(nn.Module):
     def forward(self, features: Sequence[Tensor]) -> Tensor:
         """Backbone features (fine to coarse) to class logits (1, B, C, h, w)."""
         pixels, _ = self.pixel_decoder(features)
-        return self.classifier(PixelEmbedding.of(pixels).dense().features)[None]
+        return self.classifier(as_embedding(pixels))[None]
 
 
 class PerPixelBaselinePlus(QueryPredictor):
@@ -57,8 +57,12 @@ class PerPixelBaselinePlus(QueryPredictor):
     def forward(self, features: Sequence[Tensor], all_layers: bool | None = None) -> Tensor:
         """Backbone features to class logits (L, B, C, h, w); `all_layers` as in `decode`."""
         decoded, pixels = self.decode(features, all_layers)
-        pixel_embed = pixels.dense().features
-        return torch.einsum("lbqd,bdhw->lbqhw", self.mask_embed(decoded), pixel_embed)
+        return torch.einsum("lbqd,bdhw->lbqhw", self.mask_embed(decoded), as_embedding(pixels))
+
+
+def as_embedding(pixels: PixelFeatures | Tensor) -> Tensor:
+    """The pixel embedding (B, D, h, w) of what a pixel decoder returned."""
+    return pixels if isinstance(pixels, Tensor) else pixel_embedding(pixels)
 
 
 class PerPixelCriterion(nn.Module):
@@ -68,32 +72,25 @@ class PerPixelCriterion(nn.Module):
         super().__init__()
         self.loss_weight = loss_weight
 
-    def forward(
-        self,
-        logits: Tensor,
-        labels: Tensor,
-        ignore_index: int | None = 255,
-        names: Sequence[str] | None = None,
-    ) -> dict[str, Tensor]:
+    def forward(self, logits: Tensor, classes: Tensor) -> dict[str, Tensor]:
         """Weighted `loss_ce` of the last layer, `d0.loss_ce`, ... of the layers before it.
 
         The loss of a batch without a single valid pixel is 0.
 
         Args:
             logits: (L, B, C, h, w) at stride 4.
-            labels: (B, H, W) integers in [0, C) or `ignore_index`.
-            names: what errors call each image.
+            classes: (B, H, W) int64 in [0, C), or C where nothing is labelled; see
+                `targets.class_map`.
 
         Raises:
-            ValueError: a label outside the range, or sizes that do not fit.
+            ValueError: sizes that do not fit.
         """
         num_classes = logits.shape[2]
-        codes, _ = label_codes(labels, num_classes, ignore_index, names)
-        valid = (codes < num_classes).sum().clamp(min=1)
+        valid = (classes < num_classes).sum().clamp(min=1)
         losses = {}
         for layer, coarse in enumerate(logits):
-            full = upsample_logits(coarse.float(), labels.shape[-2:])
-            total = F.cross_entropy(full, codes, ignore_index=num_classes, reduction="sum")
+            full = upsample_logits(coarse.float(), classes.shape[-2:])
+            total = F.cross_entropy(full, classes, ignore_index=num_classes, reduction="sum")
             prefix = "" if layer == len(logits) - 1 else f"d{layer}."
             losses[f"{prefix}loss_ce"] = self.loss_weight * total / valid
         return losses

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .position import SinePositionalEncoding
-from .structures import PixelEmbedding
+from .structures import PixelFeatures
 from .transformer import TransformerEncoderLayer, init_matrices, run
 
 
@@ -17,6 +17,13 @@ def init_conv(conv: nn.Conv2d) -> None:
     nn.init.kaiming_uniform_(conv.weight, a=1)
     if conv.bias is not None:
         nn.init.zeros_(conv.bias)
+
+
+def is_plain(conv: nn.Module) -> bool:
+    """Whether a convolution is its weight and bias: no other class, and no hooks, which have to
+    see it called."""
+    hooks = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
+    return type(conv) is nn.Conv2d and not any(getattr(conv, name) for name in hooks)
 
 
 class ConvNorm(nn.Module):
@@ -75,12 +82,12 @@ class FPNPixelDecoder(nn.Module):
         init_conv(self.mask_features)
         self.memory_channels = coarsest
 
-    def forward(self, features: Sequence[Tensor]) -> tuple[PixelEmbedding, Tensor]:
+    def forward(self, features: Sequence[Tensor]) -> tuple[PixelFeatures, Tensor]:
         """Backbone features, fine to coarse.
 
         Returns:
-            pixel embedding (B, D, h, w) on the finest grid, and the features that the
-            transformer decoder attends to (here the coarsest input level).
+            what makes the pixel embedding (B, D, h, w) on the finest grid, and the features that
+            the transformer decoder attends to (here the coarsest input level).
         """
         self.check_levels(features)
         return self.top_down(features, features[-1]), features[-1]
@@ -92,14 +99,16 @@ class FPNPixelDecoder(nn.Module):
                 f"expected {len(self.in_channels)} feature levels, got {len(features)}"
             )
 
-    def top_down(self, features: Sequence[Tensor], coarsest: Tensor) -> PixelEmbedding:
-        """Pixel embedding from the backbone's levels, with `coarsest` in place of the last."""
+    def top_down(self, features: Sequence[Tensor], coarsest: Tensor) -> PixelFeatures:
+        """Pixel features from the backbone's levels, with `coarsest` in place of the last."""
         x = run(self.output_convs[-1], self.with_cp, coarsest)
         for level in reversed(range(len(self.lateral_convs))):
             lateral = run(self.lateral_convs[level], self.with_cp, features[level])
             x = lateral + F.interpolate(x, size=lateral.shape[-2:], mode="nearest")
             x = run(self.output_convs[level], self.with_cp, x)
-        return PixelEmbedding(x, self.mask_features.weight, self.mask_features.bias)
+        if not is_plain(self.mask_features):
+            return PixelFeatures(self.mask_features(x))
+        return PixelFeatures(x, self.mask_features.weight, self.mask_features.bias)
 
 
 class TransformerEncoderPixelDecoder(FPNPixelDecoder):
@@ -142,7 +151,7 @@ class TransformerEncoderPixelDecoder(FPNPixelDecoder):
         )
         init_matrices(self.encoder_layers)
 
-    def forward(self, features: Sequence[Tensor]) -> tuple[PixelEmbedding, Tensor]:
+    def forward(self, features: Sequence[Tensor]) -> tuple[PixelFeatures, Tensor]:
         """See `FPNPixelDecoder.forward`; the memory is the encoder's output (B, channels, h, w)."""
         self.check_levels(features)
         x = self.input_proj(features[-1])

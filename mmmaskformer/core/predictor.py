@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from .pixel_decoder import init_conv
 from .position import SinePositionalEncoding
-from .structures import FactoredOutput, PixelEmbedding
+from .structures import FactoredOutput, PixelFeatures
 
 
 class MLP(nn.Module):
@@ -29,8 +29,8 @@ class QueryPredictor(nn.Module):
     """Pixel decoder, transformer decoder and one mask embedding per query.
 
     Args:
-        pixel_decoder: maps backbone features to (pixel embedding, memory) and has an attribute
-            `memory_channels`; the embedding may be a tensor or a `PixelEmbedding`.
+        pixel_decoder: maps backbone features to (pixels, memory) and has an attribute
+            `memory_channels`; the pixels may be the embedding, a tensor, or `PixelFeatures`.
         transformer_decoder: maps (query_pos, memory, memory_pos) to (L, B, Q, channels) and has
             an attribute `channels`.
         deep_supervision: whether training sees every layer's output or the last one only.
@@ -67,9 +67,9 @@ class QueryPredictor(nn.Module):
 
     def decode(
         self, features: Sequence[Tensor], all_layers: bool | None
-    ) -> tuple[Tensor, PixelEmbedding]:
-        """Backbone features to decoder outputs (L, B, Q, channels) and pixel embedding
-        (B, D, h, w).
+    ) -> tuple[Tensor, PixelFeatures | Tensor]:
+        """Backbone features to decoder outputs (L, B, Q, channels) and what the pixel decoder
+        says of the pixels.
 
         Args:
             all_layers: whether to return every decoder layer or the last one only (L = 1);
@@ -86,7 +86,7 @@ class QueryPredictor(nn.Module):
             memory.flatten(2).transpose(1, 2),
             position.flatten(2).transpose(1, 2),
         )
-        return decoded if all_layers else decoded[-1:], PixelEmbedding.of(pixels)
+        return decoded if all_layers else decoded[-1:], pixels
 
 
 class MaskFormerPredictor(QueryPredictor):

@@ -3,145 +3,113 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from .structures import NO_SEGMENT, SegmentTargets
 
+MOST_LABELS = 1 << 16
+"""Labels below this are counted instead of sorted, which is many times faster."""
+
 
 def segments_from_semantic(
-    labels: Tensor,
-    num_classes: int,
-    ignore_index: int | None = 255,
-    names: Sequence[str] | None = None,
-    values: Sequence[Sequence[int]] | None = None,
-) -> list[SegmentTargets]:
-    """Turn label maps into segment targets, checking the label range before any indexing.
+    labels: Tensor, num_classes: int, ignore_index: int | None = 255, name: str = "image"
+) -> SegmentTargets:
+    """The segments of a label map, one for each class that is present, in order of the classes.
 
-    The look-ups run where the labels are. Which labels occur is read from `values`, or found
-    there and copied to the host.
+    On a GPU the device has to be asked which labels occur: do it on the host, before the copy.
 
     Args:
-        labels: (B, H, W) integers in [0, C) or `ignore_index`.
-        names: what errors call each image.
-        values: the labels that occur in each image, where the caller knows them.
+        labels: (H, W) integers in [0, C) or `ignore_index`, on any device.
+        name: what errors call the image.
 
     Raises:
         ValueError: a label outside the range; names the image, the values and the range.
     """
-    names = names or image_names(len(labels))
-    codes, occurs = label_codes(labels, num_classes, ignore_index, names, values)
-    lookup = torch.full(occurs.shape, NO_SEGMENT, dtype=torch.int32)
-    present = [torch.nonzero(row[:num_classes]).flatten() for row in occurs]
-    for image, classes in enumerate(present):
-        lookup[image, classes] = torch.arange(len(classes), dtype=torch.int32)
-    segment_maps = lookup.to(labels.device).gather(1, codes.flatten(1)).view_as(codes)
-    return [
-        SegmentTargets(classes.to(labels.device), segment_map, name)
-        for classes, segment_map, name in zip(present, segment_maps, names)
-    ]
+    if labels.ndim != 2 or labels.is_floating_point():
+        raise ValueError(
+            f"{name}: expected a label map (H, W) of integers, got {tuple(labels.shape)} of "
+            f"{labels.dtype}"
+        )
+    labels = labels.long()
+    values = label_values(labels)
+    check_labels(values, num_classes, ignore_index, name)
+    present = [value for value in values if value != ignore_index]
+    lookup = torch.full((num_classes + 1,), NO_SEGMENT, dtype=torch.int32)
+    lookup[present] = torch.arange(len(present), dtype=torch.int32)
+    if ignore_index is not None:
+        labels = labels.masked_fill(labels == ignore_index, num_classes)
+    classes = torch.tensor(present, dtype=torch.int64)
+    return SegmentTargets(classes.to(labels.device), lookup.to(labels.device)[labels], name)
+
+
+def label_values(labels: Tensor) -> list[int]:
+    """The values that occur in a map of integers, in order."""
+    if not labels.numel():
+        return []
+    low, high = (int(value) for value in labels.aminmax())
+    if low < 0 or high >= MOST_LABELS:
+        return labels.unique().tolist()
+    return torch.nonzero(torch.bincount(labels.flatten())).flatten().tolist()
+
+
+def check_labels(
+    values: Sequence[int], num_classes: int, ignore_index: int | None, name: str
+) -> None:
+    """Raise ValueError for labels outside [0, C) that are not ignored."""
+    bad = [value for value in values if value != ignore_index and not 0 <= value < num_classes]
+    if bad:
+        raise ValueError(
+            f"{name}: label values {bad} are outside the allowed range [0, {num_classes - 1}] "
+            f"(ignored: {ignore_index}); check num_classes, reduce_zero_label and ignore_index"
+        )
 
 
 def segments_from_panoptic(
-    segment_map: Tensor,
-    labels: Tensor,
-    num_classes: int,
-    name: str = "image",
-    ranges: Sequence[int] | None = None,
+    segment_map: Tensor, labels: Tensor, num_classes: int, name: str = "image"
 ) -> SegmentTargets:
     """Segment targets of one panoptic image, with their ranges checked.
+
+    On a GPU the device has to be asked for the ranges: do it on the host, before the copy.
 
     Args:
         segment_map: (H, W) integers in [0, G), the segment that owns a pixel, or `NO_SEGMENT`.
         labels: (G,) integers in [0, C); a segment without pixels keeps its label.
         name: what errors call the image.
-        ranges: smallest and largest label and smallest and largest value of the map, where the
-            caller knows them (see `panoptic_ranges`); else two flags are copied to the host.
 
     Raises:
         ValueError: a class or a segment outside its range; names the image, the values and the
             range.
     """
-    labels, segment_map, count = labels.long(), segment_map.int(), len(labels)
-    if ranges is not None:
-        low, high, first, last = ranges
-        if low >= 0 and high < num_classes and first >= NO_SEGMENT and last < count:
-            return SegmentTargets(labels, segment_map, name)
+    target = SegmentTargets(labels.long(), segment_map.int(), name)
     bad_label = (labels < 0) | (labels >= num_classes)
-    bad_segment = (segment_map < NO_SEGMENT) | (segment_map >= count)
-    problems = torch.stack([bad_label.any(), bad_segment.any()]).tolist()
-    if problems[0]:
+    if bad_label.any():
         raise ValueError(
             f"{name}: classes {labels[bad_label].unique().tolist()} of segments are outside the "
             f"allowed range [0, {num_classes - 1}]; check num_classes"
         )
-    if problems[1]:
+    low, high = segment_map.aminmax() if segment_map.numel() else (NO_SEGMENT, NO_SEGMENT)
+    if low < NO_SEGMENT or high >= len(labels):
+        bad = segment_map[(segment_map < NO_SEGMENT) | (segment_map >= len(labels))]
         raise ValueError(
-            f"{name}: segment map values {segment_map[bad_segment].unique().tolist()} are outside "
-            f"[0, {count - 1}] (no segment: {NO_SEGMENT}) of its {count} segments"
+            f"{name}: segment map values {bad.unique().tolist()} are outside "
+            f"[0, {len(labels) - 1}] (no segment: {NO_SEGMENT}) of its {len(labels)} segments"
         )
-    return SegmentTargets(labels, segment_map, name)
+    return target
 
 
-def panoptic_ranges(segment_map: Tensor, labels: Tensor) -> tuple[int, int, int, int]:
-    """What `segments_from_panoptic` checks; for tensors on the host."""
-    low, high = (int(x) for x in labels.aminmax()) if len(labels) else (0, -1)
-    return low, high, int(segment_map.min()), int(segment_map.max())
+def pad_segments(target: SegmentTargets, size: Sequence[int]) -> SegmentTargets:
+    """The targets of an image that is padded, right and bottom, to `size` = (H, W); padding
+    belongs to no segment."""
+    height, width = target.segment_map.shape
+    padding = (0, size[1] - width, 0, size[0] - height)
+    return replace(target, segment_map=F.pad(target.segment_map, padding, value=NO_SEGMENT))
 
 
-def label_values(labels: Tensor) -> tuple[int, ...]:
-    """The values, none of them negative, of a map of integers on the host."""
-    return tuple(torch.nonzero(torch.bincount(labels.flatten().long())).flatten().tolist())
-
-
-def image_names(count: int) -> list[str]:
-    """What errors call the images of a batch that has no file names."""
-    return [f"image {i} of the batch" for i in range(count)]
-
-
-def label_codes(
-    labels: Tensor,
-    num_classes: int,
-    ignore_index: int | None,
-    names: Sequence[str] | None = None,
-    values: Sequence[Sequence[int]] | None = None,
-) -> tuple[Tensor, Tensor]:
-    """Label maps with C in place of `ignore_index`, and which labels occur.
-
-    Args:
-        labels: (B, H, W) integers in [0, C) or `ignore_index`.
-        names: what errors call each image.
-        values: the labels that occur in each image, where the caller knows them.
-
-    Returns:
-        codes (B, H, W) int64 in [0, C], and a table (B, C + 2) bool on the host.
-
-    Raises:
-        ValueError: a label outside the range; names the image, the values and the range.
-    """
-    if labels.ndim != 3:
-        raise ValueError(f"labels must be (B, H, W), got {tuple(labels.shape)}")
-    labels = labels.long()  # uint8 can not hold the codes of 255 classes
-    in_range = (labels >= 0) & (labels < num_classes)
-    # Code C is "ignored", C + 1 "bad".
-    codes = torch.where(in_range, labels, num_classes + 1)
-    if ignore_index is not None:
-        codes = torch.where(labels == ignore_index, num_classes, codes)
-    if values is None:
-        occurs = torch.zeros(len(labels), num_classes + 2, dtype=torch.bool, device=labels.device)
-        occurs = occurs.scatter_(1, codes.flatten(1), True).cpu()
-    else:
-        occurs = torch.zeros(len(labels), num_classes + 2, dtype=torch.bool)
-        for row, found in zip(occurs, values):
-            kept = [v for v in found if v != ignore_index]
-            row[[v if 0 <= v < num_classes else num_classes + 1 for v in kept]] = True
-    names = names or image_names(len(labels))
-    for image in torch.nonzero(occurs[:, num_classes + 1]).flatten().tolist():
-        bad = labels[image][codes[image] == num_classes + 1]
-        raise ValueError(
-            f"{names[image]}: label values {bad.unique().tolist()} are outside the allowed range "
-            f"[0, {num_classes - 1}] (ignored: {ignore_index}); check num_classes, "
-            "reduce_zero_label and ignore_index"
-        )
-    return codes, occurs
+def class_map(target: SegmentTargets, no_class: int) -> Tensor:
+    """The class of every pixel, (H, W) int64; `no_class` where no segment owns it."""
+    classes = torch.cat([target.labels, target.labels.new_full((1,), no_class)])
+    return classes[target.segment_map.long()]  # NO_SEGMENT takes the last one

@@ -13,7 +13,7 @@ import torch
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
-from .fusion import View, output_logits
+from .fusion import View, output_maps
 
 
 def merge_views(views: Sequence[View]) -> View:
@@ -28,7 +28,7 @@ def merge_views(views: Sequence[View]) -> View:
         return views[0]
     height, width = views[0].content_size
     grid = (-(-height // 4), -(-width // 4))
-    logits = [output_logits(view, grid, slice(0, grid[0])) for view in views]
+    logits = [output_maps(view, grid, slice(0, grid[0])) for view in views]
     class_prob, total = views[0].class_prob.clone(), logits[0].clone()
     reference = logits[0].sigmoid()
     for view, maps in zip(views[1:], logits[1:]):

@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 import torch
 
-from ..core.targets import label_codes, segments_from_panoptic
+from ..core.targets import check_labels, segments_from_panoptic
 from ..datasets.loading import LoadImageFromFile, check_size, map_labels, read_labels
 from ..datasets.panoptic_format import read_ids
 from ..datasets.panoptic_transforms import number_segments
@@ -159,8 +159,8 @@ def count_labels(counts: Counts, sample: dict, reading: Reading) -> None:
             "LoadAnnotations keeps eight bits; use type='mmmaskformer.LoadAnnotations'",
         )
     # The head's own check, on each label once.
-    table = torch.tensor(mapped).view(1, 1, -1)
-    checked(RANGE, label_codes, table, reading.num_classes, reading.ignore_index, [path])
+    labels = sorted(set(mapped))
+    checked(RANGE, check_labels, labels, reading.num_classes, reading.ignore_index, path)
 
 
 def count_segments(counts: Counts, sample: dict, reading: Reading) -> None:

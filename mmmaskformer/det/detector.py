@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import torch
 from mmdet.models.detectors import BaseDetector
 from mmdet.structures import DetDataSample
 from mmdet.structures.mask import mask2bbox
 from mmengine.structures import BaseDataElement, InstanceData, PixelData
 from torch import Tensor
 
-from ..heads.base import check_results, is_mirrored, pad_segment_maps
+from ..heads.base import check_results, is_mirrored
 from ..registry import MODELS
-from .panoptic_encoding import decode_segments, encode_segments
+from .data_preprocessor import MaskFormerDetDataPreprocessor
+from .panoptic_encoding import add_panoptic_truth, encode_segments
 
 
 @MODELS.register_module()
@@ -46,6 +46,8 @@ class MaskFormerDetector(BaseDetector):
         if unknown:
             raise ValueError(f"test_cfg has unknown keys {sorted(unknown)}")
         check_results(self.test_cfg, self.decode_head)
+        if isinstance(self.data_preprocessor, MaskFormerDetDataPreprocessor):
+            self.data_preprocessor.segments = self.decode_head.segments
 
     def extract_feat(self, batch_inputs: Tensor) -> tuple[Tensor, ...]:
         """The backbone's levels."""
@@ -54,12 +56,7 @@ class MaskFormerDetector(BaseDetector):
     def loss(self, batch_inputs: Tensor, batch_data_samples: list[DetDataSample]) -> dict:
         """Losses of `MaskFormerHead`. The ground truth is the samples' `panoptic_truth` with
         `segment_map` and `labels`, else `gt_panoptic_seg` in mmdet's encoding."""
-        for sample in batch_data_samples:
-            if "panoptic_truth" not in sample and "gt_panoptic_seg" in sample:
-                encoded = torch.as_tensor(sample.gt_panoptic_seg.sem_seg).to(batch_inputs.device)
-                segment_map, labels = decode_segments(encoded, self.decode_head.num_classes)
-                sample.panoptic_truth = BaseDataElement(segment_map=segment_map, labels=labels)
-        pad_segment_maps(batch_data_samples, batch_inputs.shape[-2:])
+        add_panoptic_truth(batch_data_samples, self.decode_head.num_classes)
         return self.decode_head.loss(self.extract_feat(batch_inputs), batch_data_samples, {})
 
     def predict(

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from mmdet.evaluation.functional import INSTANCE_OFFSET
+from mmdet.structures import DetDataSample
+from mmengine.structures import BaseDataElement
 from torch import Tensor
 
 from ..core import NO_SEGMENT
@@ -33,3 +37,12 @@ def decode_segments(encoded: Tensor, num_classes: int) -> tuple[Tensor, Tensor]:
     valid = labels < num_classes
     number = torch.where(valid, valid.long().cumsum(0) - 1, NO_SEGMENT)
     return number[index].int(), labels[valid]
+
+
+def add_panoptic_truth(samples: Sequence[DetDataSample], num_classes: int) -> None:
+    """Give samples that have only mmdet's `gt_panoptic_seg` the `panoptic_truth` that it says."""
+    for sample in samples:
+        if "panoptic_truth" not in sample and "gt_panoptic_seg" in sample:
+            encoded = torch.as_tensor(sample.gt_panoptic_seg.sem_seg)
+            segment_map, labels = decode_segments(encoded, num_classes)
+            sample.panoptic_truth = BaseDataElement(segment_map=segment_map, labels=labels)

@@ -6,21 +6,18 @@ from collections.abc import Sequence
 
 import torch
 from mmengine.model import BaseModule
-from mmengine.structures import BaseDataElement
 from torch import Tensor
-from torch.nn import functional as F
 
-from .. import core
-from ..core import NO_SEGMENT
-from ..core.fusion import View
+from ..core.fusion import AnyView, View
 from ..registry import MODELS, TASK_UTILS
+from .segments import SegmentMaker
 
 
 class BandedHead(BaseModule):
     """A decode head whose inference is views and a fusion of them.
 
     A subclass sets `predictor` (backbone features to outputs) and defines `views`, `loss` and
-    `of_queries`, the kind of views that it makes.
+    `view_type`, the kind of views that it makes.
 
     Args:
         in_channels: channels of the backbone's levels, fine to coarse, the first at stride 4.
@@ -28,7 +25,7 @@ class BandedHead(BaseModule):
         fusion: built inference strategy.
     """
 
-    of_queries = True
+    view_type: type = View
 
     def __init__(
         self,
@@ -47,11 +44,12 @@ class BandedHead(BaseModule):
         self.in_index = tuple(in_index) if in_index is not None else tuple(range(len(in_channels)))
         self.num_classes = self.out_channels = num_classes
         self.align_corners = align_corners
-        if fusion.of_queries != self.of_queries:
+        if fusion.view_type is not self.view_type:
             raise ValueError(
                 f"{type(fusion).__name__} is not for the outputs of {type(self).__name__}"
             )
         self.ignore_index = ignore_index
+        self.segments = SegmentMaker(num_classes, ignore_index)
         self.fusion = fusion
 
     def select(self, features: Sequence[Tensor]) -> list[Tensor]:
@@ -64,7 +62,7 @@ class BandedHead(BaseModule):
         input_size: Sequence[int],
         contents: Sequence[Sequence[int]],
         flips: Sequence[bool],
-    ) -> list[View]:
+    ) -> list[AnyView]:
         """One view per image of a batch.
 
         Args:
@@ -104,69 +102,11 @@ def build_fusion(cfg: dict | None, default: str):
     return build_part(cfg, default, registry=TASK_UTILS)
 
 
-def label_maps(data_samples: list) -> Tensor:
-    """Semantic ground truth (B, H, W) of a training batch."""
-    return torch.stack([sample.gt_sem_seg.data.squeeze(0) for sample in data_samples])
-
-
-def note_labels(sample: BaseDataElement) -> None:
-    """Note in a sample that is still on the host what its ground truth holds, so that a head
-    need not ask the device for it."""
-    truth = panoptic_truth(sample)
-    if truth is not None:
-        ranges = core.panoptic_ranges(truth.segment_map, truth.labels)
-        sample.set_metainfo(dict(panoptic_ranges=ranges))
-    elif "gt_sem_seg" in sample:
-        labels = sample.gt_sem_seg.data
-        usable = labels.device.type == "cpu" and not labels.is_floating_point() and labels.numel()
-        values = core.label_values(labels) if usable and labels.long().min() >= 0 else None
-        sample.set_metainfo(dict(label_values=values))
-
-
-def note_padding(sample: BaseDataElement, size: Sequence[int], value: int) -> None:
-    """Add the label `value` to the note of a sample that had the size (H, W) and was padded."""
-    noted = sample.metainfo.get("label_values")
-    if noted is not None and tuple(sample.gt_sem_seg.data.shape[-2:]) != tuple(size):
-        sample.set_metainfo(dict(label_values=tuple(sorted({*noted, value}))))
-
-
-def noted_labels(data_samples: list) -> list[tuple[int, ...]] | None:
-    """The label values of every sample, if they were noted."""
-    values = [sample.metainfo.get("label_values") for sample in data_samples]
-    return None if None in values else values
-
-
-def image_names(data_samples: list) -> list[str]:
-    """What errors call the images of a batch."""
-    return [
-        sample.metainfo.get("img_path", f"image {i} of the batch")
-        for i, sample in enumerate(data_samples)
-    ]
-
-
-def panoptic_truth(sample) -> BaseDataElement | None:
-    """The panoptic ground truth of a sample, with `segment_map` (1, H, W) and `labels` (G,):
-    `panoptic_truth` of mmdet's samples, whose `gt_panoptic_seg` is mmdet's, or `gt_panoptic_seg`.
-    """
-    truth = sample.get("panoptic_truth", None)
-    return sample.get("gt_panoptic_seg", None) if truth is None else truth
-
-
 def is_mirrored(meta: dict) -> bool:
     """Whether the image was flipped left to right; ValueError for other flips."""
     if meta.get("flip") and meta.get("flip_direction") != "horizontal":
         raise ValueError(f"only horizontal flips can be undone, got {meta.get('flip_direction')!r}")
     return bool(meta.get("flip"))
-
-
-def pad_segment_maps(data_samples: list, size: Sequence[int]) -> None:
-    """Pad the panoptic ground truth of training samples, right and bottom, to the input's size
-    (H, W); padding belongs to no segment."""
-    for truth in map(panoptic_truth, data_samples):
-        if truth is not None:
-            height, width = truth.segment_map.shape[-2:]
-            padding = (0, size[1] - width, 0, size[0] - height)
-            truth.segment_map = F.pad(truth.segment_map, padding, value=NO_SEGMENT)
 
 
 def check_results(test_cfg: dict, head: BaseModule) -> None:

@@ -10,15 +10,7 @@ from torch import Tensor
 from .. import core
 from ..core.fusion import View
 from ..registry import DATASETS, MODELS, TASK_UTILS
-from .base import (
-    BandedHead,
-    build_fusion,
-    build_part,
-    image_names,
-    label_maps,
-    noted_labels,
-    panoptic_truth,
-)
+from .base import BandedHead, build_fusion, build_part
 
 
 @MODELS.register_module()
@@ -37,7 +29,8 @@ class MaskFormerHead(BandedHead):
         transformer_decoder: config; gets `channels`.
         deep_supervision: whether every decoder layer is trained, or the last one only.
         loss_cls, loss_mask, loss_dice: configs; `loss_weight` is the weight in the sum.
-        compile_mask_loss: whether to `torch.compile` the last two; needs a C++ compiler.
+        mask_loss_kernel: what computes the last two, "auto", "eager" or "triton"; see
+            `core.chunked_mask_loss`.
         assigner: config; a list `match_costs` in it is built, too.
         fusion: config of the semantic inference.
         isthing: for each class whether it is a thing, or the name of a registered dataset whose
@@ -61,7 +54,7 @@ class MaskFormerHead(BandedHead):
         loss_cls: dict | None = None,
         loss_mask: dict | None = None,
         loss_dice: dict | None = None,
-        compile_mask_loss: bool = False,
+        mask_loss_kernel: str = "auto",
         assigner: dict | None = None,
         fusion: dict | None = None,
         isthing: Sequence[bool] | str | None = None,
@@ -100,7 +93,7 @@ class MaskFormerHead(BandedHead):
             loss_cls=build_part(loss_cls, "ClassLoss"),
             loss_mask=build_part(loss_mask, "FocalLoss"),
             loss_dice=build_part(loss_dice, "DiceLoss"),
-            compile_mask_loss=compile_mask_loss,
+            mask_loss_kernel=mask_loss_kernel,
         )
         things = read_things(isthing, num_classes)
         self.panoptic_fusion = build_with_things(panoptic_fusion, "PanopticFusion", things)
@@ -113,46 +106,22 @@ class MaskFormerHead(BandedHead):
     def forward(self, features: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
         """Tensor mode: class logits (B, Q, C + 1) and mask logits (B, Q, h, w)."""
         output = self.factors(features)
-        return output.class_logits[-1], output.mask_logits()
+        return output.class_logits[-1], core.layer_mask_logits(output)
 
     def loss(self, features: Sequence[Tensor], data_samples: list, train_cfg: dict) -> dict:
         """Losses of a training batch.
 
-        The ground truth is the samples' `gt_panoptic_seg` where they have it, with a map of
-        segments `segment_map` (1, H, W) and their `labels` (G,), else `gt_sem_seg`.
+        The ground truth is that of `segments.SegmentMaker`.
 
         Raises:
             ValueError: a label outside the range; names the file, the values and the range.
             NonFiniteCostError: training diverged; names image, layer, cost, learning rate.
         """
-        targets = self.targets(data_samples)
+        targets = self.segments.read(data_samples)
         try:
             return self.criterion(self.factors(features), targets)
         except core.NonFiniteCostError as error:
             raise core.NonFiniteCostError(f"{error}; {current_learning_rate()}") from error
-
-    def targets(self, data_samples: list) -> list[core.SegmentTargets]:
-        """The segments of every image."""
-        names = image_names(data_samples)
-        truths = [panoptic_truth(sample) for sample in data_samples]
-        if all(truth is not None for truth in truths):
-            return [
-                core.segments_from_panoptic(
-                    truth.segment_map.squeeze(0),
-                    truth.labels,
-                    self.num_classes,
-                    name,
-                    sample.metainfo.get("panoptic_ranges"),
-                )
-                for sample, truth, name in zip(data_samples, truths, names)
-            ]
-        return core.segments_from_semantic(
-            label_maps(data_samples),
-            self.num_classes,
-            self.ignore_index,
-            names,
-            noted_labels(data_samples),
-        )
 
     def views(
         self,
@@ -162,11 +131,7 @@ class MaskFormerHead(BandedHead):
         flips: Sequence[bool],
     ) -> list[View]:
         """See `BandedHead.views`."""
-        output = self.factors(features)
-        return [
-            View.of(output, image, input_size, content, flip)
-            for image, (content, flip) in enumerate(zip(contents, flips))
-        ]
+        return core.views_of(self.factors(features), input_size, contents, flips)
 
 
 def read_things(isthing: Sequence[bool] | str | None, num_classes: int) -> tuple | None:

@@ -8,10 +8,10 @@ import torch
 from torch import Tensor
 
 from .. import core
-from ..core.fusion import View
+from ..core.fusion import PixelView, pixel_views_of
 from ..core.per_pixel import check_grid
 from ..registry import MODELS
-from .base import BandedHead, build_fusion, build_part, image_names, label_maps
+from .base import BandedHead, build_fusion, build_part
 
 
 class PerPixelHead(BandedHead):
@@ -22,7 +22,7 @@ class PerPixelHead(BandedHead):
         fusion: config of the inference.
     """
 
-    of_queries = False
+    view_type = PixelView
 
     def __init__(
         self,
@@ -49,14 +49,15 @@ class PerPixelHead(BandedHead):
         Raises:
             ValueError: a label outside the range; names the file, the values and the range.
         """
-        labels = label_maps(data_samples)
+        targets = self.segments.read(data_samples)
+        classes = torch.stack([core.class_map(target, self.num_classes) for target in targets])
         logits = self.predictor(self.select(features))
-        losses = self.criterion(logits, labels, self.ignore_index, image_names(data_samples))
+        losses = self.criterion(logits, classes)
         with torch.no_grad():
             # At stride 4, and for the log only.
-            coarse = labels[:, ::4, ::4].long()
+            coarse = classes[:, ::4, ::4]
             right = (logits[-1].argmax(1) == coarse).sum()
-            valid = (coarse != self.ignore_index).sum().clamp(min=1)
+            valid = (coarse < self.num_classes).sum().clamp(min=1)
             losses["acc_seg"] = 100 * right / valid
         return losses
 
@@ -66,11 +67,11 @@ class PerPixelHead(BandedHead):
         input_size: Sequence[int],
         contents: Sequence[Sequence[int]],
         flips: Sequence[bool],
-    ) -> list[View]:
+    ) -> list[PixelView]:
         """See `BandedHead.views`."""
         logits = self(features)
         check_grid(logits.shape[-2:], input_size)
-        return [View.of_pixel_logits(*view) for view in zip(logits, contents, flips)]
+        return pixel_views_of(logits, contents, flips)
 
 
 @MODELS.register_module()

@@ -6,20 +6,28 @@ import torch
 from mmseg.models import SegDataPreProcessor
 from mmseg.utils import stack_batch
 
-from ..heads.base import note_labels, note_padding, pad_segment_maps
+from ..heads.segments import SegmentMaker, pad_panoptic_truth
 from ..registry import MODELS
 
 
 @MODELS.register_module()
 class MaskFormerDataPreProcessor(SegDataPreProcessor):
-    """mmseg's `SegDataPreProcessor`; what labels a training sample holds is noted while it is
-    still on the host. At test time images are normalised one by one and padded with `pad_val`,
+    """mmseg's `SegDataPreProcessor`, which also makes the segments of training samples.
+
+    The segments are made and checked on the host and noted in the samples as `gt_segments`; see
+    `heads.segments`. At test time images are normalised one by one and padded with `pad_val`,
     right and bottom, to the largest of the batch, rounded up to `test_cfg['size_divisor']`.
 
     Args:
         channels_last: whether images are stored pixel by pixel; convolutions keep that layout,
             which tensor cores prefer, to the pixel decoder's end.
+
+    Attributes:
+        segments: what makes the segments; the segmentor sets its head's. None: nobody makes them
+            here.
     """
+
+    segments: SegmentMaker | None = None
 
     def __init__(self, *args, channels_last: bool = False, **kwargs) -> None:
         super().__init__(*args, **kwargs)
@@ -50,16 +58,15 @@ class MaskFormerDataPreProcessor(SegDataPreProcessor):
         return {"inputs": inputs, "data_samples": data_samples}
 
     def prepare_training(self, data: dict) -> dict:
-        """A training batch, with notes on the labels unless a batch augmentation changes them."""
-        data_samples = data["data_samples"]
-        sizes = [s.gt_sem_seg.data.shape[-2:] if "gt_sem_seg" in s else None for s in data_samples]
-        if self.batch_augments is None:
-            for sample in data_samples:
-                note_labels(sample)
+        """A training batch with its segments."""
+        # Batch augmentations change the ground truth, so segments are made after them.
+        early = self.segments is not None and self.batch_augments is None
+        made = self.segments.make(data["data_samples"]) if early else None
         data = super().forward(data, training=True)
-        for sample, size in zip(data["data_samples"], sizes):
-            if size is not None:
-                note_padding(sample, size, self.seg_pad_val)
-        pad_segment_maps(data["data_samples"], data["inputs"].shape[-2:])
+        samples, size = data["data_samples"], data["inputs"].shape[-2:]
+        if self.segments is None:
+            pad_panoptic_truth(samples, size)
+        else:
+            self.segments.note(samples, size, made)
         data["inputs"] = data["inputs"].contiguous(memory_format=self.memory_format)
         return data

@@ -12,6 +12,7 @@ from ..core.fusion import View
 from ..core.view_merging import merge_views
 from ..heads.base import check_results, is_mirrored
 from ..registry import MODELS
+from .data_preprocessor import MaskFormerDataPreProcessor
 
 RESULTS = ("semantic_on", "panoptic_on", "instance_on")
 TEST_CFG_KEYS = {
@@ -38,6 +39,8 @@ class MaskFormer(EncoderDecoder):
         check_test_cfg(test_cfg)
         super().__init__(*args, test_cfg=test_cfg, **kwargs)
         check_results(test_cfg, self.decode_head)
+        if isinstance(self.data_preprocessor, MaskFormerDataPreProcessor):
+            self.data_preprocessor.segments = self.decode_head.segments
 
     def encode_decode(self, inputs: Tensor, batch_img_metas: list[dict]) -> Tensor:
         """Score maps (B, C, H, W) of a batch (or of one sliding window) at its own size."""

@@ -6,7 +6,6 @@ from scipy.optimize import linear_sum_assignment
 from torch.nn import functional as F
 
 from mmmaskformer import core
-from mmmaskformer.core import mask_loss
 from tests.core.test_matcher import cost_by_loops
 
 
@@ -34,9 +33,9 @@ def losses_by_loops(output, targets):
             if not target.num_segments:
                 continue
             rows, columns = linear_sum_assignment(cost_by_loops(output, target, layer, image))
-            full = F.interpolate(output.mask_logits(layer)[image][None], (24, 28), mode="bilinear")[
-                0
-            ].flatten(1)
+            full = F.interpolate(
+                core.layer_mask_logits(output, layer)[image][None], (24, 28), mode="bilinear"
+            )[0].flatten(1)
             masks = target.masks().flatten(1).float()
             for query, segment in zip(rows, columns):
                 classes[image, query] = target.labels[segment]
@@ -92,10 +91,10 @@ def test_few_masks_skip_the_pixel_embedding_and_nothing_changes(channels):
     wide = []  # channels of the embeddings that backward has to go through
 
     def run(dense):
-        pixels = core.PixelEmbedding(*leaves[2:])
+        pixels = core.PixelFeatures(*leaves[2:])
         output = core.FactoredOutput(*leaves[:2], pixels)
         if dense:
-            output = core.FactoredOutput(*leaves[:2], output.pixel_embed)
+            output = core.FactoredOutput(*leaves[:2], core.pixel_embedding(output.pixels))
         losses = core.MaskFormerCriterion()(output, targets)
         return losses, torch.autograd.grad(sum(losses.values()), leaves)
 
@@ -124,39 +123,22 @@ def test_a_batch_without_segments_has_gradients_of_zero():
     shapes = (3, 2, 6, 9), (3, 2, 6, 64), (2, 5, 6, 7), (64, 5, 3, 3), (64,)
     leaves = [torch.randn(shape, requires_grad=True) for shape in shapes]
     empty = core.SegmentTargets(torch.zeros(0, dtype=torch.int64), torch.full((24, 28), -1))
-    output = core.FactoredOutput(*leaves[:2], core.PixelEmbedding(*leaves[2:]))
+    output = core.FactoredOutput(*leaves[:2], core.PixelFeatures(*leaves[2:]))
     losses = core.MaskFormerCriterion()(output, [empty, empty])
     class_grad, *grads = torch.autograd.grad(sum(losses.values()), leaves)
     assert class_grad.any()
     assert not any(grad.any() for grad in grads)
 
 
-@pytest.mark.parametrize("compile_mask_loss", [False, True])
-def test_mask_losses_are_compiled_on_demand(compile_mask_loss, monkeypatch):
-    output, targets = problem()
-    expected, calls = losses_by_loops(output, targets), []
-
-    def compiled(*args):
-        calls.append(args)
-        return mask_loss.focal_and_dice(*args)
-
-    monkeypatch.setattr(mask_loss, "_compiled_focal_and_dice", lambda: compiled)
-    output.mask_embed.requires_grad_()
-    losses = core.MaskFormerCriterion(compile_mask_loss=compile_mask_loss)(output, targets)
-    assert bool(calls) == compile_mask_loss
-    for name, value in expected.items():
-        torch.testing.assert_close(losses[name], value, rtol=1e-5, atol=1e-6, msg=name)
-
-
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 def test_precisions_that_differ(dtype):
     """On a GPU, autocast leaves group norm, so the pixel features, in float32."""
     _, targets = problem()
-    pixels = core.PixelEmbedding(torch.randn(3, 5, 6, 7), torch.randn(64, 5, 3, 3), torch.randn(64))
+    pixels = core.PixelFeatures(torch.randn(3, 5, 6, 7), torch.randn(64, 5, 3, 3), torch.randn(64))
     half = [torch.randn(3, 3, 6, 9).to(dtype), torch.randn(3, 3, 6, 64).to(dtype)]
     losses = core.MaskFormerCriterion()(core.FactoredOutput(*half, pixels), targets)
     expected = core.MaskFormerCriterion()(
-        core.FactoredOutput(*(part.float() for part in half), pixels.dense()), targets
+        core.FactoredOutput(*(part.float() for part in half), core.pixel_embedding(pixels)), targets
     )
     for name, value in expected.items():
         torch.testing.assert_close(losses[name], value, rtol=1e-5, atol=1e-6)

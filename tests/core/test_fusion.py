@@ -3,7 +3,7 @@ import torch
 from torch.nn import functional as F
 
 from mmmaskformer.core import GeneralFusion, PerPixelFusion, SemanticFusion, fusion
-from mmmaskformer.core.fusion import View
+from mmmaskformer.core.fusion import View, pixel_views_of
 
 
 def make_view(grid=(9, 11), content=(33, 40), flip=False):
@@ -58,12 +58,12 @@ def test_bands_share_the_scores_of_a_slab(monkeypatch):
 def test_slabs_leave_out_the_padding_and_each_other(monkeypatch):
     """No row of the padding is scored, and the last slab is gone when the next one is formed."""
     monkeypatch.setitem(fusion.BAND_ELEMENTS, "cpu", 12 * 40 * 11)
-    content_logits, semantic_scores = fusion.content_logits, fusion.semantic_scores
+    content_maps, semantic_scores = fusion.content_maps, fusion.semantic_scores
     stops, slabs, alive = [], [], []
 
     def watched_logits(view, rows):
         stops.append(rows.stop)
-        return content_logits(view, rows)
+        return content_maps(view, rows)
 
     def watched_scores(view, logits):
         alive.append(sum(not torch.UntypedStorage._expired(slab) for slab in slabs))
@@ -71,7 +71,7 @@ def test_slabs_leave_out_the_padding_and_each_other(monkeypatch):
         slabs.append(scores.untyped_storage()._weak_ref())
         return scores
 
-    monkeypatch.setattr(fusion, "content_logits", watched_logits)
+    monkeypatch.setattr(fusion, "content_maps", watched_logits)
     monkeypatch.setattr(fusion, "semantic_scores", watched_scores)
     SemanticFusion().labels([make_view()], (120, 90))
     assert stops[-1] == max(stops) == 33
@@ -82,13 +82,13 @@ def test_slabs_leave_out_the_padding_and_each_other(monkeypatch):
 def test_slabs_and_their_logits_fit_into_one_band(count, monkeypatch):
     """30 queries, one class: what is large are the logits."""
     monkeypatch.setitem(fusion.BAND_ELEMENTS, "cpu", 18 * 40 * 32)
-    content_logits, heights = fusion.content_logits, []
+    content_maps, heights = fusion.content_maps, []
 
     def watched(view, rows):
         heights.append(rows.stop - rows.start)
-        return content_logits(view, rows)
+        return content_maps(view, rows)
 
-    monkeypatch.setattr(fusion, "content_logits", watched)
+    monkeypatch.setattr(fusion, "content_maps", watched)
     view = View(torch.rand(30, 2), torch.randn(30, 9, 11), (36, 44), (33, 40))
     SemanticFusion().labels([view] * count, (120, 90))
     assert max(heights) == 18 // count
@@ -125,8 +125,8 @@ def test_per_pixel_logits(size, band, monkeypatch):
     monkeypatch.setitem(fusion.BAND_ELEMENTS, "cpu", band)
     logits, flipped = torch.randn(5, 9, 11), torch.randn(5, 7, 8)
     views = [
-        View.of_pixel_logits(logits, (33, 42)),
-        View.of_pixel_logits(flipped, (28, 30), flip=True),
+        *pixel_views_of(logits[None], [(33, 42)], [False]),
+        *pixel_views_of(flipped[None], [(28, 30)], [True]),
     ]
     one = F.interpolate(logits[None], scale_factor=4, mode="bilinear")[..., :33, :42]
     two = F.interpolate(flipped[None], scale_factor=4, mode="bilinear")[..., :28, :30].flip(-1)

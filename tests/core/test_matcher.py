@@ -5,7 +5,7 @@ import torch
 from torch.nn import functional as F
 
 from mmmaskformer import core
-from mmmaskformer.core import losses, mask_loss, matcher
+from mmmaskformer.core import losses, matcher, tuning
 
 
 def problem(queries=5, segments=3, grid=(6, 7), size=(25, 28), batch=2, layers=2):
@@ -27,9 +27,9 @@ def problem(queries=5, segments=3, grid=(6, 7), size=(25, 28), batch=2, layers=2
 
 def cost_by_loops(output, target, layer, image):
     """Paper, Section 3.3 and REFERENCE: -p(class) + 20 focal + dice, one pair at a time."""
-    logits = output.mask_logits(layer)[image].flatten(1)
+    logits = core.layer_mask_logits(output, layer)[image].flatten(1)
     prob = output.class_logits[layer, image].softmax(-1)
-    grid = output.pixel_embed.shape[-2:]
+    grid = core.pixel_embedding(output.pixels).shape[-2:]
     masks = F.interpolate(target.masks()[None].float(), grid, mode="nearest")[0].flatten(1)
     cost = torch.empty(len(logits), len(masks))
     for q, g in itertools.product(range(len(logits)), range(len(masks))):
@@ -41,7 +41,7 @@ def cost_by_loops(output, target, layer, image):
 
 @pytest.mark.parametrize("chunk", [1, 1 << 20])
 def test_costs_equal_loops_over_pairs(chunk, monkeypatch):
-    monkeypatch.setattr(mask_loss, "chunk_elements", lambda device: chunk)
+    monkeypatch.setattr(tuning, "chunk_elements", lambda device: chunk)
     output, targets = problem()
     for image, target in enumerate(targets):
         costs = core.HungarianAssigner().costs(output, image, target)
@@ -99,7 +99,9 @@ def test_costs_under_autocast_are_float32():
 def test_half_precision_factors_give_finite_costs():
     output, targets = problem()
     half = core.FactoredOutput(
-        output.class_logits.half() * 30, output.mask_embed.half() * 30, output.pixel_embed.half()
+        output.class_logits.half() * 30,
+        output.mask_embed.half() * 30,
+        core.pixel_embedding(output.pixels).half(),
     )
     assert core.HungarianAssigner().costs(half, 0, targets[0]).isfinite().all()
 
@@ -109,7 +111,7 @@ def test_focal_cost_is_the_focal_loss(alpha):
     output, targets = problem()
     assigner = core.HungarianAssigner([core.FocalCost(1.0, alpha=alpha, gamma=1.5)])
     cost = assigner.costs(output, 0, targets[0])[1]
-    logits = output.mask_logits(1)[0].flatten(1)
+    logits = core.layer_mask_logits(output, 1)[0].flatten(1)
     one_hot = matcher.one_hot_segments(targets[0], (6, 7))
     for segment in range(3):
         expected = core.FocalLoss(alpha=alpha, gamma=1.5)(logits, one_hot[:, segment].expand(5, -1))

@@ -130,7 +130,9 @@ def test_memory_projection():
     )[-1:]
     torch.testing.assert_close(output.class_logits, predictor.class_embed(decoded))
     torch.testing.assert_close(output.mask_embed, predictor.mask_embed(decoded))
-    torch.testing.assert_close(output.pixel_embed, pixel_embed.dense().features)
+    torch.testing.assert_close(
+        core.pixel_embedding(output.pixels), core.pixel_embedding(pixel_embed)
+    )
 
 
 def pyramid(batch=2):
@@ -155,7 +157,7 @@ def test_pixel_decoder_equals_its_definition():
     x = norm(F.conv2d(x, out_fine.conv.weight, padding=1), out_fine).relu()
     x = F.conv2d(x, decoder.mask_features.weight, decoder.mask_features.bias, padding=1)
     pixel_embed, memory = decoder([fine, coarse])
-    torch.testing.assert_close(pixel_embed.dense().features, x, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(core.pixel_embedding(pixel_embed), x, rtol=1e-4, atol=1e-5)
     assert memory is coarse
 
 
@@ -223,8 +225,8 @@ def test_encoded_level_feeds_the_pyramid_and_the_decoder():
     pyramid_of_encoded = core.FPNPixelDecoder([8, 16], channels=16, mask_channels=12, norm_groups=4)
     own = {n: t for n, t in decoder.state_dict().items() if not n.startswith(("input", "encoder"))}
     pyramid_of_encoded.load_state_dict(own)
-    expected = pyramid_of_encoded([fine, encoded])[0].dense().features
-    torch.testing.assert_close(pixel_embed.dense().features, expected)
+    expected = core.pixel_embedding(pyramid_of_encoded([fine, encoded])[0])
+    torch.testing.assert_close(core.pixel_embedding(pixel_embed), expected)
     assert decoder.memory_channels == 16
 
 
@@ -258,7 +260,9 @@ def test_training_sees_every_layer_and_testing_the_last():
     last = predictor.eval()(features)
     assert every.class_logits.shape == (3, 2, 7, 6)
     assert last.class_logits.shape == (1, 2, 7, 6)
-    torch.testing.assert_close(every.mask_logits(2), last.mask_logits(0), rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(
+        core.layer_mask_logits(every, 2), core.layer_mask_logits(last, 0), rtol=1e-4, atol=1e-4
+    )
     assert small_predictor(deep_supervision=False).train()(features).num_layers == 1
 
 
@@ -268,8 +272,9 @@ def test_batch_equals_single_images():
     batch = predictor(features)
     for i in range(2):
         single = predictor([f[i : i + 1] for f in features])
-        torch.testing.assert_close(batch.image(i).mask_logits(), single.mask_logits())
-        torch.testing.assert_close(batch.image(i).class_logits, single.class_logits)
+        masks = core.layer_mask_logits(batch)[i : i + 1]
+        torch.testing.assert_close(masks, core.layer_mask_logits(single))
+        torch.testing.assert_close(batch.class_logits[:, i : i + 1], single.class_logits)
 
 
 def random_targets(kinds):
@@ -301,7 +306,9 @@ def test_order_of_images_does_not_matter():
     predictor = small_predictor().eval()
     output, targets = predictor(pyramid(), all_layers=True), random_targets(("some", "none"))
     swapped = core.FactoredOutput(
-        output.class_logits.flip(1), output.mask_embed.flip(1), output.pixel_embed.flip(0)
+        output.class_logits.flip(1),
+        output.mask_embed.flip(1),
+        core.pixel_embedding(output.pixels).flip(0),
     )
     criterion = core.MaskFormerCriterion()
     a, b = criterion(output, targets), criterion(swapped, targets[::-1])
@@ -357,7 +364,9 @@ def test_activation_checkpointing_changes_memory_only(encoder):
         )
         with pack:
             output = predictor(features)
-            total = output.class_logits.square().sum() + output.mask_logits().square().sum()
+            total = (
+                output.class_logits.square().sum() + core.layer_mask_logits(output).square().sum()
+            )
         leaves = [*features, *predictor.parameters()]
         return total.detach(), torch.autograd.grad(total, leaves), sum(saved)
 

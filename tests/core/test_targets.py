@@ -3,50 +3,78 @@ import torch
 
 from mmmaskformer.core import (
     NO_SEGMENT,
-    label_values,
-    panoptic_ranges,
+    SegmentTargets,
+    class_map,
     segments_from_panoptic,
     segments_from_semantic,
 )
+from mmmaskformer.core.targets import label_values, pad_segments
 
 
 def test_one_segment_per_class_present():
-    labels = torch.tensor([[[7, 7, 2], [255, 2, 0]]])
-    (target,) = segments_from_semantic(labels, num_classes=8)
+    labels = torch.tensor([[7, 7, 2], [255, 2, 0]])
+    target = segments_from_semantic(labels, num_classes=8)
     assert target.labels.tolist() == [0, 2, 7]
     assert target.segment_map.tolist() == [[2, 2, 1], [NO_SEGMENT, 1, 0]]
 
 
-def test_masks_equal_a_loop_over_classes():
-    labels = torch.randint(0, 6, (3, 20, 30))
-    labels[1] = 255
-    labels[labels == 4] = 255
-    for image, target in zip(labels, segments_from_semantic(labels, 6)):
-        assert target.labels.tolist() == [c for c in range(6) if (image == c).any()]
-        for mask, label in zip(target.masks(), target.labels):
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int16, torch.int64])
+@pytest.mark.parametrize("ignored", [4, 255, None])
+def test_masks_equal_a_loop_over_classes(dtype, ignored):
+    for image in torch.randint(0, 6, (3, 20, 30)).to(dtype):
+        target = segments_from_semantic(image, 6, ignored)
+        assert target.labels.tolist() == [
+            c for c in range(6) if c != ignored and (image == c).any()
+        ]
+        for mask, label in zip(target.masks(), target.labels, strict=True):
             assert torch.equal(mask, image == label)
+        if ignored == 4:
+            assert torch.equal(target.segment_map == NO_SEGMENT, image == 4)
 
 
-def test_wide_ignore_index_and_single_pixels():
-    labels = torch.full((1, 4, 4), 65535)
-    labels[0, 3, 1] = 846
-    (target,) = segments_from_semantic(labels, 847, ignore_index=65535)
+def test_an_image_that_is_ignored_has_no_segment():
+    target = segments_from_semantic(torch.full((4, 5), 255), 6)
+    assert target.num_segments == 0
+    assert (target.segment_map == NO_SEGMENT).all()
+
+
+@pytest.mark.parametrize("ignored", [65535, 70000, -1, -100])
+def test_wide_and_negative_ignored_labels_and_single_pixels(ignored):
+    labels = torch.full((4, 4), ignored)
+    labels[3, 1] = 846
+    target = segments_from_semantic(labels, 847, ignored)
     assert target.labels.tolist() == [846]
     assert (target.segment_map == 0).nonzero().tolist() == [[3, 1]]
 
 
 def test_labels_of_eight_bits_with_many_classes():
-    labels = torch.tensor([[[254, 255, 3]]], dtype=torch.uint8)
-    (target,) = segments_from_semantic(labels, 300)
+    labels = torch.tensor([[254, 255, 3]], dtype=torch.uint8)
+    target = segments_from_semantic(labels, 300)
     assert target.labels.tolist() == [3, 254]
+    assert target.segment_map.tolist() == [[1, NO_SEGMENT, 0]]
 
 
-@pytest.mark.parametrize("bad", [-1, 150, 254])
+@pytest.mark.parametrize("bad", [-1, 150, 254, 1 << 40])
 def test_label_out_of_range_names_file_value_and_range(bad):
-    labels = torch.zeros(2, 4, 4, dtype=torch.int64)
-    labels[1, 2, 3] = bad
+    labels = torch.zeros(4, 4, dtype=torch.int64)
+    labels[2, 3] = bad
     with pytest.raises(ValueError, match=rf"b\.png: label values \[{bad}\] .* \[0, 149\]"):
-        segments_from_semantic(labels, 150, names=["a.png", "b.png"])
+        segments_from_semantic(labels, 150, name="b.png")
+
+
+@pytest.mark.parametrize("labels", [torch.zeros(1, 4, 4).long(), torch.zeros(4, 4)])
+def test_what_is_no_label_map_is_refused(labels):
+    with pytest.raises(ValueError, match=r"b\.png: expected a label map \(H, W\) of integers"):
+        segments_from_semantic(labels, 150, name="b.png")
+
+
+@pytest.mark.parametrize("dtype", [torch.bool, torch.uint8, torch.int64])
+def test_values_of_a_map(dtype):
+    labels = torch.randint(0, 2, (5, 6)).to(dtype)
+    labels[0, 0], labels[0, 1] = 0, 1
+    assert label_values(labels.long()) == [0, 1]
+    assert label_values(torch.tensor([[3, -2, 1 << 20]])) == [-2, 3, 1 << 20]
+    assert label_values(torch.zeros(0, 3).long()) == []
 
 
 def test_panoptic_segments_keep_order_labels_and_empty_masks():
@@ -85,42 +113,13 @@ def test_panoptic_shapes_are_checked():
         segments_from_panoptic(torch.zeros(1, 2, 2), torch.tensor([3]), 8, "b.png")
 
 
-def test_labels_known_to_the_caller_are_not_looked_for():
-    labels = torch.randint(0, 6, (2, 20, 30))
-    labels[0][labels[0] == 4] = 255
-    values = [label_values(image) for image in labels]
-    assert values == [(0, 1, 2, 3, 5, 255), (0, 1, 2, 3, 4, 5)]
-    told, found = (segments_from_semantic(labels, 6, values=v) for v in (values, None))
-    for ours, expected in zip(told, found):
-        assert torch.equal(ours.labels, expected.labels)
-        assert torch.equal(ours.segment_map, expected.segment_map)
-    sparse = torch.tensor([[[0, 4, 5]]])
-    (target,) = segments_from_semantic(sparse, 5, ignore_index=5, values=[(0, 4, 5)])
-    assert target.labels.tolist() == [0, 4]
-    assert label_values(torch.tensor([[True, False]])) == (0, 1)
-    labels[1, 3, 3] = 9
-    values[1] = label_values(labels[1])
-    with pytest.raises(ValueError, match=r"image 1 of the batch: label values \[9\] .* \[0, 5\]"):
-        segments_from_semantic(labels, 6, values=values)
+def test_padding_belongs_to_no_segment():
+    target = SegmentTargets(torch.tensor([4]), torch.zeros(2, 3, dtype=torch.int32), "a.png")
+    padded = pad_segments(target, (3, 5))
+    assert padded.name == "a.png"
+    assert padded.segment_map.tolist() == [[0, 0, 0, -1, -1], [0, 0, 0, -1, -1], [-1] * 5]
 
 
-@pytest.mark.parametrize(
-    ("segment_map", "labels", "message"),
-    [
-        ([[0, NO_SEGMENT, 1]], [3, 7], None),
-        ([[NO_SEGMENT, NO_SEGMENT]], [], None),
-        ([[0, 1]], [3, 8], r"classes \[8\]"),
-        ([[0, 1]], [-1, 3], r"classes \[-1\]"),
-        ([[0, 2]], [3, 3], r"segment map values \[2\]"),
-        ([[0, -2]], [3, 3], r"segment map values \[-2\]"),
-    ],
-)
-def test_ranges_known_to_the_caller_are_checked(segment_map, labels, message):
-    segment_map, labels = torch.tensor(segment_map), torch.tensor(labels, dtype=torch.int64)
-    ranges = panoptic_ranges(segment_map, labels)
-    if message is None:
-        target = segments_from_panoptic(segment_map, labels, 8, ranges=ranges)
-        assert torch.equal(target.labels, labels)
-        return
-    with pytest.raises(ValueError, match=message):
-        segments_from_panoptic(segment_map, labels, 8, ranges=ranges)
+def test_classes_of_pixels():
+    target = SegmentTargets(torch.tensor([4, 2, 4]), torch.tensor([[0, 1], [NO_SEGMENT, 2]]))
+    assert class_map(target, 9).tolist() == [[4, 2], [9, 4]]

@@ -11,12 +11,12 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from mmmaskformer.core import mask_loss
+from mmmaskformer.core import MaskFormerCriterion, kernels
 from mmmaskformer.core.losses import DiceLoss, FocalLoss
-from mmmaskformer.core.mask_loss import chunked_mask_loss, fits_triton
+from mmmaskformer.core.mask_loss import chunked_mask_loss, eager_mask_loss
 from tests.core.test_losses import Squared, problem
 
-MODULE = "mmmaskformer.core.triton_mask_loss"
+MODULE = "mmmaskformer.core.kernels.triton_mask_loss"
 PAIR = FocalLoss(), DiceLoss()
 needs_triton = pytest.mark.skipif(
     importlib.util.find_spec("triton") is None, reason="triton is not installed"
@@ -38,7 +38,7 @@ COMPILE = """
 import triton
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
-from mmmaskformer.core.triton_mask_loss import _grad_kernel, _sums_kernel
+from mmmaskformer.core.kernels.triton_mask_loss import _grad_kernel, _sums_kernel
 
 constants = dict(SCALE=4, ALPHA=0.25, GAMMA=1.5, BLOCK=256)
 types = dict(height="i32", width="i32", image="*i64", segment="*i64", maps="*i32")
@@ -63,37 +63,75 @@ def test_kernels_compile_without_a_gpu():
 
 
 def on_gpu(*shape):
-    return SimpleNamespace(shape=torch.Size(shape), is_cuda=True)
+    return SimpleNamespace(shape=torch.Size(shape), is_cuda=True, device=torch.device("cuda:0"))
 
 
 @pytest.mark.parametrize("size", [(7, 10), (14, 20), (21, 30), (28, 40), (56, 80)])
 def test_integer_scales_fit(size):
-    assert fits_triton(on_gpu(2, 7, 10), torch.zeros(1, *size), PAIR)
+    assert kernels.is_whole_multiple(size, (7, 10))
 
 
-def test_what_does_not_fit(monkeypatch):
-    logits, maps = on_gpu(2, 7, 10), torch.zeros(1, 28, 40)
-    assert fits_triton(logits, maps, list(PAIR))
-    assert not fits_triton(torch.zeros(2, 7, 10), maps, PAIR)
-    for size in [(28, 41), (29, 40), (28, 20), (14, 40), (3, 5)]:
-        assert not fits_triton(logits, torch.zeros(1, *size), PAIR)
+@pytest.mark.parametrize("size", [(28, 41), (29, 40), (28, 20), (14, 40), (3, 5)])
+def test_other_scales_do_not_fit(size):
+    assert not kernels.is_whole_multiple(size, (7, 10))
 
-    class Mine(FocalLoss):
-        pass
 
-    for losses in [PAIR[::-1], PAIR[:1], (*PAIR, Squared()), (Mine(), DiceLoss())]:
-        assert not fits_triton(logits, maps, losses)
-    monkeypatch.setenv("MMMASKFORMER_TRITON", "0")
-    assert not fits_triton(logits, maps, PAIR)
-    monkeypatch.setenv("MMMASKFORMER_TRITON", "1")
-    assert fits_triton(logits, maps, PAIR)
+class Mine(FocalLoss):
+    pass
+
+
+OTHERS = [PAIR[::-1], PAIR[:1], (*PAIR, Squared()), (Mine(), DiceLoss())]
+
+
+def test_what_the_kernels_know():
+    assert kernels.knows(on_gpu(2, 7, 10), list(PAIR))
+    assert not kernels.knows(torch.zeros(2, 7, 10), PAIR)
+    assert not any(kernels.knows(on_gpu(2, 7, 10), losses) for losses in OTHERS)
+
+
+def fused(*inputs):
+    raise AssertionError("not to be called here")
+
+
+@pytest.mark.parametrize(
+    ("kernel", "logits", "size", "losses", "chosen"),
+    [
+        ("auto", on_gpu(2, 7, 10), (28, 40), PAIR, True),
+        ("triton", on_gpu(2, 7, 10), (28, 40), PAIR, True),
+        ("eager", on_gpu(2, 7, 10), (28, 40), PAIR, False),
+        ("auto", on_gpu(2, 7, 10), (28, 41), PAIR, False),
+        ("triton", on_gpu(2, 7, 10), (28, 41), PAIR, False),
+        ("auto", torch.zeros(2, 7, 10), (28, 40), PAIR, False),
+        ("auto", on_gpu(2, 7, 10), (28, 40), OTHERS[0], False),
+    ],
+)
+def test_one_setting_chooses(kernel, logits, size, losses, chosen, monkeypatch):
+    monkeypatch.setattr(kernels, "_checked_triton", lambda device: (fused, ""))
+    found = kernels.choose(kernel, logits, torch.zeros(1, *size), losses)
+    assert found is (fused if chosen else None)
+
+
+def test_triton_that_is_asked_for_and_can_not_be_had(monkeypatch):
+    maps = torch.zeros(1, 28, 40)
+    with pytest.raises(ValueError, match="not FocalLoss, DiceLoss on cpu; set mask_loss_kernel="):
+        kernels.choose("triton", torch.zeros(2, 7, 10), maps, PAIR)
+    with pytest.raises(ValueError, match="not DiceLoss, FocalLoss on cuda:0"):
+        kernels.choose("triton", on_gpu(2, 7, 10), maps, OTHERS[0])
+    monkeypatch.setattr(kernels, "_checked_triton", lambda device: (None, "no C compiler"))
+    with pytest.raises(RuntimeError, match="'triton' can not be used: no C compiler"):
+        kernels.choose("triton", on_gpu(2, 7, 10), maps, PAIR)
+
+
+def test_an_unknown_setting_is_refused():
+    with pytest.raises(ValueError, match="one of auto, eager, triton, got 'compile'"):
+        MaskFormerCriterion(mask_loss_kernel="compile")
 
 
 @pytest.fixture
 def untried():
-    mask_loss._triton_mask_loss.cache_clear()
+    kernels._checked_triton.cache_clear()
     yield
-    mask_loss._triton_mask_loss.cache_clear()
+    kernels._checked_triton.cache_clear()
 
 
 @pytest.mark.usefixtures("untried")
@@ -102,7 +140,7 @@ def test_eager_without_triton(monkeypatch):
     monkeypatch.delitem(sys.modules, MODULE, raising=False)
     inputs = problem((4, 5), (16, 20))
     expected = chunked_mask_loss(*inputs, PAIR)
-    monkeypatch.setattr(mask_loss, "fits_triton", lambda *args: True)
+    monkeypatch.setattr(kernels, "knows", lambda *args: True)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert torch.equal(chunked_mask_loss(*inputs, PAIR), expected)
@@ -117,7 +155,7 @@ def test_triton_is_tried_once_against_the_slower_way(fault, monkeypatch):
         sizes.append(len(inputs[0]))
         if fault == "no compiler":
             raise RuntimeError("Failed to find C compiler")
-        values = mask_loss.eager_mask_loss(*inputs)
+        values = eager_mask_loss(*inputs)
         if fault == "value":
             return values + 1e-2
         return values * (1.01 if fault == "gradient" else 1.0) + 0.0
@@ -131,7 +169,7 @@ def test_triton_is_tried_once_against_the_slower_way(fault, monkeypatch):
     monkeypatch.setitem(sys.modules, MODULE, SimpleNamespace(triton_mask_loss=fake))
     inputs = problem((4, 5), (16, 20))
     expected = chunked_mask_loss(*inputs, PAIR)
-    monkeypatch.setattr(mask_loss, "fits_triton", lambda *args: True)
+    monkeypatch.setattr(kernels, "knows", lambda *args: True)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         results = [chunked_mask_loss(*inputs, PAIR) for _ in range(2)]
@@ -141,4 +179,4 @@ def test_triton_is_tried_once_against_the_slower_way(fault, monkeypatch):
         torch.testing.assert_close(result, expected)
     texts = [str(warning.message) for warning in caught]
     assert len(texts) == (fault is not None)
-    assert all("MMMASKFORMER_TRITON=0" in text for text in texts)
+    assert all("mask_loss_kernel='eager'" in text for text in texts)

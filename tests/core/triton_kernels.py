@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from mmmaskformer.core import triton_mask_loss
+from mmmaskformer.core.kernels import triton_mask_loss
 from mmmaskformer.core.losses import DiceLoss, FocalLoss
-from mmmaskformer.core.mask_loss import chunked_mask_loss
+from mmmaskformer.core.mask_loss import chunked_mask_loss, eager_mask_loss
 
 INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
 DEVICE = "cpu" if INTERPRETED else "cuda"
@@ -69,7 +69,7 @@ def check(inputs, parts=PAIR, rtol=5e-6):
     ],
 )
 def test_values_and_gradients(scale, grid, count, block, monkeypatch):
-    monkeypatch.setattr(triton_mask_loss, "BLOCK", block)
+    monkeypatch.setattr(triton_mask_loss, "TRITON_BLOCK", block)
     check(problem(scale, grid, count))
 
 
@@ -111,18 +111,17 @@ def test_losses_of_masks_that_are_almost_right(size):
 
 
 def test_layouts_and_integers_of_any_kind(monkeypatch):
-    monkeypatch.setattr(triton_mask_loss, "BLOCK", 32)
+    monkeypatch.setattr(triton_mask_loss, "TRITON_BLOCK", 32)
     logits, maps, image, segment = problem(2, (6, 6), 4)
     check([logits.mT.contiguous().mT, maps.mT.contiguous().mT, image, segment])
     check([logits[:, :, ::2], maps.long()[:, :, ::2], image.int(), segment.int()])
 
 
-def test_equals_the_chunked_way(monkeypatch):
-    monkeypatch.setenv("MMMASKFORMER_TRITON", "0")
+def test_equals_the_chunked_way():
     inputs = problem(4, (7, 10), 4)
     results = [
         value_and_grad(function, inputs, PAIR)
-        for function in (triton_mask_loss.triton_mask_loss, chunked_mask_loss)
+        for function in (triton_mask_loss.triton_mask_loss, eager_mask_loss)
     ]
     for result, expected in zip(*results):
         scale = expected.abs().max().item()
@@ -136,7 +135,7 @@ def test_no_mask():
 
 
 def test_same_bits_every_time(monkeypatch):
-    monkeypatch.setattr(triton_mask_loss, "BLOCK", 16)
+    monkeypatch.setattr(triton_mask_loss, "TRITON_BLOCK", 16)
     inputs = problem(2, (7, 10), 5)
     first, second = (
         value_and_grad(triton_mask_loss.triton_mask_loss, inputs, PAIR) for _ in range(2)
@@ -159,12 +158,11 @@ def test_backward_keeps_its_inputs_and_two_numbers_per_mask():
 
 
 @pytest.mark.skipif(INTERPRETED, reason="needs a GPU")
-def test_chunked_mask_loss_uses_the_kernels(monkeypatch):
+def test_chunked_mask_loss_uses_the_kernels():
     inputs = problem(4, (7, 10), 5)
     fused = value_and_grad(chunked_mask_loss, inputs, PAIR)
     kernels = value_and_grad(triton_mask_loss.triton_mask_loss, inputs, PAIR)
     assert all(torch.equal(*pair) for pair in zip(fused, kernels))
-    monkeypatch.setenv("MMMASKFORMER_TRITON", "0")
-    for result, expected in zip(value_and_grad(chunked_mask_loss, inputs, PAIR), fused):
+    for result, expected in zip(value_and_grad(eager_mask_loss, inputs, PAIR), fused):
         scale = expected.abs().max().item()
         torch.testing.assert_close(result, expected, rtol=1e-5, atol=1e-5 * scale)

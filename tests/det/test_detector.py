@@ -10,7 +10,7 @@ from mmengine.config import ConfigDict
 from mmengine.structures import BaseDataElement, PixelData
 
 from mmmaskformer import core
-from mmmaskformer.core.fusion import View
+from mmmaskformer.core.fusion import views_of
 from mmmaskformer.det.panoptic_encoding import decode_segments, encode_segments
 from mmmaskformer.registry import MODELS, TRANSFORMS
 from tests.seg.test_panoptic import STRATEGIES
@@ -113,8 +113,8 @@ def test_results_of_one_pass():
     head, size = model.decode_head, batch["inputs"].shape[-2:]
     with torch.no_grad():
         output = head.factors(model.extract_feat(batch["inputs"]))
-    for i, result in enumerate(model.test_step(data)):
-        view = View.of(output, i, size, data["inputs"][i].shape[-2:])
+    views = views_of(output, size, [image.shape[-2:] for image in data["inputs"]])
+    for view, result in zip(views, model.test_step(data)):
         expected = head.panoptic_fusion(view, (57, 91))
         assert expected.segments_info
         assert (result.panoptic_result.ids != expected.ids).sum() <= 2

@@ -14,6 +14,7 @@ from mmengine.structures import PixelData
 from mmseg.structures import SegDataSample
 from mmseg.utils import register_all_modules
 
+from mmmaskformer import core
 from mmmaskformer.registry import MODELS
 
 FILE = Path(__file__).with_name("stages.json")
@@ -141,10 +142,10 @@ def stages(name):
         if isinstance(output, torch.Tensor):
             result["logits"] = sparse(output, 60)
         else:
-            result["pixel_embed"] = sparse(output.pixel_embed)
+            result["pixel_embed"] = sparse(core.pixel_embedding(output.pixels))
             result["class_logits"] = sparse(output.class_logits, 60)
             for layer in range(output.num_layers):
-                result[f"mask_logits_{layer}"] = sparse(output.mask_logits(layer))
+                result[f"mask_logits_{layer}"] = sparse(core.layer_mask_logits(output, layer))
         for index, sample in enumerate(model.test_step(make_data())):
             result[f"scores_{index}"] = sparse(sample.seg_logits.data, 60)
     model.train()

@@ -1,62 +1,174 @@
-"""What the data preprocessor adds to mmseg's: notes on labels, and the layout of images."""
+"""What the data preprocessor adds to mmseg's: segments, and the layout of images."""
+
+import copy
 
 import pytest
 import torch
+from mmengine.structures import BaseDataElement
 
+from mmmaskformer.core import NO_SEGMENT
 from mmmaskformer.registry import MODELS
-from tests.seg.test_segmentor import CLASSES, build, make_data
+from tests.seg.test_segmentor import CLASSES, build, losses_of, make_data
+
+HEADS = {
+    "maskformer": {},
+    "perpixel": dict(type="mmmaskformer.PerPixelBaselineHead", num_classes=CLASSES),
+}
 
 
-def test_a_training_step_copies_to_the_host_once(monkeypatch):
-    model = build().train()
-    data = model.data_preprocessor(make_data((64, 64), (64, 64)), training=True)
-    copies = []
-    cpu = torch.Tensor.cpu
-    monkeypatch.setattr(torch.Tensor, "cpu", lambda t, *a: copies.append(t.shape) or cpu(t, *a))
-    noted = model.loss(**data)
-    assert len(copies) == 1
-    for sample in data["data_samples"]:
-        assert sample.metainfo["label_values"] == tuple(range(CLASSES))
-        sample.set_metainfo(dict(label_values=None))
-    found = model.loss(**data)
-    assert len(copies) == 3
-    torch.testing.assert_close(found, noted)
+@pytest.fixture(params=HEADS)
+def model(request):
+    return build(**HEADS[request.param]).train()
 
 
-def preprocess(labels, **options):
-    """The labels of a training batch, and the notes."""
-    cfg = dict(type="mmmaskformer.MaskFormerDataPreProcessor", size_divisor=1, **options)
+def prepared(model, labels):
     data = make_data(*(image.shape for image in labels), labels=labels)
-    samples = MODELS.build(cfg)(data, training=True)["data_samples"]
-    return [s.gt_sem_seg.data for s in samples], [s.metainfo.get("label_values") for s in samples]
+    return model.data_preprocessor(data, training=True)
 
 
-def test_padding_is_noted():
-    labels, notes = preprocess([torch.zeros(4, 4).long(), torch.ones(2, 4).long()], seg_pad_val=9)
-    assert notes == [(0,), (1, 9)]
-    assert [tuple(image.unique().tolist()) for image in labels] == notes
+def labels_of_two():
+    labels = [torch.randint(0, CLASSES, size) for size in ((64, 64), (40, 64))]
+    labels[0][:30] = 255
+    return labels
 
 
-@pytest.mark.parametrize("bad", [torch.tensor([[0, -1]]), torch.tensor([[0.5, 1.0]])])
-def test_labels_that_can_not_be_noted(bad):
-    assert preprocess([bad])[1] == [None]
+def test_segments_are_made_on_the_host_and_padded(model):
+    labels = labels_of_two()
+    for sample, image in zip(prepared(model, labels)["data_samples"], labels, strict=True):
+        target = sample.gt_segments.targets
+        assert target.name == sample.img_path
+        assert target.labels.tolist() == sorted({*image.unique().tolist()} - {255})
+        padded = torch.full((64, 64), 255)
+        padded[: len(image)] = image
+        for label, mask in zip(target.labels, target.masks(), strict=True):
+            assert torch.equal(mask, padded == label)
+
+
+def test_a_step_asks_the_device_once(monkeypatch):
+    """For the costs; the ground truth is known from the host."""
     model = build().train()
-    data = make_data((64, 64), labels=[torch.full((64, 64), 2)])
-    data = model.data_preprocessor(data, training=True)
-    data["data_samples"][0].gt_sem_seg.data[:] = -1
-    data = model.data_preprocessor(
-        dict(inputs=list(data["inputs"]), data_samples=data["data_samples"]), training=True
+    data = prepared(model, labels_of_two())
+    copies = []
+    for name in ("cpu", "tolist", "item", "nonzero", "unique", "bincount", "__bool__", "__int__"):
+        function = getattr(torch.Tensor, name)
+        monkeypatch.setattr(
+            torch.Tensor,
+            name,
+            lambda t, *a, function=function, **k: copies.append(1) or function(t, *a, **k),
+        )
+    targets = model.decode_head.segments.read(data["data_samples"])
+    assert not copies
+    features = model.extract_feat(data["inputs"])
+    output = model.decode_head.factors(features)
+    copies.clear()
+    monkeypatch.undo()
+    seen, cpu = [], torch.Tensor.cpu
+    monkeypatch.setattr(torch.Tensor, "cpu", lambda t, *a: seen.append(1) or cpu(t, *a))
+    model.decode_head.criterion(output, targets)
+    assert seen == [1]
+
+
+def test_losses_are_those_of_heads_that_make_the_segments(model):
+    """Behind mmseg's own data preprocessor, or a copy of the samples to another device."""
+    labels = labels_of_two()
+    data = make_data(*(image.shape for image in labels), labels=labels)
+    expected = losses_of(model, data)
+    stock = MODELS.build(
+        dict(
+            type="mmseg.SegDataPreProcessor",
+            mean=model.data_preprocessor.mean.flatten().tolist(),
+            std=model.data_preprocessor.std.flatten().tolist(),
+            bgr_to_rgb=True,
+            size_divisor=32,
+            seg_pad_val=255,
+        )
     )
-    with pytest.raises(ValueError, match=r"image0\.jpg: label values \[-1\]"):
-        model.loss(**data)
+    batch = stock(copy.deepcopy(data), training=True)
+    assert "gt_segments" not in batch["data_samples"][0]
+    torch.testing.assert_close(model(**batch, mode="loss"), expected)
 
 
-def test_a_batch_with_a_sample_without_notes():
+def change_in_place(sample):
+    sample.gt_sem_seg.data[:, :, 16:] = 3
+
+
+def replace(sample):
+    change_in_place(changed := sample.clone())
+    sample.gt_sem_seg = changed.gt_sem_seg
+
+
+def become_panoptic(sample):
+    change_in_place(sample)
+    classes, segment_map = sample.gt_sem_seg.data.unique(return_inverse=True)
+    sample.gt_panoptic_seg = BaseDataElement(segment_map=segment_map.int(), labels=classes)
+
+
+@pytest.mark.parametrize("change", [change_in_place, replace, become_panoptic])
+def test_ground_truth_that_changes_afterwards_is_seen(model, change):
+    """CutMix, pseudo-labels, a hook: what is noted is no longer believed."""
+    data = prepared(model, [torch.zeros(64, 64).long()])
+    change(data["data_samples"][0])
+    (target,) = model.decode_head.segments.read(data["data_samples"])
+    assert target.labels.tolist() == [0, 3]
+    assert (target.segment_map[:, 16:] == 1).all()
+
+
+def test_a_label_that_becomes_illegal_afterwards_is_refused(model):
+    data = prepared(model, [torch.zeros(64, 64).long()])
+    data["data_samples"][0].gt_sem_seg.data[:, :2] = 99
+    with pytest.raises(ValueError, match=r"image0\.jpg: label values \[99\] are outside"):
+        model(**data, mode="loss")
+
+
+@pytest.mark.parametrize("bad", [-1, CLASSES])
+def test_an_illegal_label_is_refused_on_the_host(model, bad):
+    labels = labels_of_two()
+    labels[1][3, 4] = bad
+    with pytest.raises(ValueError, match=rf"image1\.jpg: label values \[{bad}\] are outside"):
+        prepared(model, labels)
+
+
+def test_a_label_map_of_fractions_is_refused(model):
+    with pytest.raises(ValueError, match=r"image0\.jpg: expected a label map \(H, W\) of integers"):
+        prepared(model, [torch.full((64, 64), 0.5)])
+
+
+def test_a_sample_without_ground_truth_is_named(model):
+    data = make_data((64, 64))
+    del data["data_samples"][0].gt_sem_seg
+    with pytest.raises(ValueError, match=r"image0\.jpg: the sample has no ground truth"):
+        model.data_preprocessor(data, training=True)
+
+
+@pytest.mark.parametrize("processor", ["mmmaskformer.MaskFormerDataPreProcessor",
+                                       "mmseg.SegDataPreProcessor"])  # fmt: skip
+def test_panoptic_truth_is_padded_with_no_segment(processor):
     model = build().train()
-    data = model.data_preprocessor(make_data((64, 64), (64, 64)), training=True)
-    expected = model.loss(**data)
-    data["data_samples"][1].set_metainfo(dict(label_values=None))
-    torch.testing.assert_close(model.loss(**data), expected)
+    model.data_preprocessor = MODELS.build(dict(type=processor, size_divisor=32))
+    data = make_data((64, 64), (40, 50))
+    for sample in data["data_samples"]:
+        sample.gt_panoptic_seg = BaseDataElement(
+            segment_map=torch.zeros(1, *sample.img_shape, dtype=torch.int32),
+            labels=torch.tensor([4]),
+        )
+    samples = model.data_preprocessor(data, training=True)["data_samples"]
+    _, target = model.decode_head.segments.read(samples)
+    expected = torch.full((64, 64), NO_SEGMENT)
+    expected[:40, :50] = 0
+    assert torch.equal(target.segment_map.long(), expected)
+
+
+def test_batch_augmentations_come_before_the_segments(model, monkeypatch):
+    def paint(inputs, data_samples):
+        for sample in data_samples:
+            sample.gt_sem_seg.data[:] = 5
+        return inputs, data_samples
+
+    monkeypatch.setattr(model.data_preprocessor, "batch_augments", paint)
+    data = prepared(model, labels_of_two())
+    for target in model.decode_head.segments.read(data["data_samples"]):
+        assert target.labels.tolist() == [5]
+        assert not target.segment_map.any()
 
 
 @pytest.mark.parametrize("training", [False, True])

@@ -60,7 +60,7 @@ class Network(torch.nn.Module):
         self.criterion = core.MaskFormerCriterion()
 
     def forward(self, features, labels):
-        targets = core.segments_from_semantic(labels, 5)
+        targets = [core.segments_from_semantic(image, 5) for image in labels]
         return self.criterion(self.predictor(features), targets)
 
 

@@ -17,6 +17,7 @@ from mmengine.config import Config
 from mmseg.registry import MODELS as SEG_MODELS
 from mmseg.structures import SegDataSample
 
+from mmmaskformer import core
 from mmmaskformer.checkpoints.conversion import convert_checked, read_weights, write_checkpoint
 from tests.seg.reference import assert_near, build_config
 
@@ -89,7 +90,7 @@ def test_same_outputs(name, tmp_path):
         output = ours.decode_head.predictor(features, all_layers=True)
     for layer in range(6):
         assert_near(output.class_logits[layer], class_logits[layer])
-        assert_near(output.mask_logits(layer), mask_logits[layer])
+        assert_near(core.layer_mask_logits(output, layer), mask_logits[layer])
 
 
 def test_layer_names_of_mmdet_2():

@@ -7,7 +7,7 @@ import torch
 from mmengine.structures import BaseDataElement
 
 from mmmaskformer import core
-from mmmaskformer.core.fusion import View
+from mmmaskformer.core.fusion import views_of
 from mmmaskformer.registry import MODELS
 from tests.seg.test_segmentor import CLASSES, build, losses_of, make_data
 
@@ -76,9 +76,10 @@ def test_one_pass_gives_every_result():
     with torch.no_grad():
         output = model.decode_head.factors(model.extract_feat(batch["inputs"]))
     found = 0
-    for i, (result, before) in enumerate(zip(results, plain)):
+    contents = [image.shape[-2:] for image in data["inputs"]]
+    views = views_of(output, batch["inputs"].shape[-2:], contents)
+    for view, result, before in zip(views, results, plain):
         assert torch.equal(result.pred_sem_seg.data, before.pred_sem_seg.data)
-        view = View.of(output, i, batch["inputs"].shape[-2:], data["inputs"][i].shape[-2:])
         expected = model.decode_head.panoptic_fusion(view, (57, 91))
         panoptic = result.to_dict()["pred_panoptic_seg"]
         assert (panoptic["ids"] != expected.ids).sum() <= 2

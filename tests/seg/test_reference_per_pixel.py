@@ -4,6 +4,7 @@ import pytest
 import torch
 from mmengine.structures import PixelData
 
+from mmmaskformer import core
 from tests.seg.reference import (
     assert_near,
     assert_same_labels,
@@ -35,12 +36,12 @@ def test_every_stage_of_a_batch_of_two(reference, model):
     with torch.no_grad():
         features = model.extract_feat(batch["inputs"])
         predictor = model.decode_head.predictor
-        pixel_embed, _ = predictor.pixel_decoder(features)
+        pixels, _ = predictor.pixel_decoder(features)
         logits = predictor(features)[0]
     for level, (feature, stride) in enumerate(zip(features, (4, 4, 2, 1)), 2):
         key = f"features_res{level}" + ("_strided" if stride > 1 else "")
         assert_near(feature[..., ::stride, ::stride], expected[key])
-    assert_near(pixel_embed.dense().features[..., ::4, ::4], expected["mask_features_strided"])
+    assert_near(core.pixel_embedding(pixels)[..., ::4, ::4], expected["mask_features_strided"])
     assert_near(logits[..., ::4, ::4], expected["predictor_logits_strided"])
     for i, result in enumerate(model.test_step(data_of(reference))):
         assert_near(result.seg_logits.data[:, ::4, ::4], expected["sem_seg_strided"][i])

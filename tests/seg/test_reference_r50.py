@@ -6,6 +6,7 @@ import pytest
 import torch
 from mmengine.structures import PixelData
 
+from mmmaskformer import core
 from tests.seg.reference import (
     assert_near,
     assert_same_labels,
@@ -43,9 +44,13 @@ def test_every_stage_of_a_batch_of_two(reference, model):
     for level, (feature, stride) in enumerate(zip(features, (4, 4, 2, 1)), 2):
         key = f"features_res{level}" + ("_strided" if stride > 1 else "")
         assert_near(feature[..., ::stride, ::stride], expected[key])
-    assert_near(output.pixel_embed[..., ::4, ::4], expected["mask_features_strided"])
+    assert_near(
+        core.pixel_embedding(output.pixels)[..., ::4, ::4], expected["mask_features_strided"]
+    )
     assert_near(output.class_logits, expected["pred_logits"])
-    masks = torch.stack([output.mask_logits(layer)[..., ::4, ::4] for layer in range(6)])
+    masks = torch.stack(
+        [core.layer_mask_logits(output, layer)[..., ::4, ::4] for layer in range(6)]
+    )
     assert_near(masks, expected["pred_masks_strided"])
     for i, result in enumerate(model.test_step(data_of(reference))):
         assert_near(result.seg_logits.data[:, ::4, ::4], expected["sem_seg_strided"][i])

@@ -230,7 +230,7 @@ def test_levels_and_ignored_label_come_from_the_config():
     head = build(in_index=[1, 2, 3], in_channels=[128, 256, 512], ignore_index=4).decode_head
     features = [torch.randn(1, c, 32 // s, 32 // s) for c, s in ((64, 1), (128, 2), (256, 4))]
     features.append(torch.randn(1, 512, 4, 4))
-    assert head.factors(features).pixel_embed.shape[-2:] == (16, 16)
+    assert head.factors(features).pixels.shape[-2:] == (16, 16)
     sample = SegDataSample()
     sample.gt_sem_seg = PixelData(data=torch.full((1, 64, 64), 4))
     assert head.loss(features, [sample], {})["loss_mask"] == 0
@@ -337,13 +337,13 @@ def test_parts_are_swappable_from_config():
         loss_mask=dict(type="mmmaskformer.FocalLoss", loss_weight=5.0, gamma=1.0),
         assigner=dict(match_costs=[dict(type="ClassificationCost", weight=2.0)]),
         loss_dice=dict(smooth=2.0),
-        compile_mask_loss=True,
+        mask_loss_kernel="eager",
         deep_supervision=False,
         project_memory=True,
         fusion=dict(type="mmmaskformer.SemanticFusion"),
     ).decode_head
     assert head.criterion.loss_dice.smooth == 2.0
-    assert head.criterion.compile_mask_loss
+    assert head.criterion.mask_loss_kernel == "eager"
     assert not head.predictor.deep_supervision
     assert isinstance(head.predictor.memory_proj, torch.nn.Conv2d)
     assert head.predictor.pixel_decoder.mask_features.in_channels == 32

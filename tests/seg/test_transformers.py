@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from mmmaskformer import core
 from mmmaskformer.checkpoints.conversion import convert_checked, read_weights, write_checkpoint
 from tests.seg.reference import assert_near, build_config
 
@@ -50,6 +51,6 @@ def test_same_outputs(backbone, size, tmp_path):
         output = ours.decode_head.factors(features)
     for ours_level, their_level in zip(features, expected.encoder_hidden_states[-4:]):
         assert_near(ours_level, their_level)
-    assert_near(output.pixel_embed, expected.pixel_decoder_last_hidden_state)
+    assert_near(core.pixel_embedding(output.pixels), expected.pixel_decoder_last_hidden_state)
     assert_near(output.class_logits[-1], expected.class_queries_logits)
-    assert_near(output.mask_logits(), expected.masks_queries_logits)
+    assert_near(core.layer_mask_logits(output), expected.masks_queries_logits)

@@ -1,9 +1,9 @@
 """Focal and dice losses at the ground truth's resolution as two GPU kernels (paper, Section 3.3):
-nothing of full size is ever in memory. Imports triton; `mask_loss` says when it is used.
+nothing of full size is ever in memory. Imports triton; `kernels.choose` says when it is used.
 
-A program works on `BLOCK` cells of one mask's grid (h, w). With H = s h and W = s w, the pixels
-s i + r, 0 <= r < s, lie at i + (r + 1/2) / s - 1/2 in rows of the grid, so their logits are sums
-of cell i and one neighbour, and the pixels that touch cell i are those with
+A program works on `TRITON_BLOCK` cells of one mask's grid (h, w). With H = s h and W = s w, the
+pixels s i + r, 0 <= r < s, lie at i + (r + 1/2) / s - 1/2 in rows of the grid, so their logits are
+sums of cell i and one neighbour, and the pixels that touch cell i are those with
 -(s // 2) <= r < s + s // 2. At the ends, both neighbours are the same cell.
 """
 
@@ -15,10 +15,8 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from triton import language as tl
 
-from .losses import DiceLoss, FocalLoss
-
-BLOCK = 256
-"""Cells per program, a power of two."""
+from ..losses import DiceLoss, FocalLoss
+from ..tuning import TRITON_BLOCK
 
 
 @triton.jit
@@ -177,8 +175,8 @@ class _TritonMaskLoss(torch.autograd.Function):
         inputs = [tensor.contiguous() for tensor in (logits, segment_maps, image, segment)]
         count, height, width = logits.shape
         scale = segment_maps.shape[1] // height
-        ctx.constants = height, width, scale, float(focal.alpha), float(focal.gamma), BLOCK
-        ctx.grid = count, triton.cdiv(height * width, BLOCK)
+        ctx.constants = height, width, scale, float(focal.alpha), float(focal.gamma), TRITON_BLOCK
+        ctx.grid = count, triton.cdiv(height * width, TRITON_BLOCK)
         ctx.pixels = segment_maps.shape[1] * segment_maps.shape[2]
         sums = logits.new_empty((*ctx.grid, 3), dtype=torch.float32)
         if count:
