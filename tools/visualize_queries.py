@@ -18,7 +18,8 @@ from mmengine.registry import init_default_scope
 from mmengine.runner import load_checkpoint
 from rich.progress import track
 
-from mmmaskformer.core.fusion import confident_queries, output_maps, views_of
+from mmmaskformer.core.fusion import confident_queries
+from mmmaskformer.core.views import output_maps, views_of
 from mmmaskformer.registry import DATASETS, MODELS
 from mmmaskformer.visualization.queries import QueryMasks, query_panels
 

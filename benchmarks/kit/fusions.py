@@ -11,8 +11,9 @@ from rich.progress import track
 from torch import Tensor
 from torch.nn import functional as F
 
-from mmmaskformer.core.fusion import SemanticFusion, View
+from mmmaskformer.core.fusion import SemanticFusion
 from mmmaskformer.core.panoptic_fusion import PanopticFusion, PanopticResult
+from mmmaskformer.core.views import View
 
 from .inference import Sizes, Turns
 from .measure import in_fresh_process, limit_memory, peak_growth_mb, ran_out_of_memory

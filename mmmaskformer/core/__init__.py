@@ -5,7 +5,7 @@
 
 from .criterion import MaskFormerCriterion
 from .folded_masks import layer_mask_logits, pixel_embedding
-from .fusion import GeneralFusion, PerPixelFusion, SemanticFusion, views_of
+from .fusion import GeneralFusion, PerPixelFusion, SemanticFusion
 from .losses import ClassLoss, DiceLoss, FocalLoss
 from .mask_loss import chunked_mask_loss
 from .matcher import (
@@ -23,6 +23,7 @@ from .predictor import MaskFormerPredictor
 from .structures import NO_SEGMENT, FactoredOutput, PixelFeatures, SegmentTargets
 from .targets import class_map, segments_from_panoptic, segments_from_semantic
 from .transformer import TransformerDecoder
+from .views import View, views_of
 
 __all__ = [
     "NO_SEGMENT",
@@ -51,6 +52,7 @@ __all__ = [
     "SemanticFusion",
     "TransformerDecoder",
     "TransformerEncoderPixelDecoder",
+    "View",
     "build_maskformer",
     "chunked_mask_loss",
     "class_map",

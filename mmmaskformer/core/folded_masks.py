@@ -19,8 +19,10 @@ from .structures import FactoredOutput, PixelFeatures
 from .tuning import FOLD_SHARE
 
 
-def pixel_embedding(pixels: PixelFeatures) -> Tensor:
-    """The pixel embedding (B, D, h, w)."""
+def pixel_embedding(pixels: PixelFeatures | Tensor) -> Tensor:
+    """The pixel embedding (B, D, h, w); a tensor is the embedding itself."""
+    if isinstance(pixels, Tensor):
+        return pixels
     if pixels.weight is None:
         return pixels.features
     padding = pixels.weight.shape[-1] // 2

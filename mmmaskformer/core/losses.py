@@ -44,15 +44,14 @@ class FocalLoss(nn.Module):
         self.alpha = alpha
         self.gamma = gamma
 
-    def alpha_weight(self, target: Tensor) -> Tensor | float:
-        """Weight of every pixel, for `target` in {0, 1}."""
-        return target * (2 * self.alpha - 1) + (1 - self.alpha) if self.alpha >= 0 else 1.0
-
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
         """logits (N, P), target (N, P) float in {0, 1} -> (N,) unweighted losses."""
         cross_entropy = F.binary_cross_entropy_with_logits(logits, target, reduction="none")
         error = (target - logits.sigmoid()).abs()
-        return (self.alpha_weight(target) * error**self.gamma * cross_entropy).mean(1)
+        loss = error**self.gamma * cross_entropy
+        if self.alpha >= 0:
+            loss = loss * (target * (2 * self.alpha - 1) + (1 - self.alpha))
+        return loss.mean(1)
 
 
 class DiceLoss(nn.Module):

@@ -12,13 +12,14 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from .criterion import MaskFormerCriterion
-from .fusion import BandedFusion, SemanticFusion, views_of
+from .fusion import BandedFusion, SemanticFusion
 from .losses import ClassLoss, DiceLoss, FocalLoss
 from .matcher import ClassificationCost, DiceCost, FocalCost, HungarianAssigner
 from .pixel_decoder import FPNPixelDecoder, TransformerEncoderPixelDecoder
 from .predictor import MaskFormerPredictor
 from .structures import FactoredOutput
 from .transformer import TransformerDecoder
+from .views import views_of
 
 
 class MaskFormer(nn.Module):

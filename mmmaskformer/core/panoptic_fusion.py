@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from .fusion import View, confident_queries, output_maps, row_bands
+from .fusion import confident_queries, row_bands
+from .views import View, output_maps
 
 
 @dataclass(frozen=True)
@@ -49,11 +50,7 @@ class PanopticFusion:
 
     def __call__(self, view: View, size: Sequence[int]) -> PanopticResult:
         """The segments of an image at `size` = (H, W)."""
-        classes = view.class_prob.shape[1] - 1
-        if len(self.isthing) != classes:
-            raise ValueError(
-                f"the model has {classes} classes, but isthing is given for {len(self.isthing)}"
-            )
+        check_things(self.isthing, view)
         confident = confident_queries(view, self.object_threshold)
         owner, own, won = self.compete(confident.view, confident.scores, size)
         # The only copy to the host: K numbers each.
@@ -109,6 +106,15 @@ class PanopticFusion:
         return numbers, segments
 
 
+def check_things(isthing: Sequence[bool], view: View) -> None:
+    """Raise ValueError unless there is a flag for each of the view's classes."""
+    classes = view.class_prob.shape[1] - 1
+    if len(isthing) != classes:
+        raise ValueError(
+            f"the model has {classes} classes, but isthing is given for {len(isthing)}"
+        )
+
+
 @dataclass(frozen=True)
 class InstanceResult:
     """Instances of one image, best first; their masks may overlap.
@@ -143,11 +149,7 @@ class InstanceFusion:
     def __call__(self, view: View, size: Sequence[int]) -> InstanceResult:
         """The instances of an image at `size` = (H, W)."""
         prob = view.class_prob[:, :-1]
-        if len(self.isthing) != prob.shape[1]:
-            raise ValueError(
-                f"the model has {prob.shape[1]} classes, but isthing is given for "
-                f"{len(self.isthing)}"
-            )
+        check_things(self.isthing, view)
         thing = torch.tensor(self.isthing, device=prob.device)
         prob = prob.masked_fill(~thing, -1.0)
         scores, pairs = prob.flatten().topk(min(self.max_per_image, prob.numel()))

@@ -10,7 +10,6 @@ from torch.nn import functional as F
 
 from .folded_masks import pixel_embedding
 from .predictor import QueryPredictor, check_classes
-from .structures import PixelFeatures
 
 
 class PerPixelBaseline(nn.Module):
@@ -34,7 +33,7 @@ class PerPixelBaseline(nn.Module):
     def forward(self, features: Sequence[Tensor]) -> Tensor:
         """Backbone features (fine to coarse) to class logits (1, B, C, h, w)."""
         pixels, _ = self.pixel_decoder(features)
-        return self.classifier(as_embedding(pixels))[None]
+        return self.classifier(pixel_embedding(pixels))[None]
 
 
 class PerPixelBaselinePlus(QueryPredictor):
@@ -57,12 +56,7 @@ class PerPixelBaselinePlus(QueryPredictor):
     def forward(self, features: Sequence[Tensor], all_layers: bool | None = None) -> Tensor:
         """Backbone features to class logits (L, B, C, h, w); `all_layers` as in `decode`."""
         decoded, pixels = self.decode(features, all_layers)
-        return torch.einsum("lbqd,bdhw->lbqhw", self.mask_embed(decoded), as_embedding(pixels))
-
-
-def as_embedding(pixels: PixelFeatures | Tensor) -> Tensor:
-    """The pixel embedding (B, D, h, w) of what a pixel decoder returned."""
-    return pixels if isinstance(pixels, Tensor) else pixel_embedding(pixels)
+        return torch.einsum("lbqd,bdhw->lbqhw", self.mask_embed(decoded), pixel_embedding(pixels))
 
 
 class PerPixelCriterion(nn.Module):

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from .position import SinePositionalEncoding
 from .structures import PixelFeatures
-from .transformer import TransformerEncoderLayer, init_matrices, run
+from .transformer import TransformerLayer, init_matrices, run
 
 
 def init_conv(conv: nn.Conv2d) -> None:
@@ -144,8 +144,12 @@ class TransformerEncoderPixelDecoder(FPNPixelDecoder):
         init_conv(self.input_proj)
         self.position = SinePositionalEncoding(channels)
         self.encoder_layers = nn.ModuleList(
-            TransformerEncoderLayer(
-                channels, num_heads, feedforward_channels=feedforward_channels, dropout=dropout
+            TransformerLayer(
+                channels,
+                num_heads,
+                feedforward_channels=feedforward_channels,
+                dropout=dropout,
+                cross_attention=False,
             )
             for _ in range(num_layers)
         )

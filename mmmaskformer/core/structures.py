@@ -85,10 +85,6 @@ class FactoredOutput:
         return self.class_logits.shape[1]
 
     @property
-    def num_queries(self) -> int:
-        return self.class_logits.shape[2]
-
-    @property
     def num_classes(self) -> int:
         return self.class_logits.shape[3] - 1
 

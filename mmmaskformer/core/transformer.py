@@ -22,36 +22,10 @@ def init_matrices(module: nn.Module) -> None:
             nn.init.xavier_uniform_(parameter)
 
 
-class TransformerEncoderLayer(nn.Module):
-    """Self-attention of the image features and feed-forward; post-norm.
+class TransformerLayer(nn.Module):
+    """Self-attention, cross-attention to the image, feed-forward; each followed by its norm.
 
-    Positions enter queries and keys of every layer, never values.
-    """
-
-    def __init__(
-        self, channels: int, num_heads: int, *, feedforward_channels: int, dropout: float
-    ) -> None:
-        super().__init__()
-        self.self_attn = nn.MultiheadAttention(channels, num_heads, dropout, batch_first=True)
-        self.self_attn_norm = nn.LayerNorm(channels)
-        self.linear1 = nn.Linear(channels, feedforward_channels)
-        self.linear2 = nn.Linear(feedforward_channels, channels)
-        self.ffn_norm = nn.LayerNorm(channels)
-        self.dropout = nn.Dropout(dropout)
-
-    def forward(self, x: Tensor, position: Tensor) -> Tensor:
-        """x (B, hw, D), position (1, hw, D)."""
-        query = x + position
-        attended, _ = self.self_attn(query, query, x, need_weights=False)
-        x = self.self_attn_norm(x + self.dropout(attended))
-        hidden = self.dropout(F.relu(self.linear1(x)))
-        return self.ffn_norm(x + self.dropout(self.linear2(hidden)))
-
-
-class TransformerDecoderLayer(nn.Module):
-    """Self-attention of the queries, cross-attention to the image, feed-forward; post-norm.
-
-    Position embeddings enter queries and keys only, never values.
+    Positions enter queries and keys only, never values. An encoder layer has no cross-attention.
 
     Args:
         self_attention: False leaves the self-attention and its norm out (Table VIII).
@@ -65,27 +39,37 @@ class TransformerDecoderLayer(nn.Module):
         feedforward_channels: int,
         dropout: float,
         self_attention: bool = True,
+        cross_attention: bool = True,
     ) -> None:
         super().__init__()
         self.self_attention = self_attention
+        self.cross_attention = cross_attention
         if self_attention:
             self.self_attn = nn.MultiheadAttention(channels, num_heads, dropout, batch_first=True)
             self.self_attn_norm = nn.LayerNorm(channels)
-        self.cross_attn = nn.MultiheadAttention(channels, num_heads, dropout, batch_first=True)
-        self.cross_attn_norm = nn.LayerNorm(channels)
+        if cross_attention:
+            self.cross_attn = nn.MultiheadAttention(channels, num_heads, dropout, batch_first=True)
+            self.cross_attn_norm = nn.LayerNorm(channels)
         self.linear1 = nn.Linear(channels, feedforward_channels)
         self.linear2 = nn.Linear(feedforward_channels, channels)
         self.ffn_norm = nn.LayerNorm(channels)
         self.dropout = nn.Dropout(dropout)
 
-    def forward(self, x: Tensor, query_pos: Tensor, memory: Tensor, memory_key: Tensor) -> Tensor:
-        """x and query_pos (B, Q, D); memory and memory_key (= memory + position) (B, hw, D)."""
+    def forward(
+        self,
+        x: Tensor,
+        position: Tensor,
+        memory: Tensor | None = None,
+        memory_key: Tensor | None = None,
+    ) -> Tensor:
+        """x and position (B, N, D); memory and memory_key (= memory + position) (B, hw, D)."""
         if self.self_attention:
-            query = x + query_pos
+            query = x + position
             attended, _ = self.self_attn(query, query, x, need_weights=False)
             x = self.self_attn_norm(x + self.dropout(attended))
-        attended, _ = self.cross_attn(x + query_pos, memory_key, memory, need_weights=False)
-        x = self.cross_attn_norm(x + self.dropout(attended))
+        if self.cross_attention:
+            attended, _ = self.cross_attn(x + position, memory_key, memory, need_weights=False)
+            x = self.cross_attn_norm(x + self.dropout(attended))
         hidden = self.dropout(F.relu(self.linear1(x)))
         return self.ffn_norm(x + self.dropout(self.linear2(hidden)))
 
@@ -119,7 +103,7 @@ class TransformerDecoder(nn.Module):
         self.channels = channels
         self.with_cp = with_cp
         self.layers = nn.ModuleList(
-            TransformerDecoderLayer(
+            TransformerLayer(
                 channels,
                 num_heads,
                 feedforward_channels=feedforward_channels,

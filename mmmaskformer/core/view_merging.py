@@ -13,7 +13,7 @@ import torch
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
-from .fusion import View, output_maps
+from .views import View, output_maps
 
 
 def merge_views(views: Sequence[View]) -> View:

@@ -8,7 +8,7 @@ import torch
 from mmengine.model import BaseModule
 from torch import Tensor
 
-from ..core.fusion import AnyView, View
+from ..core.views import AnyView, View
 from ..registry import MODELS, TASK_UTILS
 from .segments import SegmentMaker
 

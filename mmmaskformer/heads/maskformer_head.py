@@ -8,7 +8,7 @@ from mmengine.logging import MessageHub
 from torch import Tensor
 
 from .. import core
-from ..core.fusion import View
+from ..core.views import View
 from ..registry import DATASETS, MODELS, TASK_UTILS
 from .base import BandedHead, build_fusion, build_part
 

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from .. import core
-from ..core.fusion import PixelView, pixel_views_of
 from ..core.per_pixel import check_grid
+from ..core.views import PixelView
 from ..registry import MODELS
 from .base import BandedHead, build_fusion, build_part
 
@@ -71,7 +71,12 @@ class PerPixelHead(BandedHead):
         """See `BandedHead.views`."""
         logits = self(features)
         check_grid(logits.shape[-2:], input_size)
-        return pixel_views_of(logits, contents, flips)
+        height, width = logits.shape[-2:]
+        placed = zip(map(tuple, contents), flips, strict=True)
+        return [
+            PixelView(one.float(), (4 * height, 4 * width), content, flip)  # upsampled by exactly 4
+            for one, (content, flip) in zip(logits, placed, strict=True)
+        ]
 
 
 @MODELS.register_module()

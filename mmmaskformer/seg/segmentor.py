@@ -8,8 +8,8 @@ from mmseg.models import EncoderDecoder
 from mmseg.structures import SegDataSample
 from torch import Tensor
 
-from ..core.fusion import View
 from ..core.view_merging import merge_views
+from ..core.views import View
 from ..heads.base import check_results, is_mirrored
 from ..registry import MODELS
 from .data_preprocessor import MaskFormerDataPreProcessor

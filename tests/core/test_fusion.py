@@ -3,7 +3,7 @@ import torch
 from torch.nn import functional as F
 
 from mmmaskformer.core import GeneralFusion, PerPixelFusion, SemanticFusion, fusion
-from mmmaskformer.core.fusion import View, pixel_views_of
+from mmmaskformer.core.views import PixelView, View
 
 
 def make_view(grid=(9, 11), content=(33, 40), flip=False):
@@ -125,8 +125,8 @@ def test_per_pixel_logits(size, band, monkeypatch):
     monkeypatch.setitem(fusion.BAND_ELEMENTS, "cpu", band)
     logits, flipped = torch.randn(5, 9, 11), torch.randn(5, 7, 8)
     views = [
-        *pixel_views_of(logits[None], [(33, 42)], [False]),
-        *pixel_views_of(flipped[None], [(28, 30)], [True]),
+        PixelView(logits, (36, 44), (33, 42)),
+        PixelView(flipped, (28, 32), (28, 30), flip=True),
     ]
     one = F.interpolate(logits[None], scale_factor=4, mode="bilinear")[..., :33, :42]
     two = F.interpolate(flipped[None], scale_factor=4, mode="bilinear")[..., :28, :30].flip(-1)

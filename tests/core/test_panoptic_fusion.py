@@ -3,7 +3,7 @@ import torch
 from torch.nn import functional as F
 
 from mmmaskformer.core import InstanceFusion, PanopticFusion, fusion
-from mmmaskformer.core.fusion import View
+from mmmaskformer.core.views import View
 
 ISTHING = [True, False, True, False]
 

@@ -11,8 +11,7 @@ def test_sizes_are_read_off_the_factors():
     output = core.FactoredOutput(
         torch.randn(2, 3, 4, 6), torch.randn(2, 3, 4, 5), torch.randn(3, 5, 7, 8)
     )
-    sizes = output.num_layers, output.batch_size, output.num_queries, output.num_classes
-    assert sizes == (2, 3, 4, 5)
+    assert (output.num_layers, output.batch_size, output.num_classes) == (2, 3, 5)
     assert output.pixels.shape == (3, 5, 7, 8)
     convolved = core.PixelFeatures(torch.zeros(3, 9, 7, 8), torch.zeros(5, 9, 3, 3))
     assert convolved.shape == (3, 5, 7, 8)

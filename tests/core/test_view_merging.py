@@ -2,8 +2,8 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from mmmaskformer.core.fusion import View
 from mmmaskformer.core.view_merging import match_queries, merge_views
+from mmmaskformer.core.views import View
 from tests.core.test_panoptic_fusion import make_view
 
 

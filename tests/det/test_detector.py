@@ -10,7 +10,7 @@ from mmengine.config import ConfigDict
 from mmengine.structures import BaseDataElement, PixelData
 
 from mmmaskformer import core
-from mmmaskformer.core.fusion import views_of
+from mmmaskformer.core.views import views_of
 from mmmaskformer.det.panoptic_encoding import decode_segments, encode_segments
 from mmmaskformer.registry import MODELS, TRANSFORMS
 from tests.seg.test_panoptic import STRATEGIES

@@ -7,7 +7,7 @@ import torch
 from mmengine.structures import BaseDataElement
 
 from mmmaskformer import core
-from mmmaskformer.core.fusion import views_of
+from mmmaskformer.core.views import views_of
 from mmmaskformer.registry import MODELS
 from tests.seg.test_segmentor import CLASSES, build, losses_of, make_data
 
