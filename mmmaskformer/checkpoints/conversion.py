@@ -13,11 +13,9 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from mmseg.utils import register_all_modules
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-from ..registry import MODELS
 from ..utils.files import replacing
 from .description import Backbone, Head, compare, describe, read_backbone, read_head, some
 from .naming import CheckpointError, Conversion, convert
@@ -205,6 +203,11 @@ class WithoutMemory(TorchFunctionMode):
 
 def model_weights(cfg: dict) -> dict[str, Tensor]:
     """Weights of a config's model, without memory for their values."""
+    # Imported here: reading and renaming weights must work where OpenMMLab is not installed.
+    from mmseg.utils import register_all_modules
+
+    from ..registry import MODELS
+
     register_all_modules(init_default_scope=False)
     with WithoutMemory():
         model = MODELS.build(cfg)
