@@ -154,7 +154,11 @@ def _annotations(data: dict, path: str | Path) -> list[dict]:
     annotations = data.get("annotations")
     if not isinstance(annotations, list):
         raise ValueError(f"{path} has no list 'annotations'")
-    fields = {"image_id": (int, str), "file_name": str, "segments_info": list}
+    fields: dict[str, type | tuple[type, ...]] = {
+        "image_id": (int, str),
+        "file_name": str,
+        "segments_info": list,
+    }
     for index, annotation in enumerate(annotations):
         for field, kind in fields.items():
             if not isinstance(annotation, dict) or not isinstance(annotation.get(field), kind):
