@@ -21,6 +21,6 @@ setup(
         "lite": ["mmcv-lite" + needs["MMCV"].bounds],
         "full": ["mmcv" + needs["MMCV"].bounds],
         "data": ["h5py" + needs["H5PY"]],
-        "dev": ["pytest>=7", "ruff>=0.6", "transformers>=5", "h5py" + needs["H5PY"]],
+        "dev": ["pytest>=7", "ruff>=0.6", "mypy>=2", "transformers>=5", "h5py" + needs["H5PY"]],
     },
 )

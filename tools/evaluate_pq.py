@@ -12,7 +12,6 @@ import json
 import os
 import signal
 import sys
-import types
 from concurrent.futures.process import BrokenProcessPool
 from functools import partial
 from pathlib import Path
@@ -20,14 +19,8 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import track
 
-ROOT = Path(__file__).resolve().parents[1]
-# The package's own start mends torch and mmcv, which takes seconds. Nothing here needs either.
-package = types.ModuleType("mmmaskformer")
-package.__path__ = [str(ROOT / "mmmaskformer")]
-sys.modules.setdefault("mmmaskformer", package)
-
-from mmmaskformer import evaluation  # noqa: E402
-from mmmaskformer.utils.files import replacing  # noqa: E402
+from mmmaskformer import evaluation
+from mmmaskformer.utils.files import replacing
 
 
 def parse_args() -> argparse.Namespace:

@@ -7,17 +7,16 @@ from __future__ import annotations
 
 import pickle
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
-from mmseg.utils import register_all_modules
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-from ..registry import MODELS
 from ..utils.files import replacing
 from .description import Backbone, Head, compare, describe, read_backbone, read_head, some
 from .naming import CheckpointError, Conversion, convert
@@ -82,7 +81,7 @@ OLD_TORCH = pickle.dumps(0x1950A86A20F9469CFC6C, protocol=2)
 """How the files of torch before 1.6 begin."""
 
 
-def _read_file(path: Path):
+def _read_file(path: Path) -> Any:
     """The content, by what the file begins with: suffixes are not to be relied on."""
     with open(path, "rb") as file:
         start = file.read(len(OLD_TORCH))
@@ -106,7 +105,7 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
         raise CheckpointError(f"{path} is damaged or incomplete: {error}") from error
 
 
-def _as_tensor(value) -> Tensor | None:
+def _as_tensor(value: Any) -> Tensor | None:
     if isinstance(value, Tensor):
         return value.detach()
     if isinstance(value, (np.ndarray, np.generic)) and value.dtype.kind in "fiub":
@@ -153,7 +152,8 @@ def _convert_checked(weights: Mapping[str, Tensor]) -> Report:
             f"{name} without a known backbone or without a head: of {len(shapes)} weights the "
             f"first are {some(list(shapes))}"
         )
-    if "criterion.empty_weight" in conversion.unused and head.type != "MaskFormerHead":
+    queried = head is not None and head.type == "MaskFormerHead"
+    if "criterion.empty_weight" in conversion.unused and not queried:
         raise CheckpointError(f"{name}, {describe(shapes)}, lacks the classifier of its queries")
     expected = target_weights(backbone, head)
     unfilled = {}
@@ -196,7 +196,9 @@ class WithoutMemory(TorchFunctionMode):
     """Parameters and buffers on the meta device; `torch.device("meta")` would put there what
     mmseg's Swin computes with in its constructor, too."""
 
-    def __torch_function__(self, func, types, args=(), kwargs=None):
+    def __torch_function__(
+        self, func: Callable, types: Any, args: tuple = (), kwargs: dict | None = None
+    ) -> Any:
         kwargs = dict(kwargs or {})
         if func in (torch.empty, torch.zeros, torch.ones):
             kwargs["device"] = "meta"
@@ -205,6 +207,11 @@ class WithoutMemory(TorchFunctionMode):
 
 def model_weights(cfg: dict) -> dict[str, Tensor]:
     """Weights of a config's model, without memory for their values."""
+    # Imported here: reading and renaming weights must work where OpenMMLab is not installed.
+    from mmseg.utils import register_all_modules
+
+    from ..registry import MODELS
+
     register_all_modules(init_default_scope=False)
     with WithoutMemory():
         model = MODELS.build(cfg)

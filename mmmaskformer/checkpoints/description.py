@@ -5,14 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-RESNETS = {
+RESNETS: dict[tuple[int, ...], int] = {
     (2, 2, 2, 2): 18,
     (3, 4, 6, 3): 50,
     (3, 4, 23, 3): 101,
     (3, 8, 36, 3): 152,
 }
-SWINS = {
+SWINS: dict[tuple[int, tuple[int, ...]], str] = {
     (96, (2, 2, 6, 2)): "Swin-T",
     (96, (2, 2, 18, 2)): "Swin-S",
     (128, (2, 2, 18, 2)): "Swin-B",
@@ -123,7 +124,7 @@ def read_head(shapes: Shapes) -> Head | None:
         return None
     mask_channels, channels = shapes["pixel_decoder.mask_features.weight"][:2]
     encoder = _counts(shapes, r"pixel_decoder\.(encoder)_layers\.(\d+)\.linear1\.weight")
-    common = dict(
+    common: dict[str, Any] = dict(
         channels=channels,
         mask_channels=mask_channels,
         encoder_layers=sum(encoder),
@@ -142,19 +143,21 @@ def read_head(shapes: Shapes) -> Head | None:
     if "class_embed.weight" in shapes:
         classes = shapes["class_embed.weight"][0] - 1
         return Head("MaskFormerHead", classes, num_queries=queries, **common)
-    return Head("PerPixelBaselinePlusHead", queries, num_queries=queries, **common)
+    classes = shapes["query_embed.weight"][0]
+    return Head("PerPixelBaselinePlusHead", classes, num_queries=queries, **common)
 
 
 def describe(shapes: Shapes) -> str:
     """One line about weights under our names, complete or not, for messages."""
     bare = {n[9:]: s for n, s in shapes.items() if n.startswith("backbone.")} or shapes
-    parts = []
+    parts: list[str] = []
     for read, names in ((read_head, shapes), (read_backbone, bare)):
         try:
             part = read(names)
         except (KeyError, ValueError, TypeError, IndexError):
-            part = f"an incomplete {read.__name__[5:]}"
-        parts += [] if part is None else [str(part)]
+            parts.append(f"an incomplete {read.__name__[5:]}")
+        else:
+            parts += [] if part is None else [str(part)]
     return "; ".join(parts) or f"{len(shapes)} weights that are no MaskFormer"
 
 

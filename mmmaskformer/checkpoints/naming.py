@@ -44,7 +44,11 @@ def convert(weights: Mapping[str, Tensor]) -> Conversion:
     """
     prefix = "module." if all(name.startswith("module.") for name in weights) else ""
     source = recognise([name[len(prefix) :] for name in weights])
-    state_dict, parts, sources, unused, unknown = {}, {}, {}, {}, []
+    state_dict: dict[str, Tensor] = {}
+    parts: dict[str, dict[int, Tensor]] = {}
+    sources: dict[str, str] = {}
+    unused: dict[str, str] = {}
+    unknown: list[str] = []
     for full_name, tensor in weights.items():
         name = full_name[len(prefix) :]
         reason = source.reason_to_drop(name)

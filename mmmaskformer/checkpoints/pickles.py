@@ -13,6 +13,8 @@ import collections
 import math
 import pickle
 import re
+from collections.abc import Callable
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
@@ -20,12 +22,14 @@ import numpy as np
 class _Blank:
     """An array whose state has not come yet."""
 
-    def fill(self, state) -> np.ndarray:
+    def fill(self, state: Any) -> np.ndarray:
         _, shape, dtype, fortran, content = state
         return array_from_bytes(content, dtype, shape, "F" if fortran else "C")
 
 
-def array_from_bytes(content, dtype, shape, order: str = "C", *_) -> np.ndarray:
+def array_from_bytes(
+    content: Any, dtype: Any, shape: Any, order: Literal["C", "F"] = "C", *_: Any
+) -> np.ndarray:
     """A read-only array of simple numbers.
 
     Raises:
@@ -47,32 +51,32 @@ def array_from_bytes(content, dtype, shape, order: str = "C", *_) -> np.ndarray:
     return np.frombuffer(bytes(content), dtype).reshape(shape, order=order)
 
 
-def _blank_array(*_) -> _Blank:
+def _blank_array(*_: Any) -> _Blank:
     return _Blank()
 
 
-def _array_class(*_):
+def _array_class(*_: Any) -> None:
     raise pickle.UnpicklingError("it asks for 'numpy.ndarray' to be called")
 
 
-def _simple_dtype(name, *_) -> np.dtype:
+def _simple_dtype(name: Any, *_: Any) -> np.dtype:
     name = name.decode("latin1") if isinstance(name, bytes) else name
     if not isinstance(name, str) or not re.fullmatch(r"[<>=|]?[biufc]\d{1,2}|\?", name):
         raise pickle.UnpicklingError(f"it asks for arrays of type {name!r}")
     return np.dtype(name)
 
 
-def _scalar(dtype, content):
+def _scalar(dtype: Any, content: Any) -> Any:
     return array_from_bytes(content, dtype, ())[()]
 
 
-def _encode(text, encoding="latin1") -> bytes:
+def _encode(text: Any, encoding: Any = "latin1") -> bytes:
     if not isinstance(text, str) or encoding not in ("latin1", "latin-1", "utf-8", "utf8"):
         raise pickle.UnpicklingError(f"it asks for the encoding {encoding!r}")
     return text.encode(encoding)
 
 
-def _bytes(content=b"", *encoding) -> bytes:
+def _bytes(content: Any = b"", *encoding: Any) -> bytes:
     if encoding:
         return _encode(content, *encoding)
     if not isinstance(content, (bytes, list)):
@@ -80,7 +84,7 @@ def _bytes(content=b"", *encoding) -> bytes:
     return bytes(content)
 
 
-ARRAYS = {
+ARRAYS: dict[str, Callable] = {
     "collections OrderedDict": collections.OrderedDict,
     "_codecs encode": _encode,
     "numpy ndarray": _array_class,
@@ -94,13 +98,19 @@ for _builtins in ("builtins", "__builtin__"):
     ARRAYS[f"{_builtins} bytes"] = ARRAYS[f"{_builtins} bytearray"] = _bytes
 
 
+DISPATCH: dict[int, Callable[[Any], None]] = pickle._Unpickler.dispatch
+"""Python's own way with each opcode."""
+
+
 class ArrayUnpickler(pickle._Unpickler):
     """Admits numpy arrays of simple numbers and plain containers; refuses the rest by name."""
 
-    dispatch = dict(pickle._Unpickler.dispatch)
+    dispatch: ClassVar[dict[int, Callable[[Any], None]]] = dict(DISPATCH)
     table = ARRAYS
+    stack: list[Any]
+    memo: dict[int, Any]
 
-    def find_class(self, module: str, name: str):
+    def find_class(self, module: str, name: str) -> Any:
         try:
             return self.table[f"{module} {name}"]
         except KeyError:
@@ -112,15 +122,16 @@ class ArrayUnpickler(pickle._Unpickler):
             self.replace(target, target.fill(state))
         elif isinstance(target, np.dtype):
             # Of a simple type's state only the byte order says anything.
-            self.replace(target, target.newbyteorder({"<": "<", ">": ">"}.get(state[1], "=")))
+            order: Literal["<", ">", "="] = state[1] if state[1] in ("<", ">") else "="
+            self.replace(target, target.newbyteorder(order))
         else:
             self.build(target, state)
 
-    def build(self, target, state) -> None:
+    def build(self, target: Any, state: Any) -> None:
         """Set an object's state."""
         raise pickle.UnpicklingError(f"it asks to change {target!r}")
 
-    def replace(self, old, new) -> None:
+    def replace(self, old: Any, new: Any) -> None:
         """Put an object in the place of another, just made, on the stack and in the memo."""
         self.stack[-1] = new
         for key in reversed(self.memo):
@@ -155,29 +166,29 @@ class CheckpointUnpickler(ArrayUnpickler):
 
     dispatch = dict(ArrayUnpickler.dispatch)
 
-    def find_class(self, module: str, name: str):
+    def find_class(self, module: str, name: str) -> Any:
         if name == "getattr" and module in ("builtins", "__builtin__"):
             return _history_buffer_method
         if TORCH.fullmatch(f"{module} {name}"):
             return pickle._Unpickler.find_class(self, module, name)
         return super().find_class(module, name)
 
-    def build(self, target, state) -> None:
+    def build(self, target: Any, state: Any) -> None:
         if isinstance(target, type) or callable(target):
             raise pickle.UnpicklingError(f"it asks to change {target!r}")
         self.stack.append(state)
-        pickle._Unpickler.load_build(self)
+        DISPATCH[pickle.BUILD[0]](self)
 
     def load_binpersid(self) -> None:
         record = self.stack[-1]
         if not isinstance(record, tuple) or record[0] not in ("storage", b"storage"):
             raise pickle.UnpicklingError(f"it asks for the persistent record {record!r}")
-        pickle._Unpickler.load_binpersid(self)
+        DISPATCH[pickle.BINPERSID[0]](self)
 
     dispatch[pickle.BINPERSID[0]] = load_binpersid
 
 
-def _history_buffer_method(owner, name):
+def _history_buffer_method(owner: Any, name: Any) -> Callable:
     from mmengine.logging.history_buffer import HistoryBuffer
 
     if owner is HistoryBuffer and name in ("min", "max", "mean", "current"):

@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import pickle
 import types
+from typing import Any
 
 import torch
 
 from .pickles import ArrayUnpickler, CheckpointUnpickler
 
 
-def load_pickle_file(filename: str | os.PathLike):
+def load_pickle_file(filename: str | os.PathLike) -> Any:
     """A pickle of numpy arrays and plain containers, as Detectron2 writes its `.pkl` files.
 
     Raises:
@@ -35,7 +36,7 @@ def load_pickle_file(filename: str | os.PathLike):
             ) from error
 
 
-def load_checkpoint_file(filename: str, map_location=None):
+def load_checkpoint_file(filename: str, map_location: Any = None) -> Any:
     """`torch.load` for checkpoints of torch, mmengine and the model zoos, without running code.
 
     Raises:
@@ -50,8 +51,10 @@ def load_checkpoint_file(filename: str, map_location=None):
             f"checkpoint {filename} is refused: it is a TorchScript archive, which holds code"
         )
     pickle_module = types.ModuleType("mmmaskformer_pickle")
-    pickle_module.Unpickler = CheckpointUnpickler
-    pickle_module.load = lambda file, **kwargs: CheckpointUnpickler(file, **kwargs).load()
+    vars(pickle_module).update(
+        Unpickler=CheckpointUnpickler,
+        load=lambda file, **kwargs: CheckpointUnpickler(file, **kwargs).load(),
+    )
     try:
         return torch.load(
             path, map_location=map_location, pickle_module=pickle_module, weights_only=False

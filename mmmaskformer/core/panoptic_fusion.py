@@ -82,7 +82,9 @@ class PanopticFusion:
         self, table: Sequence[Sequence[int]], scores: Sequence[float]
     ) -> tuple[list[int], list[dict]]:
         """The segment number of every query, 0 for void, and the segments."""
-        numbers, segments, stuff = [], [], {}
+        numbers: list[int] = []
+        segments: list[dict] = []
+        stuff: dict[int, dict] = {}
         for (own, won, label), score in zip(table, scores):
             if own == 0 or won == 0 or won / own < self.overlap_threshold:
                 numbers.append(0)
@@ -166,7 +168,7 @@ class InstanceFusion:
         """Masks (K, H, W) of the used queries and their mean probability inside (K,)."""
         chosen = replace(view, class_prob=view.class_prob[used], mask_logits=view.mask_logits[used])
         masks = used.new_empty((len(chosen.mask_logits), *size), dtype=torch.bool)
-        total = 0.0
+        total: Tensor | float = 0.0
         for rows in row_bands([chosen], size):
             prob = output_maps(chosen, size, rows).sigmoid()
             masks[:, rows] = prob > 0.5

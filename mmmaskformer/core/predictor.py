@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any, Protocol
 
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -10,6 +11,22 @@ from torch.nn import functional as F
 from .pixel_decoder import init_conv
 from .position import SinePositionalEncoding
 from .structures import FactoredOutput, PixelFeatures
+
+
+class PixelDecoder(Protocol):
+    """A module that maps backbone features to pixels and memory."""
+
+    memory_channels: int
+
+    def __call__(self, features: Sequence[Tensor], /) -> tuple[Any, Tensor]: ...
+
+
+class QueryDecoder(Protocol):
+    """A module that maps (query_pos, memory, memory_pos) to (L, B, Q, channels)."""
+
+    channels: int
+
+    def __call__(self, query_pos: Tensor, memory: Tensor, memory_pos: Tensor, /) -> Tensor: ...
 
 
 class MLP(nn.Module):
@@ -40,8 +57,8 @@ class QueryPredictor(nn.Module):
 
     def __init__(
         self,
-        pixel_decoder: nn.Module,
-        transformer_decoder: nn.Module,
+        pixel_decoder: PixelDecoder,
+        transformer_decoder: QueryDecoder,
         *,
         num_queries: int,
         mask_channels: int = 256,
@@ -59,10 +76,11 @@ class QueryPredictor(nn.Module):
         self.transformer_decoder = transformer_decoder
         self.position = SinePositionalEncoding(channels)
         self.query_embed = nn.Embedding(num_queries, channels)
-        self.memory_proj = nn.Identity()
+        self.memory_proj: nn.Module = nn.Identity()
         if project_memory:
-            self.memory_proj = nn.Conv2d(pixel_decoder.memory_channels, channels, 1)
-            init_conv(self.memory_proj)
+            conv = nn.Conv2d(pixel_decoder.memory_channels, channels, 1)
+            init_conv(conv)
+            self.memory_proj = conv
         self.mask_embed = MLP([channels, channels, channels, mask_channels])
 
     def decode(
@@ -94,8 +112,8 @@ class MaskFormerPredictor(QueryPredictor):
 
     def __init__(
         self,
-        pixel_decoder: nn.Module,
-        transformer_decoder: nn.Module,
+        pixel_decoder: PixelDecoder,
+        transformer_decoder: QueryDecoder,
         *,
         num_classes: int,
         num_queries: int = 100,

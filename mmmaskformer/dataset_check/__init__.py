@@ -1,1 +1,1 @@
-"""What tools/check_dataset.py finds: a config's files read, counted and judged."""
+"""A config and the files of its datasets, read, counted and judged."""

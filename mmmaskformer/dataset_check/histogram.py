@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import matplotlib
-
-matplotlib.use("Agg")
-import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
 MOST_BARS = 40
@@ -35,9 +33,8 @@ def class_histogram(
     many = len(classes) > MOST_BARS
     size = (10, 3.6 * len(panels)) if many else (4.6 * len(panels) + 1.6, 0.3 * len(classes) + 1.7)
     rows, columns = (len(panels), 1) if many else (1, len(panels))
-    figure, axes = plt.subplots(
-        rows, columns, figsize=size, squeeze=False, sharey=not many, sharex=many
-    )
+    figure = Figure(figsize=size)
+    axes = figure.subplots(rows, columns, squeeze=False, sharey=not many, sharex=many)
     for axis, (quantity, splits) in zip(axes.flat, panels.items()):
         draw = draw_lines if many else draw_bars
         draw(axis, classes, {name: np.asarray(v, float) for name, v in splits.items()}, quantity)
@@ -52,11 +49,10 @@ def class_histogram(
     figure.legend(handles, names, loc="lower center", ncols=len(names), frameon=False, fontsize=9)
     figure.tight_layout(rect=(0, 0.35 / size[1], 1, 1))
     figure.savefig(path, dpi=110, format="png")
-    plt.close(figure)
 
 
 def draw_bars(
-    axis: plt.Axes, classes: Sequence[str], splits: Mapping[str, np.ndarray], quantity: str
+    axis: Axes, classes: Sequence[str], splits: Mapping[str, np.ndarray], quantity: str
 ) -> None:
     """A group of horizontal bars per class, one bar per split."""
     rows, height = np.arange(len(classes)), 0.8 / len(splits)
@@ -79,7 +75,7 @@ def draw_bars(
 
 
 def draw_lines(
-    axis: plt.Axes, classes: Sequence[str], splits: Mapping[str, np.ndarray], quantity: str
+    axis: Axes, classes: Sequence[str], splits: Mapping[str, np.ndarray], quantity: str
 ) -> None:
     """The first split's classes from common to rare; those of the others in the same order."""
     first = next(iter(splits.values()))

@@ -6,12 +6,9 @@ same words.
 
 from __future__ import annotations
 
-import signal
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field, fields
-from itertools import repeat
 
 import cv2
 import numpy as np
@@ -21,6 +18,7 @@ from ..core.targets import check_labels, segments_from_panoptic
 from ..datasets.loading import LoadImageFromFile, check_size, map_labels, read_labels
 from ..datasets.panoptic_format import read_ids
 from ..datasets.panoptic_transforms import number_segments
+from ..utils.processes import map_in_processes
 
 CHUNK = 8
 MISSING, IMAGE, ANNOTATION = "missing files", "unreadable images", "unreadable annotations"
@@ -213,27 +211,11 @@ def inspect_in_processes(
     samples: Sequence[dict], reading: Reading, workers: int = 1
 ) -> Iterator[Counts]:
     """Counts of a few images at a time, in their order, by several processes."""
-    tasks = [samples[start : start + CHUNK] for start in range(0, len(samples), CHUNK)]
-    if min(workers, len(tasks)) <= 1:
-        for task in tasks:
-            yield inspect_samples(task, reading)
-        return
+    tasks = [(samples[start : start + CHUNK], reading) for start in range(0, len(samples), CHUNK)]
     # A forked child can neither use nor end the threads that OpenCV started before.
     threads = cv2.getNumThreads()
     cv2.setNumThreads(0)
     try:
-        with ProcessPoolExecutor(min(workers, len(tasks)), initializer=_leave_signals) as pool:
-            futures = list(map(pool.submit, repeat(inspect_samples), tasks, repeat(reading)))
-            try:
-                for future in futures:
-                    yield future.result()
-            except BaseException:
-                pool.shutdown(cancel_futures=True)  # leaving `with` would finish all tasks
-                raise
+        yield from map_in_processes(inspect_samples, tasks, workers)
     finally:
         cv2.setNumThreads(threads)
-
-
-def _leave_signals() -> None:
-    """Ctrl-C reaches all processes of a terminal; the first one ends the others."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -10,9 +10,11 @@ from mmengine.registry import DATASETS
 from mmseg.datasets import BaseSegDataset
 
 from ..utils.text import listing
-from . import agreement
-from .agreement import Findings, Labels
+from . import agreement, settings
+from .agreement import Findings
 from .inspection import Counts, Reading
+from .settings import Labels
+from .suggestions import suggest
 
 SPLITS = ("train", "val", "test")
 
@@ -52,7 +54,7 @@ def build_part(config: dict) -> Part:
     Raises:
         Exception: whatever the dataset finds wrong.
     """
-    kind = agreement.built_class(DATASETS, config)
+    kind = settings.built_class(DATASETS, config)
     if kind is None or not issubclass(kind, BaseSegDataset):
         raise ValueError(f"{config.get('type')} is no kind of mmseg's BaseSegDataset")
     # Nothing is serialised: mmengine can not serialise an empty list.
@@ -63,7 +65,7 @@ def build_part(config: dict) -> Part:
 
 def build_parts(cfg: Config, split: str, found: Findings) -> list[Part]:
     parts = []
-    for config in agreement.leaf_datasets(cfg[f"{split}_dataloader"].dataset):
+    for config in settings.leaf_datasets(cfg[f"{split}_dataloader"].dataset):
         try:
             parts.append(build_part(config))
         except Exception as error:  # datasets of all kinds, assertions among their complaints
@@ -100,7 +102,7 @@ def check_part(cfg: Config, split: str, part: Part, labels: Labels) -> Findings:
         found.errors.append("train: the dataset has no annotations")
     try:
         pipeline = part.config.get("pipeline") or []
-        part.reading = agreement.reading_of(pipeline, labels)
+        part.reading = settings.reading_of(pipeline, labels)
         found.add(check_ignored_labels(cfg, split, part, labels))
     except ValueError as error:
         found.errors.append(f"{split}: {error}")
@@ -139,7 +141,7 @@ def judge(
     for part in parts:
         reduced, label_map = part.metainfo["reduce_zero_label"], part.metainfo["label_map"]
         values, filled = part.counts.values, part.reading.filled
-        found.add(agreement.suggest(values, labels, reduced, filled, label_map))
+        found.add(suggest(values, labels, reduced, filled, label_map))
     if total.annotated:
         absent = [names[i] for i in range(labels.num_classes) if not total.pixels[i]]
         if absent:

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import json
-import signal
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from itertools import repeat
+from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from ..utils.png_ids import decode_ids
+from ..utils.processes import map_in_processes
 from .panoptic_quality import PanopticQuality
 
 CHUNK = 8
@@ -101,28 +100,13 @@ def count_in_processes(
     Args:
         track: wraps the list of tasks, to show progress; for instance `rich.progress.track`.
     """
-    tasks = [pairs[start : start + CHUNK] for start in range(0, len(pairs), CHUNK)]
+    tasks = [(categories, pairs[start : start + CHUNK]) for start in range(0, len(pairs), CHUNK)]
     total = PanopticQuality(categories)
-    if min(workers, len(tasks)) <= 1:
-        for task in track(tasks):
-            total.merge(count_pairs(categories, task))
-        return total
-    with ProcessPoolExecutor(min(workers, len(tasks)), initializer=_leave_signals) as pool:
-        # All processes are there before `track` starts a thread of its own.
-        futures = list(map(pool.submit, repeat(count_pairs), repeat(categories), tasks))
-        try:
-            for future in track(futures):
-                total.merge(future.result())
-        except BaseException:
-            pool.shutdown(cancel_futures=True)  # leaving `with` would finish all tasks
-            raise
+    # Closed at once when an interruption comes here and not while waiting for a part.
+    with closing(map_in_processes(count_pairs, tasks, workers, track)) as parts:
+        for part in parts:
+            total.merge(part)
     return total
-
-
-def _leave_signals() -> None:
-    """Ctrl-C reaches all processes of a terminal; the first one ends the others."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def _read_json(path: str | Path) -> dict:
@@ -154,7 +138,11 @@ def _annotations(data: dict, path: str | Path) -> list[dict]:
     annotations = data.get("annotations")
     if not isinstance(annotations, list):
         raise ValueError(f"{path} has no list 'annotations'")
-    fields = {"image_id": (int, str), "file_name": str, "segments_info": list}
+    fields: dict[str, type | tuple[type, ...]] = {
+        "image_id": (int, str),
+        "file_name": str,
+        "segments_info": list,
+    }
     for index, annotation in enumerate(annotations):
         for field, kind in fields.items():
             if not isinstance(annotation, dict) or not isinstance(annotation.get(field), kind):

@@ -74,30 +74,29 @@ class PanopticQualityMetric(BaseMetric):
         for sample in data_samples:
             name = sample.get("img_path") or "image"
             pred = self._side(sample, name, "pred_panoptic_seg")
-            entry = None if self.output_dir is None else self._write(sample, name, pred)
+            folder = self.output_dir
+            entry = None if folder is None else self._write(folder, sample, name, pred)
             if self.format_only:
                 self.results.append((None, entry))
                 continue
             truth = self._side(sample, name, "gt_panoptic_seg")
-            self.results.append(
-                (pack_counts(quality.update(*truth, *pred, **side_names(name))), entry)
-            )
+            gt_name, pred_name = side_names(name)
+            counts = quality.update(*truth, *pred, gt_name=gt_name, pred_name=pred_name)
+            self.results.append((pack_counts(counts), entry))
 
     def _side(self, sample: Any, name: str, key: str) -> tuple[np.ndarray, list]:
         key = key if sample.get(OF_MMDET[key]) is None else OF_MMDET[key]
         ids, segments = (read_field(sample, name, key, k) for k in ("ids", "segments_info"))
         return as_array(ids), segments
 
-    def _write(self, sample: Any, name: str, pred: tuple[np.ndarray, list]) -> dict:
+    def _write(self, folder: str, sample: Any, name: str, pred: tuple[np.ndarray, list]) -> dict:
         image_id = sample.get("img_id")
         image_id = Path(name).stem if image_id is None else image_id
         if Path(name).stem in self._written:
             raise ValueError(f"{name}: another image of this name has been written already")
         self._written.add(Path(name).stem)
         category_ids = self.dataset_meta.get("category_ids")
-        return write_prediction(
-            Path(self.output_dir) / "panoptic", name, image_id, *pred, category_ids
-        )
+        return write_prediction(Path(folder) / "panoptic", name, image_id, *pred, category_ids)
 
     def compute_metrics(self, results: list) -> dict[str, float]:
         """Percentages of all images; writes the json."""
@@ -141,9 +140,9 @@ def as_array(data: Any) -> np.ndarray:
     return data.cpu().numpy() if hasattr(data, "cpu") else np.asarray(data)
 
 
-def side_names(image: str) -> dict[str, str]:
-    """What errors call the two sides."""
-    return {"gt_name": f"{image}: ground truth", "pred_name": f"{image}: prediction"}
+def side_names(image: str) -> tuple[str, str]:
+    """What errors call ground truth and prediction."""
+    return f"{image}: ground truth", f"{image}: prediction"
 
 
 def pack_counts(counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -144,8 +144,9 @@ class SemanticPQMetric(BaseMetric):
                 for key in ("gt_sem_seg", "pred_sem_seg")
             )
             gt, pred = (array[0] if array.ndim == 3 else array for array in (gt, pred))
+            gt_name, pred_name = side_names(name)
             counts = quality.update_semantic(
-                gt, pred, ignore_index=self.ignore_index, **side_names(name)
+                gt, pred, ignore_index=self.ignore_index, gt_name=gt_name, pred_name=pred_name
             )
             self.results.append(pack_counts(counts))
 

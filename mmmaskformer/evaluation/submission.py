@@ -16,7 +16,7 @@ from ..utils.png_ids import ids_to_colors
 def write_prediction(
     folder: str | Path,
     image_path: str,
-    image_id,
+    image_id: int | str,
     ids: np.ndarray,
     segments_info: Sequence[dict],
     category_ids: Sequence | None = None,

@@ -1,1 +1,1 @@
-"""Files, text and png ids: what every room may use."""
+"""Files, text, png ids and processes: what every room may use."""

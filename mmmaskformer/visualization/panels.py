@@ -6,11 +6,8 @@ import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-import matplotlib
-
-matplotlib.use("Agg")
-import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 
@@ -44,9 +41,8 @@ def label_panels(
         label_maps: title -> one (H, W) label map per image.
     """
     rows, columns = len(images), 1 + len(label_maps)
-    figure, axes = plt.subplots(
-        rows, columns, figsize=(2.4 * columns, 2.4 * rows + 0.7), squeeze=False
-    )
+    figure = Figure(figsize=(2.4 * columns, 2.4 * rows + 0.7))
+    axes = figure.subplots(rows, columns, squeeze=False)
     for row, image in enumerate(images):
         axes[row, 0].imshow(image)
         for column, maps in enumerate(label_maps.values(), 1):
@@ -58,4 +54,3 @@ def label_panels(
     )
     figure.tight_layout(rect=(0, 0.7 / figure.get_figheight(), 1, 1))
     figure.savefig(path, dpi=90, bbox_inches="tight")
-    plt.close(figure)

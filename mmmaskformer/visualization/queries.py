@@ -6,16 +6,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import matplotlib
-
-matplotlib.use("Agg")
-import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib import colormaps
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from .panels import name_columns
 
-COLORS = (plt.get_cmap("tab10")(np.arange(10))[:, :3] * 255).astype(np.uint8)
+COLORS = (colormaps["tab10"](np.arange(10))[:, :3] * 255).astype(np.uint8)
 
 
 @dataclass(frozen=True)
@@ -55,7 +54,8 @@ def query_panels(
         models: title -> one `QueryMasks` per image.
     """
     rows, columns = len(images), 1 + len(models)
-    figure, axes = plt.subplots(rows, columns, figsize=(4 * columns, 3.6 * rows), squeeze=False)
+    figure = Figure(figsize=(4 * columns, 3.6 * rows))
+    axes = figure.subplots(rows, columns, squeeze=False)
     for row, image in enumerate(images):
         axes[row, 0].imshow(image)
         for axis, answers in zip(axes[row, 1:], models.values()):
@@ -64,10 +64,9 @@ def query_panels(
     name_columns(axes, models)
     figure.tight_layout()
     figure.savefig(path, dpi=80)
-    plt.close(figure)
 
 
-def draw_legend(axis: plt.Axes, answer: QueryMasks, most: int = 8) -> None:
+def draw_legend(axis: Axes, answer: QueryMasks, most: int = 8) -> None:
     """Number, class and score of the queries, best `most` first."""
     patches = [
         Patch(color=COLORS[k % len(COLORS)] / 255, label=f"query {query}: {name} {score:.2f}")

@@ -1,55 +1,10 @@
-"""What a config should say, from the values in its files and from its other places."""
+"""Whether a config agrees with itself in all its places."""
 
-import pytest
 from mmengine.registry import init_default_scope
 from mmseg.utils import register_all_modules
 
 from mmmaskformer.dataset_check import agreement
-from mmmaskformer.dataset_check.agreement import Findings, Labels
-
-
-@pytest.mark.parametrize(
-    ("values", "labels", "reduced", "wanted"),
-    [
-        ((0, 1, 2, 255), (3, 255), False, None),
-        ((1, 2, 3), (3, 255), False, "labels reach 3 and 0 never occurs: set reduce_zero_label="),
-        ((0, 3, 255), (3, 255), True, None),
-        ((0, 150), (150, 255), False, "labels reach 150 and 0 occurs: set reduce_zero_label=True "
-         "or num_classes=151"),
-        ((0, 5, 9), (3, 255), False, "labels reach 9 and 0 occurs: at least num_classes=10"),
-        ((0, 1, 5, 6), (3, 255), True, "at least num_classes=6 is needed"),
-        ((0, 9), (3, 255), False, "if 9 means 'ignored', model.decode_head.ignore_index=9"),
-        ((0, 255), (3, 9), False, "255 seems to mean 'ignored'"),
-        ((0, 255), (847, 65535), False, None),
-    ],
-)  # fmt: skip
-def test_suggestions(values, labels, reduced, wanted):
-    head = Labels(*labels, "model.decode_head")
-    found = agreement.suggest(dict.fromkeys(values, 1), head, reduced)
-    assert found.warnings == []
-    assert (found.errors == []) if wanted is None else (wanted in "; ".join(found.errors))
-
-
-def test_zero_that_may_be_a_class_is_doubted():
-    head = Labels(3, 255, "model.decode_head")
-    found = agreement.suggest({0: 1, 1: 1, 2: 1}, head, True)
-    assert found == Findings([], [
-        "0 becomes 'ignored' and 3 never occurs: if 0 is a class, set reduce_zero_label=False"
-    ])  # fmt: skip
-
-
-def test_what_the_label_map_maps_needs_no_suggestion():
-    """The map is of labels after `reduce_zero_label`: 2, 3, 4 in the files are 1, 2, 3."""
-    head = Labels(2, 255, "model.decode_head")
-    for reduced in (False, True):
-        values = dict.fromkeys([i + reduced for i in range(4)] + [0], 1)
-        label_map = {0: 255, 1: 0, 2: 1, 3: 255}
-        assert agreement.suggest(values, head, reduced, 255, label_map) == Findings()
-        del label_map[3]
-        assert agreement.suggest(values, head, reduced, 255, label_map).errors
-    # Fewer classes than the files have: that 0 is missing among them says nothing.
-    found = agreement.suggest({0: 1, 1: 1, 3: 1}, head, True, 255, {0: 0, 1: 255, 2: 1})
-    assert found == Findings()
+from mmmaskformer.dataset_check.settings import Labels, reading_of
 
 
 def test_void_of_panoptic_maps_is_zero():
@@ -63,7 +18,7 @@ def test_void_of_panoptic_maps_is_zero():
         dict(type="Pad", size=(4, 4)),
         dict(type="mmmaskformer.PackPanopticInputs", ignore_index=7),
     ]
-    reading = agreement.reading_of(pipeline, labels)
+    reading = reading_of(pipeline, labels)
     found = agreement.check_pipeline("p", pipeline, labels, reading, False)
     assert found.errors == [
         "p.Pad.pad_val.seg is 255, but void of panoptic maps is 0: set p.Pad.pad_val.seg=0",

@@ -1,18 +1,25 @@
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from PIL import Image
 
-from mmmaskformer.dataset_check.histogram import class_histogram
+from mmmaskformer.dataset_check import histogram
 
 
 @pytest.mark.parametrize("count", [3, 847])
 def test_plots_of_few_and_of_many_classes_show_every_class(tmp_path, count, monkeypatch):
     drawn = []
-    monkeypatch.setattr("matplotlib.pyplot.close", drawn.append)
+
+    class Recorded(Figure):
+        def __init__(self, **options):
+            super().__init__(**options)
+            drawn.append(self)
+
+    monkeypatch.setattr(histogram, "Figure", Recorded)
     numbers = np.arange(count, dtype=float)
     panels = {"pixels": {"train": numbers, "val": numbers[::-1]}}
-    class_histogram(tmp_path / "p.png", [f"c{i}" for i in range(count)], panels)
-    (axis,) = drawn[0].axes
+    histogram.class_histogram(tmp_path / "p.png", [f"c{i}" for i in range(count)], panels)
+    ((axis,),) = (figure.axes for figure in drawn)
     if count == 3:
         assert [bar.get_width() for bar in axis.patches] == [0, 1, 2, 2, 1, 0]
         assert [label.get_text() for label in axis.get_yticklabels()] == ["c0", "c1", "c2"]

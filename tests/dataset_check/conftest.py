@@ -1,0 +1,1 @@
+from tests.datasets.conftest import folder  # noqa: F401

@@ -1,0 +1,106 @@
+"""Figures of label maps and of queries, and the user's matplotlib, which they leave alone."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+
+from mmmaskformer.visualization.panels import label_panels
+from mmmaskformer.visualization.queries import COLORS, QueryMasks, query_panels
+from tests.conftest import ROOT
+
+IMAGES = [np.full((6, 8, 3), value, np.uint8) for value in (50, 100)]
+
+
+@pytest.fixture
+def figures(monkeypatch):
+    """The figures that are written, in their order."""
+    written = []
+    save = Figure.savefig
+
+    def record(self, *arguments, **options):
+        written.append(self)
+        return save(self, *arguments, **options)
+
+    monkeypatch.setattr(Figure, "savefig", record)
+    return written
+
+
+def test_a_row_of_panels_is_an_image_and_its_label_maps(tmp_path, figures):
+    labels = np.zeros((6, 8), int)
+    labels[:, 4:] = 1
+    palette = [[200, 40, 40], [40, 160, 60]]
+    maps = {"ground truth": [labels, labels], "mine": [labels, 1 - labels]}
+    label_panels(tmp_path / "a.png", IMAGES, maps, ["car", "grass"], palette)
+    (figure,) = figures
+    shown = [axis.images[0].get_array() for axis in figure.axes]
+    assert len(shown) == 6
+    assert np.array_equal(shown[0], IMAGES[0])
+    assert np.array_equal(shown[3], IMAGES[1])
+    assert shown[2][0, 0].tolist() == palette[0]
+    assert shown[5][0, 0].tolist() == palette[1]
+    assert [axis.get_title() for axis in figure.axes[:3]] == ["image", "ground truth", "mine"]
+    assert [text.get_text() for text in figure.legends[0].texts] == ["car", "grass"]
+    assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_queries_are_named_and_painted_over_a_grey_image(tmp_path, figures):
+    masks = np.zeros((2, 6, 8), bool)
+    masks[0, :, :3] = masks[1, :, 2:5] = True
+    found = QueryMasks([4, 9], ["car", "bus"], [0.9, 0.75], masks)
+    nothing = QueryMasks([], [], [], np.zeros((0, 6, 8), bool))
+    query_panels(tmp_path / "q.png", IMAGES, {"mine": [found, nothing]})
+    (figure,) = figures
+    _, answers, _, empty = figure.axes
+    painted = answers.images[0].get_array()
+    assert painted[0, 7].tolist() == [50] * 3
+    first, second = COLORS[:2].astype(float)
+    below = 0.4 * 50 + 0.6 * second
+    for column, wanted in {
+        0: 0.4 * 50 + 0.6 * first,
+        2: 0.4 * below + 0.6 * first,  # where masks overlap, the first is on top
+        4: below,
+    }.items():
+        assert np.abs(painted[0, column].astype(float) - wanted).max() <= 1
+    names = [text.get_text() for text in answers.get_legend().texts]
+    assert names == ["query 4: car 0.90", "query 9: bus 0.75"]
+    assert [text.get_text() for text in empty.texts] == ["no query"]
+
+
+UNTOUCHED = """
+import sys
+import matplotlib
+matplotlib.use("svg")
+import numpy as np
+import mmmaskformer
+from mmmaskformer.registry import VISUALIZERS
+VISUALIZERS.get("mmmaskformer.PanopticSegVisualizer")  # imports the places of all of them
+names = sorted(VISUALIZERS.module_dict)
+found = [VISUALIZERS.get(name).__name__ for name in names]
+from mmmaskformer.dataset_check.histogram import class_histogram
+from mmmaskformer.visualization.panels import label_panels
+from mmmaskformer.visualization.queries import QueryMasks, query_panels
+image, labels = np.zeros((4, 4, 3), np.uint8), np.zeros((4, 4), int)
+masks = QueryMasks([0], ["a"], [1.0], labels[None] == 0)
+out = sys.argv[1]
+label_panels(out + "/l.png", [image], {"m": [labels]}, ["a"], [[1, 2, 3]])
+query_panels(out + "/q.png", [image], {"m": [masks]})
+class_histogram(out + "/h.png", ["a"], {"pixels": {"train": [1.0]}})
+print(found, matplotlib.get_backend())
+import matplotlib.pyplot as plt
+print(plt.get_fignums(), plt.get_backend())
+"""
+
+
+def test_visualizers_and_figures_leave_the_users_backend_alone(tmp_path):
+    result = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", UNTOUCHED, str(tmp_path)],
+        cwd=ROOT, text=True, capture_output=True,
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.splitlines() == [
+        "['PanopticDetVisualizer', 'PanopticSegVisualizer'] svg",
+        "[] svg",
+    ]
