@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor, distributed, nn
@@ -13,7 +14,7 @@ from .kernels import check_kernel
 from .losses import ClassLoss, DiceLoss, FocalLoss
 from .mask_loss import chunked_mask_loss
 from .matcher import HungarianAssigner, Matches
-from .structures import FactoredOutput, SegmentTargets
+from .structures import FactoredOutput, PixelFeatures, SegmentTargets
 
 
 class MaskFormerCriterion(nn.Module):
@@ -37,9 +38,10 @@ class MaskFormerCriterion(nn.Module):
     ) -> None:
         super().__init__()
         self.assigner = assigner or HungarianAssigner()
-        self.loss_cls = loss_cls or ClassLoss()
-        self.loss_mask = loss_mask or FocalLoss()
-        self.loss_dice = loss_dice or DiceLoss()
+        # Any modules with a `loss_weight`.
+        self.loss_cls: Any = loss_cls or ClassLoss()
+        self.loss_mask: Any = loss_mask or FocalLoss()
+        self.loss_dice: Any = loss_dice or DiceLoss()
         self.mask_loss_kernel = check_kernel(mask_loss_kernel)
 
     def forward(
@@ -49,7 +51,7 @@ class MaskFormerCriterion(nn.Module):
         the same behind `d0.`, `d1.`, ... for the layers before it."""
         dense = pixel_embedding(output.pixels)  # in the precision of the network
         with torch.autocast(output.device.type, enabled=False):
-            matches = self.assigner(replace(output, pixels=dense), targets)
+            matches = self.assigner(replace(output, pixels=PixelFeatures(dense)), targets)
             per_layer = {"loss_cls": self.class_losses(output, targets, matches)}
             per_layer.update(self.mask_losses(output, targets, matches, dense))
         losses = {}

@@ -9,6 +9,7 @@ channels (the dense way). Both give the same values up to rounding.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -73,6 +74,7 @@ def _folded(features: Tensor, pixels: PixelFeatures, rows: Tensor, dense: Tensor
     """Mask logits (N, h, w) of one image's features (K, h, w)."""
     if not len(rows):
         return rows.new_zeros(0, *features.shape[1:])
+    assert pixels.weight is not None
     weight = torch.einsum("nd,dkij->nkij", rows, pixels.weight.to(rows.dtype))
     bias = None if pixels.bias is None else rows @ pixels.bias.to(rows.dtype)
     if dense is None:
@@ -89,13 +91,20 @@ class _KnownConv2d(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx, features, weight, bias, values, dtype):
+    def forward(
+        ctx: Any,
+        features: Tensor,
+        weight: Tensor,
+        bias: Tensor | None,
+        values: Tensor,
+        dtype: torch.dtype,
+    ) -> Tensor:
         ctx.save_for_backward(features.to(dtype), weight.to(dtype))
         ctx.dtypes = features.dtype, weight.dtype
         return values
 
     @staticmethod
-    def backward(ctx, grad):
+    def backward(ctx: Any, grad: Tensor) -> tuple:
         features, weight = ctx.saved_tensors
         rounded, padding = grad.to(features.dtype), weight.shape[-1] // 2
         return (

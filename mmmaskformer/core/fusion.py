@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -33,6 +34,7 @@ class BandedFusion:
             if scores is None:
                 scores = band.new_empty(*size, len(band)).permute(2, 0, 1)  # laid out as bands
             scores[:, rows] = band
+        assert scores is not None
         return scores
 
     def labels(self, views: Sequence[AnyView], size: Sequence[int]) -> Tensor:
@@ -42,6 +44,7 @@ class BandedFusion:
             if labels is None:  # Bands' labels of their own would scatter the heap.
                 labels = band.new_empty(*size, dtype=torch.int64)
             labels[rows] = band.argmax(0)
+        assert labels is not None
         return labels
 
     def bands(
@@ -61,11 +64,12 @@ class BandedFusion:
             yield rows, total / len(views) if len(views) > 1 else total
 
     def view_bands(
-        self, view: AnyView, size: Sequence[int], bands: Sequence[slice], elements: int
+        self, view: Any, size: Sequence[int], bands: Sequence[slice], elements: int
     ) -> Iterator[Tensor]:
         """Scores (C, rows, W) of one view, band by band.
 
         Args:
+            view: of `view_type`.
             elements: numbers that may be kept between two bands, about.
         """
         raise NotImplementedError
@@ -112,7 +116,8 @@ class SemanticFusion(BandedFusion):
         """
         height, width = view.content_size
         slab_rows = elements // (view.channels * width)
-        slab, scores = slice(0, 0), None
+        nothing = view.maps[:0]
+        slab, scores = slice(0, 0), nothing
         for rows in bands:
             if self.resize_logits:
                 yield semantic_scores(view, output_maps(view, size, rows))
@@ -122,7 +127,7 @@ class SemanticFusion(BandedFusion):
                 # Where nothing is resized, no two bands read the same row.
                 most = 0 if height == size[0] else slab_rows
                 stop = max(wanted.stop, min(wanted.start + most, height))
-                slab, scores = slice(wanted.start, stop), None  # frees the last one first
+                slab, scores = slice(wanted.start, stop), nothing  # frees the last one first
                 scores = semantic_scores(view, content_maps(view, slab))
             yield resize_rows(scores, slab.start, height, size, rows)
 

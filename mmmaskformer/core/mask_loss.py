@@ -5,6 +5,7 @@ Section 3.3): nothing of full size outlives its chunk, backward included.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -116,7 +117,9 @@ def focal_and_dice(
     return (focal_value, error_area / total), (focal_grad, dice_grad)
 
 
-def _values_and_grads(losses, logits: Tensor, target: Tensor) -> tuple:
+def _values_and_grads(
+    losses: Sequence[nn.Module], logits: Tensor, target: Tensor
+) -> tuple[Sequence[Tensor], Sequence[Tensor]]:
     """Of each loss the values (n,) and the gradient (n, P)."""
     values, grads = [], []
     for loss in losses:
@@ -133,7 +136,14 @@ class _ChunkedMaskLoss(torch.autograd.Function):
     linear in what backward receives, so nothing of full size has to survive until then."""
 
     @staticmethod
-    def forward(ctx, logits, segment_maps, image, segment, losses):
+    def forward(
+        ctx: Any,
+        logits: Tensor,
+        segment_maps: Tensor,
+        image: Tensor,
+        segment: Tensor,
+        losses: Sequence[Any],
+    ) -> Tensor:
         count, size = len(logits), segment_maps.shape[1:]
         need_grad = ctx.needs_input_grad[0]
         values = logits.new_zeros((len(losses), count), dtype=torch.float32)
@@ -156,7 +166,8 @@ class _ChunkedMaskLoss(torch.autograd.Function):
             if not pair:
                 results = _values_and_grads(losses, full, 1 - outside)
             else:
-                results = focal_and_dice(full, outside, *losses, part[2:].flatten(2))
+                focal, dice = losses
+                results = focal_and_dice(full, outside, focal, dice, part[2:].flatten(2))
             for index, (value, grad) in enumerate(zip(*results)):
                 values[index, rows] = value
                 grads[index, rows] = upsample_adjoint(grad.unflatten(1, size), logits.shape[1:])
@@ -165,7 +176,7 @@ class _ChunkedMaskLoss(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, grad_values):
+    def backward(ctx: Any, grad_values: Tensor) -> tuple:
         (grads,) = ctx.saved_tensors
         # Not a matrix product, which autocast would round.
         grad = (grad_values[:, :, None, None] * grads).sum(0)

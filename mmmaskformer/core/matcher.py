@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from scipy.optimize import linear_sum_assignment
@@ -15,7 +16,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from .folded_masks import pixel_embedding
-from .structures import FactoredOutput, SegmentTargets
+from .structures import FactoredOutput, PixelFeatures, SegmentTargets
 from .tuning import chunks
 
 
@@ -118,7 +119,7 @@ class HungarianAssigner:
     def __init__(self, match_costs: Sequence | None = None) -> None:
         if match_costs is not None and not match_costs:
             raise ValueError("match_costs must not be empty")
-        self.match_costs = (
+        self.match_costs: list[Any] = (
             list(match_costs)
             if match_costs is not None
             else [ClassificationCost(), FocalCost(), DiceCost()]
@@ -134,7 +135,7 @@ class HungarianAssigner:
         if len(targets) != output.batch_size:
             raise ValueError(f"{len(targets)} targets for {output.batch_size} images")
         layers, batch, queries = output.class_logits.shape[:3]
-        output = replace(output, pixels=pixel_embedding(output.pixels))
+        output = replace(output, pixels=PixelFeatures(pixel_embedding(output.pixels)))
         costs = [self.costs(output, image, target) for image, target in enumerate(targets)]
         finite = output.class_logits.isfinite().flatten(2).all(2).T.float()
         # The only copy to the host.
@@ -154,7 +155,8 @@ class HungarianAssigner:
             rows.append(pairs)
             per_image.append(pairs.shape[1])
         index = torch.cat(rows, 1).to(output.device, non_blocking=True)
-        return Matches(*index, tuple(per_image))
+        layer_of, image_of, query, segment = index
+        return Matches(layer_of, image_of, query, segment, tuple(per_image))
 
     def costs(
         self,

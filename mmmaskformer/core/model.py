@@ -8,6 +8,7 @@ labels = model.labels(features, input_size=(512, 512))
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -96,10 +97,13 @@ def build_maskformer(
         self_attention: whether the decoder layers have self-attention (Table VIII).
         class_weight, mask_weight, dice_weight: weights in the matching and in the loss.
     """
-    attention = dict(
+    attention: dict[str, Any] = dict(
         num_heads=num_heads, feedforward_channels=feedforward_channels, dropout=dropout
     )
-    widths = dict(channels=channels, mask_channels=mask_channels, norm_groups=norm_groups)
+    widths: dict[str, Any] = dict(
+        channels=channels, mask_channels=mask_channels, norm_groups=norm_groups
+    )
+    pixel_decoder: FPNPixelDecoder
     if encoder_layers:
         pixel_decoder = TransformerEncoderPixelDecoder(
             in_channels, num_layers=encoder_layers, **widths, **attention

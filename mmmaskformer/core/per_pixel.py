@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .folded_masks import pixel_embedding
-from .predictor import QueryPredictor, check_classes
+from .predictor import PixelDecoder, QueryDecoder, QueryPredictor, check_classes
 
 
 class PerPixelBaseline(nn.Module):
@@ -28,7 +29,8 @@ class PerPixelBaseline(nn.Module):
         self.pixel_decoder = pixel_decoder
         self.classifier = nn.Conv2d(mask_channels, num_classes, 1)
         nn.init.kaiming_normal_(self.classifier.weight, mode="fan_out", nonlinearity="relu")
-        nn.init.zeros_(self.classifier.bias)
+        if self.classifier.bias is not None:
+            nn.init.zeros_(self.classifier.bias)
 
     def forward(self, features: Sequence[Tensor]) -> Tensor:
         """Backbone features (fine to coarse) to class logits (1, B, C, h, w)."""
@@ -44,11 +46,11 @@ class PerPixelBaselinePlus(QueryPredictor):
 
     def __init__(
         self,
-        pixel_decoder: nn.Module,
-        transformer_decoder: nn.Module,
+        pixel_decoder: PixelDecoder,
+        transformer_decoder: QueryDecoder,
         *,
         num_classes: int,
-        **options,
+        **options: Any,
     ) -> None:
         check_classes(num_classes)
         super().__init__(pixel_decoder, transformer_decoder, num_queries=num_classes, **options)

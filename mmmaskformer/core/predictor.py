@@ -85,7 +85,7 @@ class QueryPredictor(nn.Module):
 
     def decode(
         self, features: Sequence[Tensor], all_layers: bool | None
-    ) -> tuple[Tensor, PixelFeatures | Tensor]:
+    ) -> tuple[Tensor, PixelFeatures]:
         """Backbone features to decoder outputs (L, B, Q, channels) and what the pixel decoder
         says of the pixels.
 
@@ -96,6 +96,8 @@ class QueryPredictor(nn.Module):
         if all_layers is None:
             all_layers = self.training and self.deep_supervision
         pixels, memory = self.pixel_decoder(features)
+        if isinstance(pixels, Tensor):
+            pixels = PixelFeatures(pixels)
         memory = self.memory_proj(memory)
         position = self.position(memory).to(memory.dtype)
         query_pos = self.query_embed.weight[None].expand(len(memory), -1, -1)

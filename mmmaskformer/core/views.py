@@ -90,12 +90,12 @@ def views_of(
     count = output.batch_size
     class_prob = output.class_logits[-1].float().softmax(-1)
     mask_logits = layer_mask_logits(output).float()
-    size = tuple(map(int, input_size))
+    height, width = map(int, input_size)
+    size = (height, width)
+    placed = [(int(rows), int(columns)) for rows, columns in contents or [size] * count]
     return [
-        View(class_prob[i], mask_logits[i], size, tuple(map(int, content)), flip)
-        for i, content, flip in zip(
-            range(count), contents or [size] * count, flips or [False] * count
-        )
+        View(class_prob[i], mask_logits[i], size, content, flip)
+        for i, content, flip in zip(range(count), placed, flips or [False] * count)
     ]
 
 
