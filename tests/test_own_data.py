@@ -12,7 +12,7 @@ from mmmaskformer.datasets import FolderDataset
 from tests.commands import python
 from tests.conftest import ROOT
 
-README = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGE = (ROOT / "docs/data.md").read_text(encoding="utf-8")
 SMALL = [
     "model.backbone.init_cfg=None",
     "model.backbone.depth=18",
@@ -25,8 +25,8 @@ SMALL = [
 ]
 
 
-def test_own_data_as_the_readme_says(tmp_path):
-    (code,) = re.findall(r"```python\n(# configs/maskformer_r50_mine.*?)```", README, re.DOTALL)
+def test_own_data_as_the_page_says(tmp_path):
+    (code,) = re.findall(r"```python\n(# configs/maskformer_r50_mine.*?)```", PAGE, re.DOTALL)
     rng = np.random.default_rng(0)
     for split in ("train", "val"):
         for kind, suffix, shape in (("img", "jpg", (96, 128, 3)), ("ann", "png", (96, 128))):

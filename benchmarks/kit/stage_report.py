@@ -35,7 +35,7 @@ COLOURS = {
     REST: "#ffffff",
 }
 """Backward has its part's colour, and hatches."""
-LOSSES = "matching and losses, all told"
+LOSSES = "matching and losses together"
 """The row of `LOSS_STAGES`."""
 NARROW = 0.045
 """Share of the longest bar below which a stage's time is not written into it."""

@@ -38,7 +38,7 @@ def of_profile(run: dict) -> Rows:
     training, inference = (run["results"].get(part, {}) for part in ("training", "inference"))
     return [
         ("training step, s", {n: r["plain"] / 1000 for n, r in training.items()}),
-        ("matching and losses, all told, s", {n: loss_ms(r) / 1000 for n, r in training.items()}),
+        ("matching and losses together, s", {n: loss_ms(r) / 1000 for n, r in training.items()}),
         ("... of the step, %", {n: 100 * loss_ms(r) / r["whole"] for n, r in training.items()}),
         ("inference to labels, s", {n: r["plain"] / 1000 for n, r in inference.items()}),
     ]

@@ -59,7 +59,7 @@ def test_the_tables_are_the_json(profiled):
         assert list(results) == ["mmseg", "ours"]
         names = [*wiring.STAGES[part], "rest"]
         if part == "training":
-            names.append("matching and losses, all told")
+            names.append("matching and losses together")
         for name in names:
             if name in names[: len(wiring.STAGES[part]) + 1]:
                 times = [r["stages"].get(name, r["rest"]) for r in results.values()]

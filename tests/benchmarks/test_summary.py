@@ -93,7 +93,7 @@ RUNS = {
 
 EXPECTED = [
     ["training step, s", "2.00", "4.00 (0.50)", "-", "3.20 (0.62)", "-"],
-    ["matching and losses, all told, s", "0.300", "1.00 (0.30)", "-", "0.800 (0.37)", "-"],
+    ["matching and losses together, s", "0.300", "1.00 (0.30)", "-", "0.800 (0.37)", "-"],
     ["... of the step, %", "12.0", "25.0 (0.48)", "-", "25.0 (0.48)", "-"],
     ["inference to labels, s", "0.0600", "0.120 (0.50)", "-", "-", "-"],
     ["10 segments: step, s", "2.00", "4.00 (0.50)", "-", "-", "-"],
@@ -137,7 +137,7 @@ def test_the_tool_names_what_was_measured_where(folder, monkeypatch, capsys):
         assert f"* {name}: {run['title']}" in text
     assert "* data/data-semantic: not measured" in text
     printed = capsys.readouterr().out
-    assert "matching and losses, all told, s" in printed
+    assert "matching and losses together, s" in printed
     assert "profile/profile: on an abacus" in printed
 
 
