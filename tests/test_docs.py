@@ -87,7 +87,7 @@ def test_relative_links_resolve(page):
         assert target.exists(), link
         if page.is_relative_to(ROOT / "docs"):
             assert target.is_relative_to(ROOT / "docs"), f"{link} leaves the built pages"
-        if anchor:
+        if anchor and not anchor.startswith("mmmaskformer."):  # made by mkdocs, which checks them
             assert anchor in anchors(target), link
 
 
