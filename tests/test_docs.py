@@ -171,6 +171,20 @@ def test_python_in_the_pages_is_python(page):
             ast.parse(code)
 
 
+def test_settings_of_the_head_are_its_arguments():
+    page = ROOT / "docs/configs.md"
+    source = (ROOT / "mmmaskformer/heads/maskformer_head.py").read_text("utf-8")
+    classes = [node for node in ast.parse(source).body if isinstance(node, ast.ClassDef)]
+    (head,) = (node for node in classes if node.name == "MaskFormerHead")
+    (init,) = (f for f in head.body if isinstance(f, ast.FunctionDef) and f.name == "__init__")
+    known = {argument.arg for argument in init.args.args + init.args.kwonlyargs}
+    cells = [row[0] for row in rows(page, "setting of `decode_head`")]
+    named = {name for cell in cells for name in re.findall(r"`(\w+)`", cell)}
+    named |= set(re.findall(r"setting `(\w+)` of `decode_head`", prose(page)))
+    assert len(named) > 8
+    assert named <= known
+
+
 def strings(tree):
     """The strings of a program, with … in place of values."""
     for node in ast.walk(tree):
