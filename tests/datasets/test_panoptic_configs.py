@@ -1,12 +1,11 @@
 """Dataset configs against the table of the original's recipes; both pipelines on real data."""
 
-import csv
-
 import pytest
 from mmengine.config import Config
 from mmseg.registry import DATASETS
 
 from tests.conftest import ROOT
+from tests.reference import recipes
 from tests.test_configs import by_type, numbers
 
 BASES = ROOT / "configs/_base_/datasets"
@@ -27,9 +26,8 @@ EVALUATORS = [
 
 
 @pytest.fixture(params=ROWS)
-def recipe(request, shared):
-    with open(shared / "zoo.csv", newline="") as table:
-        rows = {row["config"]: row for row in csv.DictReader(table)}
+def recipe(request):
+    rows = {row["config"]: row for row in recipes()}
     cfg = Config.fromfile(BASES / f"{request.param}.py")
     return rows[f"configs/{ROWS[request.param]}.yaml"], cfg
 

@@ -2,9 +2,8 @@
 format through the converter into a config's model."""
 
 import pickle
-import sys
+import re
 
-import torch
 from mmengine.config import Config
 from mmengine.runner import load_checkpoint
 from mmseg.registry import MODELS
@@ -13,6 +12,7 @@ from mmseg.utils import register_all_modules
 
 from mmmaskformer.checkpoints.conversion import convert_checked, read_weights, write_checkpoint
 from tests.conftest import ROOT
+from tests.reference import seeded_weights
 
 
 def build_config(name, checkpoint, **options):
@@ -26,15 +26,11 @@ def build_config(name, checkpoint, **options):
     return model.eval()
 
 
-def converted(folder, shared, reference):
+def converted(folder, reference):
     """A checkpoint of ours from the reference's weights, by way of a file as released."""
-    sys.path.insert(0, str(shared / "reference"))
-    from weights import make_weights
-
-    weights = make_weights(reference["draws"], reference["overrides"])
     arrays = {
         name.replace("sem_seg_head.pixel_decoder.", "sem_seg_head."): tensor.numpy()
-        for name, tensor in weights.items()
+        for name, tensor in seeded_weights(reference).items()
     }
     source, target = folder / "model_final.pkl", folder / "converted.pth"
     source.write_bytes(pickle.dumps({"model": arrays, "__author__": "test"}))
@@ -56,12 +52,6 @@ def make_data(images, output_sizes, indices):
     return dict(inputs=inputs, data_samples=samples)
 
 
-def assert_near(ours, expected, tolerance=1e-4):
-    """Within `tolerance` of the largest expected value."""
-    scale = expected.abs().max().item()
-    torch.testing.assert_close(ours, expected, rtol=0, atol=tolerance * scale)
-
-
 def assert_same_labels(ours, expected):
     """Equal but for a tie or two that the order of float32 sums decides."""
     assert (ours != expected).float().mean().item() < 1e-4
@@ -72,3 +62,10 @@ def our_name(name):
     from mmmaskformer.checkpoints.naming import recognise
 
     return recognise([name, "sem_seg_head."]).rename(name)
+
+
+def original_loss_name(name):
+    """The original's name of one of our losses: decode.d0.loss_cls is its loss_ce_0."""
+    layer, kind = re.fullmatch(r"decode\.(?:d(\d)\.)?loss_(\w+)", name).groups()
+    theirs = {"cls": "ce", "mask": "mask", "dice": "dice"}[kind]
+    return f"loss_{theirs}" + ("" if layer is None else f"_{layer}")
