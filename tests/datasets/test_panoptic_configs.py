@@ -1,4 +1,4 @@
-"""Dataset configs against the table of the original's recipes; both pipelines on real data."""
+"""Dataset configs against the table of the original's recipes; both pipelines on generated data."""
 
 import pytest
 from mmengine.config import Config
@@ -99,11 +99,10 @@ def check_samples(dataset, training):
 
 
 @pytest.mark.parametrize("name", ["coco_panoptic", "coco_panoptic_1000"])
-def test_coco_pipelines_run(shared, name):
+def test_coco_pipelines_run(coco, name):
     cfg = Config.fromfile(BASES / f"{name}.py")
-    root = shared / "data/coco_panoptic_mini/coco"
-    check_samples(build(cfg.train_dataloader.dataset, root), training=True)
-    check_samples(build(cfg.test_dataloader.dataset, root), training=False)
+    check_samples(build(cfg.train_dataloader.dataset, coco), training=True)
+    check_samples(build(cfg.test_dataloader.dataset, coco), training=False)
 
 
 def test_shapes_pipelines_run(shapes_root):
