@@ -76,7 +76,7 @@ def thinned(tensor, most=40_000):
     }
 
 
-def assert_near(ours, expected, tolerance=1e-4):
+def assert_near_thinned(ours, expected, tolerance=1e-4):
     """The entries kept by `thinned`, within `tolerance` of the whole tensor's largest value."""
     assert list(ours.shape) == expected["shape"]
     torch.testing.assert_close(

@@ -52,6 +52,12 @@ def make_data(images, output_sizes, indices):
     return dict(inputs=inputs, data_samples=samples)
 
 
+def assert_near(ours, expected, tolerance=1e-4):
+    """Within `tolerance` of the largest expected value."""
+    scale = expected.abs().max().item()
+    torch.testing.assert_close(ours, expected, rtol=0, atol=tolerance * scale)
+
+
 def assert_same_labels(ours, expected):
     """Equal but for a tie or two that the order of float32 sums decides."""
     assert (ours != expected).float().mean().item() < 1e-4
