@@ -4,6 +4,7 @@ format through the converter into a config's model."""
 import pickle
 import re
 
+import torch
 from mmengine.config import Config
 from mmengine.runner import load_checkpoint
 from mmseg.registry import MODELS

@@ -40,9 +40,8 @@ def test_every_stage_of_a_batch_of_two(reference, model):
     for level, (feature, stride) in enumerate(zip(features, (4, 4, 2, 1)), 2):
         key = f"features_res{level}" + ("_strided" if stride > 1 else "")
         assert_near_thinned(feature[..., ::stride, ::stride], expected[key])
-    assert_near_thinned(
-        pixel_embed.dense().features[..., ::4, ::4], expected["mask_features_strided"]
-    )
+    pixels = pixel_embed.dense().features
+    assert_near_thinned(pixels[..., ::4, ::4], expected["mask_features_strided"])
     assert_near_thinned(logits[..., ::4, ::4], expected["predictor_logits_strided"])
     for i, result in enumerate(model.test_step(data_of(reference))):
         assert_near_thinned(result.seg_logits.data[:, ::4, ::4], expected["sem_seg_strided"][i])
