@@ -74,14 +74,3 @@ def thinned(tensor, most=40_000):
         "values": tensor.flatten()[::step].clone(),
         "largest": tensor.abs().max().item(),
     }
-
-
-def assert_near_thinned(ours, expected, tolerance=1e-4):
-    """The entries kept by `thinned`, within `tolerance` of the whole tensor's largest value."""
-    assert list(ours.shape) == expected["shape"]
-    torch.testing.assert_close(
-        ours.flatten()[:: expected["step"]],
-        expected["values"],
-        rtol=0,
-        atol=tolerance * expected["largest"],
-    )
