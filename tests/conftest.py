@@ -14,7 +14,7 @@ SHARED = ROOT.parent / "shared"
 
 @pytest.fixture(scope="session")
 def shared():
-    """Folder with real photographs; tests that need it are marked `data` and skip without it."""
+    """Folder with real photographs; tests that need it skip without it."""
     if not SHARED.is_dir():
         pytest.skip("needs the real photographs of ../shared")
     return SHARED

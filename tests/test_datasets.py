@@ -79,7 +79,6 @@ def test_killed_generation_leaves_nothing_under_the_name(tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.data
 @pytest.mark.parametrize(("split", "count"), [("train", 367), ("val", 101), ("test", 233)])
 def test_camvid(shared, split, count):
     dataset = CamVidDataset(

@@ -270,7 +270,6 @@ def test_ranges_and_table(tmp_path):
     ]
 
 
-@pytest.mark.data
 @pytest.mark.parametrize("split", ["train", "val", "test"])
 def test_camvid_equals_its_table(shared, split):
     """Pixels and images of each class, from the file that came with the data."""
@@ -294,7 +293,6 @@ def test_camvid_equals_its_table(shared, split):
     assert not counts.problems
 
 
-@pytest.mark.data
 @pytest.mark.parametrize(
     ("split", "things", "stuff", "crowds", "classes"),
     [("train", 746, 365, 6, 119), ("val", 712, 366, 5, 124)],

@@ -60,7 +60,6 @@ def test_categories_with_other_names_are_known_by_their_ids(tmp_path):
     assert [s["category_id"] for s in segments] == [2, 12]
 
 
-@pytest.mark.data
 def test_coco(shared):
     counts = collections.Counter()
     for split in ("train2017", "val2017"):

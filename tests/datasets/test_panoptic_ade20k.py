@@ -205,7 +205,6 @@ def test_png_that_was_not_written_whole_is_not_kept(tool, ade, monkeypatch):
     assert [file.name for file in (ade / "ade20k_panoptic_train").iterdir()] == ["b.png"]
 
 
-@pytest.mark.data
 def test_real_annotations(tool, shared, tmp_path, monkeypatch):
     """Segment counts of the original's preparation; the configs' pipelines run on the result."""
     source = shared / "data/ade20k_150_mini/ADEChallengeData2016"
@@ -219,7 +218,6 @@ def test_real_annotations(tool, shared, tmp_path, monkeypatch):
         check_samples(DATASETS.build({**dataset, "data_root": str(tmp_path)}), training)
 
 
-@pytest.mark.data
 def test_categories_agree_with_classes_on_real_pixels(tool, shared):
     """Pixels of an instance category have its class in the semantic map."""
     root = shared / "data/ade20k_150_mini/ADEChallengeData2016"

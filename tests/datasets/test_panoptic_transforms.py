@@ -157,7 +157,6 @@ def test_cropped_away_segment_stays_as_an_empty_mask(folder):
     assert target.masks().sum((1, 2)).tolist() == [0, 2]
 
 
-@pytest.mark.data
 def test_areas_of_real_maps_are_those_of_the_json(shared):
     root = shared / "data/coco_panoptic_mini/coco"
     dataset = COCOPanopticDataset(

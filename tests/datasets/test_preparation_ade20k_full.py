@@ -103,7 +103,6 @@ def test_shortest_side_is_at_most_512(run_tool, small, size, expected):
     assert np.abs(image - expected_image).mean() < 4  # roundings, enlarged by the jpeg's
 
 
-@pytest.mark.data
 def test_real_images(run_tool, shared, tmp_path):
     """Against labels looked up one by one; the dataset loads what was written."""
     source = shared / "data/ade20k_full_mini/ADE20K_2021_17_01"

@@ -72,7 +72,6 @@ def test_small(run_tool, small):
     assert labels.tolist() == [[255, 0, 1], [79, 80, 170]]
 
 
-@pytest.mark.data
 def test_real_label_maps(run_tool, stuff):
     run_tool(TOOL, stuff)
     seen = set()

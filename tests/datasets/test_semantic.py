@@ -57,7 +57,6 @@ def test_table_of_ade20k_full():
     assert len(set(map(tuple, meta["palette"]))) == 847
 
 
-@pytest.mark.data
 def test_names_of_ade20k_full_are_the_index_s(shared):
     meta = metainfo("ade20k_full")
     classes, ids = meta["classes"], meta["category_ids"]

@@ -65,7 +65,6 @@ def test_official_error():
         evaluate(folder / "gt.json", folder / "pred.json")
 
 
-@pytest.mark.data
 @pytest.mark.parametrize(("split", "classes"), [("train2017", 119), ("val2017", 124)])
 def test_real_ground_truth_against_itself(shared, split, classes):
     root = shared / "data/coco_panoptic_mini/coco"
