@@ -14,10 +14,18 @@ SHARED = ROOT.parent / "shared"
 
 @pytest.fixture(scope="session")
 def shared():
-    """Folder with real data and reference numbers; tests that need it skip without it."""
+    """Folder with real photographs; tests that need it skip without it."""
     if not SHARED.is_dir():
-        pytest.skip("no ../shared here")
+        pytest.skip("needs the real photographs of ../shared")
     return SHARED
+
+
+@pytest.fixture(scope="session")
+def coco(tmp_path_factory):
+    """A generated folder in COCO's layout."""
+    from tests.generated import make_coco
+
+    return make_coco(tmp_path_factory.mktemp("data") / "coco")
 
 
 @pytest.fixture(autouse=True)

@@ -1,8 +1,5 @@
 """Recipes against the table of the original's, and the schedule against its formula."""
 
-import csv
-import json
-
 import pytest
 import torch
 from mmengine.config import Config
@@ -14,10 +11,10 @@ from mmseg.utils import register_all_modules
 from mmmaskformer.checkpoints.conversion import WithoutMemory
 from mmmaskformer.checkpoints.naming import recognise
 from tests.conftest import ROOT
+from tests.reference import parameter_lists, recipes
 
 register_all_modules()
-TABLE = ROOT.parent / "shared/zoo.csv"
-ROWS = list(csv.DictReader(TABLE.open(newline=""))) if TABLE.is_file() else []
+ROWS = recipes()
 DATASETS = {
     "ade20k-150": "ade20k",
     "ade20k-150-panoptic": "ade20k-panoptic",
@@ -215,11 +212,10 @@ def check_backbone(row, backbone):
 
 
 @pytest.mark.parametrize("row", ROWS, ids=our_name)
-def test_parameters_and_their_optimizer_groups(row, shared):
+def test_parameters_and_their_optimizer_groups(row):
     """Count, learning rate and weight decay of every trainable parameter, against the lists of
     the original's own optimizers."""
-    name = row["config"][len("configs/") : -len(".yaml")].replace("/", "__")
-    listed = json.loads((shared / f"reference/state_dicts/{name}.json").read_text())
+    listed = parameter_lists()[row["config"]]
     cfg = load(our_name(row))
     cfg.model.backbone.init_cfg = None
     with WithoutMemory():
@@ -228,7 +224,7 @@ def test_parameters_and_their_optimizer_groups(row, shared):
     assert sum(p.numel() for p in trained.values()) == listed["num_parameters"]
     expected = {
         original_format(listed).rename(name): tuple(group)
-        for name, group in listed["optimizer"]["lr_weight_decay_per_parameter"].items()
+        for name, group in listed["lr_and_weight_decay"].items()
     }
     optimizer = build_optim_wrapper(model, cfg.optim_wrapper).optimizer
     names = {id(p): n for n, p in trained.items()}

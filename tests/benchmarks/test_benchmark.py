@@ -251,8 +251,7 @@ def test_mistakes_name_themselves(arguments, message, monkeypatch):
     assert re.search(message, text)
 
 
-def test_the_pq_benchmark_measures_both(shared):
-    coco = shared / "data/coco_panoptic_mini/coco"
+def test_the_pq_benchmark_measures_both(coco):
     result = subprocess.run(
         [sys.executable, "-W", "ignore", "benchmarks/pq.py"]
         + [str(coco / "annotations/panoptic_val2017.json"), "--gt_folder"]

@@ -33,17 +33,16 @@ def run(monkeypatch, capsys):
     return call
 
 
-def test_benchmark_measures_both_pipelines(shared, run):
-    fixed, recipe = run(shared / "data/coco_panoptic_mini/coco", "--split", "train2017")
+def test_benchmark_measures_both_pipelines(coco, run):
+    fixed, recipe = run(coco, "--split", "train2017")
     for row in (fixed, recipe):
         assert all(float(cell) > 0 for cell in row[1:4])
     ours, theirs = fixed[4].split(" / ")
     assert ours == theirs
 
 
-def test_what_is_written_is_what_is_printed(shared, run, tmp_path):
-    data = shared / "data/coco_panoptic_mini/coco"
-    printed = run(data, "--split", "train2017", "--out", tmp_path)
+def test_what_is_written_is_what_is_printed(coco, run, tmp_path):
+    printed = run(coco, "--split", "train2017", "--out", tmp_path)
     written = json.loads((tmp_path / "data-panoptic.json").read_text())
     assert list(written["milliseconds"]) == ["fixed", "recipe"]
     for row, times in zip(printed, written["milliseconds"].values()):

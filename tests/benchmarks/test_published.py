@@ -9,11 +9,12 @@ import sys
 import pytest
 
 from benchmarks.kit import published
-from tests.conftest import ROOT, SHARED
+from tests.conftest import ROOT
+from tests.reference import FOLDER
 
 CONFIGS = ROOT / "configs"
 PAPER = published.read_paper(CONFIGS / "paper_results.json")
-TEXT = SHARED / "paper_supplement.txt"
+TEXT = FOLDER / "paper_tables.tsv"
 ALL = [entry for table in PAPER for entry in table["rows"]]
 
 
@@ -44,7 +45,6 @@ LABELS = {"VII": 1, "VIII": 1}
 HEADS = {"II": 2, "III": 2, "VII": 2, "VIII": 2}
 
 
-@pytest.mark.skipif(not TEXT.is_file(), reason="no ../shared here")
 def test_every_cell_of_the_papers_tables():
     text = tables_of_the_text()
     assert list(text) == ["I", "II", "III", "IV", "V", "VI", "VII", "VIII"]
@@ -64,7 +64,6 @@ def test_every_cell_of_the_papers_tables():
     assert compared == 9 + 24 + 16 + 6 + 10 + 20 + 36 + 36
 
 
-@pytest.mark.skipif(not TEXT.is_file(), reason="no ../shared here")
 def test_methods_and_backbones_are_the_papers():
     text = tables_of_the_text()
     for table in PAPER:

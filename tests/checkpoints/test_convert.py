@@ -1,6 +1,5 @@
 """Files of other implementations through `tools/convert_weights.py`, good and bad ones."""
 
-import json
 import os
 import pickle
 
@@ -16,6 +15,7 @@ from mmmaskformer.checkpoints.naming import CheckpointError
 from mmmaskformer.checkpoints.naming import convert as rename
 from tests.checkpoints.original_format import original_weights
 from tests.conftest import ROOT, SMALL_CONFIG, build_without_weights
+from tests.reference import parameter_lists, recipes
 
 register_all_modules()
 
@@ -48,18 +48,15 @@ def test_every_pickle_protocol(protocol, tmp_path):
     assert weights["c"].shape == (0, 2)
 
 
-LISTS = sorted((ROOT.parent / "shared/reference/state_dicts").glob("*.json"))
-
-
-@pytest.mark.parametrize("path", LISTS, ids=lambda p: p.stem)
-def test_every_released_model_is_recognised_and_complete(path):
+@pytest.mark.parametrize("config", [row["config"] for row in recipes()])
+def test_every_released_model_is_recognised_and_complete(config):
     """In both spellings; the check against our model's names and shapes is the converter's."""
-    listed = json.loads(path.read_text())
+    listed = parameter_lists()[config]
     tensors = {
-        name: torch.empty(value["shape"], dtype=getattr(torch, value["dtype"]), device="meta")
-        for name, value in listed["state_dict"].items()
+        name: torch.empty(shape, dtype=getattr(torch, dtype), device="meta")
+        for name, (dtype, shape) in listed["state_dict"].items()
     }
-    released = {listed["released_pkl_name"].get(n, n): t for n, t in tensors.items()}
+    released = {listed["released_name"].get(n, n): t for n, t in tensors.items()}
     results = [convert_checked(weights) for weights in (tensors, released)]
     assert results[0].conversion.state_dict.keys() == results[1].conversion.state_dict.keys()
     for result in results:

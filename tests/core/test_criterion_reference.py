@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from mmmaskformer import core
+from tests.reference import load
 
 CASES = [
     "basic",
@@ -85,17 +86,14 @@ def check_case(case):
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_single_process(shared, name):
-    cases = torch.load(shared / "reference/criterion_small.pt", weights_only=True)
-    check_case(cases["single_process"][name])
+def test_single_process(name):
+    check_case(load("criterion_small")["single_process"][name])
 
 
 @pytest.mark.parametrize("name", ["two_ranks_3_and_9"])
-def test_normaliser_is_the_mean_over_processes(shared, name, monkeypatch):
+def test_normaliser_is_the_mean_over_processes(name, monkeypatch):
     """The other rank is played by a number; real processes are tested with the tools."""
-    ranks = torch.load(shared / "reference/criterion_small.pt", weights_only=True)["two_processes"][
-        name
-    ]
+    ranks = load("criterion_small")["two_processes"][name]
     counts = [sum(len(t["labels"]) for t in ranks[r]["targets"]) for r in ("rank0", "rank1")]
     monkeypatch.setattr(
         core.criterion, "mean_over_processes", lambda *_, **__: torch.tensor(sum(counts) / 2)

@@ -4,7 +4,6 @@ import csv
 import runpy
 import subprocess
 import sys
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -14,6 +13,7 @@ from PIL import Image
 
 from mmmaskformer.datasets import shapes
 from tests.conftest import ROOT
+from tests.generated import make_ade20k
 
 CONFIG = """
 _base_ = ["{root}/configs/maskformer_r18_shapes.py"]
@@ -350,8 +350,8 @@ def test_camvid_passes_on_the_command_line(shared):
     )
 
 
-def test_ade20k_sample_passes(shared, tree):
-    data = Path(shared) / "data/ade20k_150_mini/ADEChallengeData2016"
+def test_ade20k_layout_passes(tmp_path, tree):
+    data = make_ade20k(tmp_path / "ADEChallengeData2016")
     roots = [f"{s}_dataloader.dataset.data_root={data}" for s in ("train", "val", "test")]
     config = ROOT / "configs/maskformer_r50_ade20k.py"
     text = tree.run("--cfg-options", *roots, config=config)

@@ -1,12 +1,11 @@
-"""Dataset configs against the table of the original's recipes; both pipelines on real data."""
-
-import csv
+"""Dataset configs against the table of the original's recipes; both pipelines on generated data."""
 
 import pytest
 from mmengine.config import Config
 from mmseg.registry import DATASETS
 
 from tests.conftest import ROOT
+from tests.reference import recipes
 from tests.test_configs import by_type, numbers
 
 BASES = ROOT / "configs/_base_/datasets"
@@ -27,9 +26,8 @@ EVALUATORS = [
 
 
 @pytest.fixture(params=ROWS)
-def recipe(request, shared):
-    with open(shared / "zoo.csv", newline="") as table:
-        rows = {row["config"]: row for row in csv.DictReader(table)}
+def recipe(request):
+    rows = {row["config"]: row for row in recipes()}
     cfg = Config.fromfile(BASES / f"{request.param}.py")
     return rows[f"configs/{ROWS[request.param]}.yaml"], cfg
 
@@ -101,11 +99,10 @@ def check_samples(dataset, training):
 
 
 @pytest.mark.parametrize("name", ["coco_panoptic", "coco_panoptic_1000"])
-def test_coco_pipelines_run(shared, name):
+def test_coco_pipelines_run(coco, name):
     cfg = Config.fromfile(BASES / f"{name}.py")
-    root = shared / "data/coco_panoptic_mini/coco"
-    check_samples(build(cfg.train_dataloader.dataset, root), training=True)
-    check_samples(build(cfg.test_dataloader.dataset, root), training=False)
+    check_samples(build(cfg.train_dataloader.dataset, coco), training=True)
+    check_samples(build(cfg.test_dataloader.dataset, coco), training=False)
 
 
 def test_shapes_pipelines_run(shapes_root):

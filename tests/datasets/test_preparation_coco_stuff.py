@@ -1,4 +1,4 @@
-"""tools/prepare_coco_stuff_10k.py on real label maps and on broken ones."""
+"""tools/prepare_coco_stuff_10k.py on generated label maps, real ones and broken ones."""
 
 import os
 import re
@@ -40,6 +40,15 @@ def small(tmp_path):
         write_mat(tmp_path / f"annotations/{stem}.mat", [[1, 2, 3], [81, 82, 172]])
         (tmp_path / f"imageLists/{split}.txt").write_text(f"{stem}\n")
     return tmp_path
+
+
+def add_images(root, stems):
+    """More images of the training split, each with labels of its own."""
+    for value, stem in enumerate(stems, 2):
+        Image.new("RGB", (3, 2)).save(root / f"images/{stem}.jpg")
+        write_mat(root / f"annotations/{stem}.mat", [[value, 2, 3], [81, 82, 172]])
+    with (root / "imageLists/train.txt").open("a") as file:
+        file.writelines(f"{stem}\n" for stem in stems)
 
 
 def labels_by_hand(path):
@@ -98,26 +107,27 @@ runpy.run_path(sys.argv[0], run_name="__main__")
 """
 
 
-def test_killed_run_goes_on(run_tool, stuff):
+def test_killed_run_goes_on(run_tool, small):
     """kill -9 between writing and renaming, in the worker and in the first process."""
-    run_tool(TOOL, stuff)
-    complete = files_of(stuff / "labels")
-    for path in (stuff / "labels").iterdir():
+    add_images(small, "cdefg")
+    run_tool(TOOL, small)
+    complete = files_of(small / "labels")
+    for path in (small / "labels").iterdir():
         path.unlink()
-    arguments = [sys.executable, "-c", KILLED, str(ROOT / f"tools/{TOOL}.py"), str(stuff)]
+    arguments = [sys.executable, "-c", KILLED, str(ROOT / f"tools/{TOOL}.py"), str(small)]
     killed = subprocess.run([*arguments, "--workers", "1"], cwd=ROOT, capture_output=True)
     assert killed.returncode == -signal.SIGKILL
-    left = files_of(stuff / "labels")
+    left = files_of(small / "labels")
     assert len([name for name in left if name.startswith(".")]) == 1
     whole = {name: content for name, content in left.items() if name.endswith(".png")}
     assert len(whole) == 3
     assert whole.items() <= complete.items()
-    cut = stuff / "labels" / sorted(whole)[0]
-    cut.write_bytes(cut.read_bytes()[:100])
-    kept = stuff / "labels" / sorted(whole)[1]
+    cut = small / "labels" / sorted(whole)[0]
+    cut.write_bytes(cut.read_bytes()[:45])
+    kept = small / "labels" / sorted(whole)[1]
     stamp = kept.stat().st_mtime_ns
-    run_tool(TOOL, stuff)
-    assert files_of(stuff / "labels") == complete
+    run_tool(TOOL, small)
+    assert files_of(small / "labels") == complete
     assert kept.stat().st_mtime_ns == stamp
 
 

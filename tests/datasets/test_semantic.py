@@ -41,7 +41,7 @@ def voc_color(index):
     return [int(bits[channel::3], 2) for channel in range(3)]
 
 
-def test_table_of_ade20k_full(shared):
+def test_table_of_ade20k_full():
     meta = metainfo("ade20k_full")
     classes, ids = meta["classes"], meta["category_ids"]
     assert [len(column) for column in meta.values()] == [847] * 3
@@ -55,6 +55,11 @@ def test_table_of_ade20k_full(shared):
     assert len(by_id) == 827
     assert meta["palette"] == [voc_color(1 + i) for i in range(847)]
     assert len(set(map(tuple, meta["palette"]))) == 847
+
+
+def test_names_of_ade20k_full_are_the_index_s(shared):
+    meta = metainfo("ade20k_full")
+    classes, ids = meta["classes"], meta["category_ids"]
     with (shared / "data/ade20k_full_mini/ADE20K_2021_17_01/index_ade20k.pkl").open("rb") as file:
         names = ArrayUnpickler(file).load()["objectnames"]
     given = {number: name for number, name in enumerate(names, 1) if name and number in ids}

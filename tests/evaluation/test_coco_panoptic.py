@@ -9,6 +9,7 @@ from PIL import Image
 
 from mmmaskformer import evaluation
 from tests.evaluation.files import edit, example, segment, write_png
+from tests.reference import FOLDER
 
 CASES = [
     "sample_vs_perturbed",
@@ -25,8 +26,8 @@ def evaluate(gt_json, pred_json, *folders):
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_official_numbers(shared, case):
-    folder = shared / "reference/pq" / case
+def test_official_numbers(case):
+    folder = FOLDER / "pq" / case
     expected = json.loads((folder / "expected.json").read_text())
     result = evaluate(folder / "gt.json", folder / "pred.json").compute()
     for group in ("All", "Things", "Stuff"):
@@ -42,8 +43,8 @@ def test_official_numbers(shared, case):
     assert table == printed
 
 
-def test_official_numbers_of_each_image(shared):
-    folder = shared / "reference/pq/sample_vs_perturbed"
+def test_official_numbers_of_each_image():
+    folder = FOLDER / "pq/sample_vs_perturbed"
     expected = json.loads((folder / "expected.json").read_text())["per_image"]
     annotations = json.loads((folder / "gt.json").read_text())["annotations"]
     categories, pairs = evaluation.read_pairs(folder / "gt.json", folder / "pred.json")
@@ -57,8 +58,8 @@ def test_official_numbers_of_each_image(shared):
             np.testing.assert_allclose(row, [stat[n] for n in names], atol=1e-9, rtol=0)
 
 
-def test_official_error(shared):
-    folder = shared / "reference/pq/quirk_error_pred_id_not_in_json"
+def test_official_error():
+    folder = FOLDER / "pq/quirk_error_pred_id_not_in_json"
     assert "segment with ID 5" in json.loads((folder / "expected.json").read_text())["raises"]
     with pytest.raises(ValueError, match=r"pred/000000000001\.png: ids \[5\] are in the map"):
         evaluate(folder / "gt.json", folder / "pred.json")

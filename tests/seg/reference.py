@@ -2,7 +2,7 @@
 format through the converter into a config's model."""
 
 import pickle
-import sys
+import re
 
 import torch
 from mmengine.config import Config
@@ -13,6 +13,7 @@ from mmseg.utils import register_all_modules
 
 from mmmaskformer.checkpoints.conversion import convert_checked, read_weights, write_checkpoint
 from tests.conftest import ROOT
+from tests.reference import seeded_weights
 
 
 def build_config(name, checkpoint, **options):
@@ -26,15 +27,11 @@ def build_config(name, checkpoint, **options):
     return model.eval()
 
 
-def converted(folder, shared, reference):
+def converted(folder, reference):
     """A checkpoint of ours from the reference's weights, by way of a file as released."""
-    sys.path.insert(0, str(shared / "reference"))
-    from weights import make_weights
-
-    weights = make_weights(reference["draws"], reference["overrides"])
     arrays = {
         name.replace("sem_seg_head.pixel_decoder.", "sem_seg_head."): tensor.numpy()
-        for name, tensor in weights.items()
+        for name, tensor in seeded_weights(reference).items()
     }
     source, target = folder / "model_final.pkl", folder / "converted.pth"
     source.write_bytes(pickle.dumps({"model": arrays, "__author__": "test"}))
@@ -57,9 +54,14 @@ def make_data(images, output_sizes, indices):
 
 
 def assert_near(ours, expected, tolerance=1e-4):
-    """Within `tolerance` of the largest expected value."""
-    scale = expected.abs().max().item()
-    torch.testing.assert_close(ours, expected, rtol=0, atol=tolerance * scale)
+    """Within `tolerance` of the largest value expected, of a whole tensor or a thinned one."""
+    if torch.is_tensor(expected):
+        largest = expected.abs().max().item()
+    else:
+        assert list(ours.shape) == expected["shape"]
+        ours = ours.flatten()[:: expected["step"]]
+        expected, largest = expected["values"], expected["largest"]
+    torch.testing.assert_close(ours, expected, rtol=0, atol=tolerance * largest)
 
 
 def assert_same_labels(ours, expected):
@@ -72,3 +74,10 @@ def our_name(name):
     from mmmaskformer.checkpoints.naming import recognise
 
     return recognise([name, "sem_seg_head."]).rename(name)
+
+
+def original_loss_name(name):
+    """The original's name of one of our losses: decode.d0.loss_cls is its loss_ce_0."""
+    layer, kind = re.fullmatch(r"decode\.(?:d(\d)\.)?loss_(\w+)", name).groups()
+    theirs = {"cls": "ce", "mask": "mask", "dice": "dice"}[kind]
+    return f"loss_{theirs}" + ("" if layer is None else f"_{layer}")

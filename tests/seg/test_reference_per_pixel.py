@@ -5,6 +5,7 @@ import torch
 from mmengine.structures import PixelData
 
 from mmmaskformer import core
+from tests.reference import load
 from tests.seg.reference import (
     assert_near,
     assert_same_labels,
@@ -16,13 +17,13 @@ from tests.seg.reference import (
 
 
 @pytest.fixture(scope="module")
-def reference(shared):
-    return torch.load(shared / "reference/per_pixel_baseline_R50_ade20k.pt", weights_only=True)
+def reference():
+    return load("per_pixel_baseline_R50_ade20k")
 
 
 @pytest.fixture(scope="module")
-def model(shared, reference, tmp_path_factory):
-    checkpoint = converted(tmp_path_factory.mktemp("per_pixel"), shared, reference)
+def model(reference, tmp_path_factory):
+    checkpoint = converted(tmp_path_factory.mktemp("per_pixel"), reference)
     return build_config("perpixel_r50_ade20k", checkpoint)
 
 
@@ -60,10 +61,13 @@ def test_single_images(reference, model, image):
 def test_training_loss_and_gradients(reference, model):
     train = reference["train"]
     model.train().zero_grad()
-    images = torch.stack(list(train["padded_images_rgb_uint8"]))
+    height, width = train["padded_sem_seg_gt"][0].shape
+    images = torch.full((2, 3, height, width), 128, dtype=torch.uint8)  # the original's padding
+    for padded, image in zip(images, reference["images_rgb_uint8"]):
+        padded[:, : image.shape[1], : image.shape[2]] = image
     data = make_data(images, [images.shape[-2:]] * 2, (0, 1))
     for sample, labels in zip(data["data_samples"], train["padded_sem_seg_gt"]):
-        sample.gt_sem_seg = PixelData(data=labels[None])
+        sample.gt_sem_seg = PixelData(data=labels[None].long())
     batch = model.data_preprocessor(data, True)
     losses = model.loss(**batch)
     loss = losses["decode.loss_ce"]

@@ -1,30 +1,30 @@
 """The whole R50 model against numbers of the original implementation (random weights)."""
 
-import re
-
 import pytest
 import torch
 from mmengine.structures import PixelData
 
 from mmmaskformer import core
+from tests.reference import load
 from tests.seg.reference import (
     assert_near,
     assert_same_labels,
     build_config,
     converted,
     make_data,
+    original_loss_name,
     our_name,
 )
 
 
 @pytest.fixture(scope="module")
-def reference(shared):
-    return torch.load(shared / "reference/maskformer_R50_ade20k.pt", weights_only=True)
+def reference():
+    return load("maskformer_R50_ade20k")
 
 
 @pytest.fixture(scope="module")
-def model(shared, reference, tmp_path_factory):
-    checkpoint = converted(tmp_path_factory.mktemp("r50"), shared, reference)
+def model(reference, tmp_path_factory):
+    checkpoint = converted(tmp_path_factory.mktemp("r50"), reference)
     # The reference was trained without dropout.
     options = {"model.decode_head.transformer_decoder.dropout": 0.0}
     return build_config("maskformer_r50_ade20k", checkpoint, **options)
@@ -73,11 +73,8 @@ def test_training_losses_and_gradients(reference, model):
         padded[0, : labels.shape[0], : labels.shape[1]] = labels
         sample.gt_sem_seg = PixelData(data=padded)
     losses = model.loss(**batch)
-    theirs = {"cls": "ce", "mask": "mask", "dice": "dice"}
     for name, value in losses.items():
-        layer, kind = re.fullmatch(r"decode\.(?:d(\d)\.)?loss_(\w+)", name).groups()
-        key = f"loss_{theirs[kind]}" + ("" if layer is None else f"_{layer}")
-        expected = train["losses_as_returned_by_model"][key]
+        expected = train["losses_as_returned_by_model"][original_loss_name(name)]
         torch.testing.assert_close(value, expected, rtol=1e-5, atol=1e-6, msg=name)
     sum(losses.values()).backward()
     grads = {name: p.grad.norm().item() for name, p in model.named_parameters() if p.requires_grad}
