@@ -18,5 +18,4 @@ val_dataloader = dict(
 test_dataloader = val_dataloader
 model = dict(decode_head=dict(transformer_decoder=dict(dropout=0.0)))
 optim_wrapper = dict(optimizer=dict(lr=5e-4))
-param_scheduler = [dict(type="PolyLR", power=0.9, eta_min=0.0, begin=0, end=801, by_epoch=False)]
 train_cfg = dict(max_iters=800, val_interval=200)

@@ -30,3 +30,8 @@ VISUALIZERS = Registry(
 STRATEGIES = Registry(
     "strategy", parent=parents.STRATEGIES, locations=["mmmaskformer.engine.sharding"]
 )
+PARAM_SCHEDULERS = Registry(
+    "parameter scheduler",
+    parent=parents.PARAM_SCHEDULERS,
+    locations=["mmmaskformer.engine.schedulers"],
+)

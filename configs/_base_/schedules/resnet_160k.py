@@ -7,8 +7,8 @@ optim_wrapper = dict(
         custom_keys={"backbone": dict(lr_mult=0.1), "query_embed": dict(decay_mult=0.0)},
     ),
 )
-# mmengine divides by end - begin - 1; the original by the number of iterations.
-param_scheduler = [dict(type="PolyLR", power=0.9, eta_min=0.0, begin=0, end=160001, by_epoch=False)]
+# As long as the run: mmengine passes the schedule `max_iters`.
+param_scheduler = [dict(type="mmmaskformer.PolyLR", power=0.9, by_epoch=False)]
 train_cfg = dict(type="IterBasedTrainLoop", max_iters=160000, val_interval=5000)
 val_cfg = dict(type="ValLoop")
 test_cfg = dict(type="TestLoop")

@@ -4,7 +4,6 @@ optim_wrapper = dict(
     optimizer=dict(lr=3e-4),
     paramwise_cfg=dict(custom_keys=dict(_delete_=True, query_embed=dict(decay_mult=0.0))),
 )
-param_scheduler = [dict(type="PolyLR", power=0.9, eta_min=0.0, begin=0, end=301, by_epoch=False)]
 train_cfg = dict(max_iters=300, val_interval=300)
 default_hooks = dict(logger=dict(interval=20), checkpoint=dict(interval=100, max_keep_ckpts=2))
 randomness = dict(seed=0)

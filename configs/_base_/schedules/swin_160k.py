@@ -10,7 +10,7 @@ optim_wrapper = dict(
     ),
 )
 param_scheduler = [
-    dict(type="PolyLR", power=0.9, eta_min=0.0, begin=0, end=160001, by_epoch=False),
+    *_base_.param_scheduler,
     # On top of the decay, not before it.
-    dict(type="LinearLR", start_factor=1e-6, begin=0, end=1501, by_epoch=False),
+    dict(type="mmmaskformer.WarmupLR", iters=1500, start_factor=1e-6, by_epoch=False),
 ]
