@@ -4,8 +4,4 @@ _base_ = [
     "./_base_/schedules/resnet_720k.py",
     "./_base_/runtime.py",
 ]
-model = dict(
-    decode_head=dict(
-        isthing="mmmaskformer.ADE20KPanopticDataset", panoptic_fusion=dict(object_threshold=0.7)
-    )
-)
+model = _base_.model_of_data

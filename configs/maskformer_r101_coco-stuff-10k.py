@@ -4,4 +4,4 @@ _base_ = [
     "./_base_/schedules/resnet_60k.py",
     "./_base_/runtime.py",
 ]
-model = dict(decode_head=dict(num_classes=171))
+model = _base_.model_of_data

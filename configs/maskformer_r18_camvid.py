@@ -4,4 +4,4 @@ _base_ = [
     "./_base_/datasets/camvid.py",
     "./_base_/schedules/scratch_300.py",
 ]
-model = dict(decode_head=dict(num_classes=11))
+model = _base_.model_of_data

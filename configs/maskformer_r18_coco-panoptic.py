@@ -4,4 +4,4 @@ _base_ = [
     "./_base_/datasets/coco_panoptic_small.py",
     "./_base_/schedules/scratch_300.py",
 ]
-model = dict(decode_head=dict(num_classes=133, isthing="mmmaskformer.COCOPanopticDataset"))
+model = dict(decode_head=dict(num_classes=_base_.num_classes, isthing=_base_.dataset.type))

@@ -4,6 +4,4 @@ _base_ = [
     "./_base_/schedules/resnet_90k.py",
     "./_base_/runtime.py",
 ]
-model = dict(
-    decode_head=dict(num_classes=19, isthing="mmmaskformer.CityscapesPanopticDataset"),
-)
+model = _base_.model_of_data

@@ -1,23 +1,13 @@
 # The same model, data and recipe with mmdet's samples, hooks and visualizer.
-_base_ = ["./maskformer_r50_coco-panoptic.py"]
+_base_ = ["./maskformer_r50_coco-panoptic.py", "./_base_/mmdet.py"]
 default_scope = "mmdet"
-model = dict(
-    type="mmmaskformer.MaskFormerDetector",
-    data_preprocessor=dict(
-        _delete_=True,
-        type="mmmaskformer.MaskFormerDetDataPreprocessor",
-        mean=[123.675, 116.28, 103.53],
-        std=[58.395, 57.12, 57.375],
-        bgr_to_rgb=True,
-    ),
-    test_cfg=dict(_delete_=True, panoptic_on=True),
-)
-train_dataloader = _base_.train_dataloader
-test_dataloader = val_dataloader = _base_.val_dataloader
-for loader in (train_dataloader, val_dataloader):
-    loader.dataset.pipeline[-1] = dict(type="mmmaskformer.PackPanopticDetInputs")
-del loader
-test_evaluator = val_evaluator = [dict(type="mmmaskformer.PanopticQualityMetric")]
-default_hooks = dict(visualization=dict(type="DetVisualizationHook"))
-visualizer = dict(type="mmmaskformer.PanopticDetVisualizer")
+model = _base_.detector
+# Packing is the last step.
+train_pipeline = [*_base_.train_pipeline[:-1], _base_.detector_pack]
+test_pipeline = [*_base_.test_pipeline[:-1], _base_.detector_pack]
+train_dataloader = dict(dataset=dict(pipeline=train_pipeline))
+test_dataloader = val_dataloader = dict(dataset=dict(pipeline=test_pipeline))
+test_evaluator = val_evaluator = _base_.detector_evaluator
+default_hooks = _base_.detector_hooks
+visualizer = _base_.detector_visualizer
 tta_model = None

@@ -4,3 +4,4 @@ _base_ = [
     "./_base_/schedules/swin_160k.py",
     "./_base_/runtime.py",
 ]
+model = _base_.model_of_data

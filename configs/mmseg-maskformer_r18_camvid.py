@@ -4,3 +4,9 @@ _base_ = [
     "./_base_/datasets/camvid.py",
     "./_base_/schedules/scratch_300.py",
 ]
+num_classes = _base_.num_classes
+model = dict(
+    decode_head=dict(
+        num_classes=num_classes, loss_cls=dict(class_weight=[1.0] * num_classes + [0.1])
+    )
+)

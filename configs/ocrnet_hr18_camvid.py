@@ -4,8 +4,5 @@ _base_ = [
     "./_base_/datasets/camvid.py",
     "./_base_/schedules/scratch_300.py",
 ]
-fcn_head, ocr_head = _base_.model.decode_head
-fcn_head.num_classes = ocr_head.num_classes = 11
-model = dict(
-    pretrained=None, data_preprocessor=dict(size_divisor=32), decode_head=[fcn_head, ocr_head]
-)
+heads = [dict(head, num_classes=_base_.num_classes) for head in _base_.model.decode_head]
+model = dict(pretrained=None, data_preprocessor=dict(size_divisor=32), decode_head=heads)

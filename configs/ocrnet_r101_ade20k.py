@@ -6,7 +6,6 @@ _base_ = [
     "mmseg::_base_/default_runtime.py",
     "./_base_/zoo.py",
 ]
-heads = _base_.model.decode_head
-heads[0].num_classes = heads[1].num_classes = 150
+heads = [dict(head, num_classes=150) for head in _base_.model.decode_head]
 model = dict(data_preprocessor=dict(size=_base_.crop_size), decode_head=heads)
 val_evaluator = test_evaluator = _base_.ade20k_evaluator

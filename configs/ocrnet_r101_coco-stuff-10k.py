@@ -4,6 +4,5 @@ _base_ = [
     "mmseg::_base_/schedules/schedule_40k.py",
     "./_base_/runtime.py",
 ]
-heads = _base_.model.decode_head
-heads[0].num_classes = heads[1].num_classes = 171
+heads = [dict(head, num_classes=_base_.num_classes) for head in _base_.model.decode_head]
 model = dict(data_preprocessor=dict(size=_base_.crop_size), decode_head=heads)

@@ -5,10 +5,8 @@ _base_ = [
     "mmseg::_base_/schedules/schedule_320k.py",
     "./_base_/runtime.py",
 ]
-heads = _base_.model.decode_head
-heads[0].num_classes = heads[1].num_classes = 65
-heads[0].ignore_index = heads[1].ignore_index = _base_.ignore_index
+data = _base_.model_of_data
 model = dict(
-    data_preprocessor=dict(size=_base_.crop_size, seg_pad_val=_base_.ignore_index),
-    decode_head=heads,
+    data_preprocessor=dict(size=_base_.crop_size, **data.data_preprocessor),
+    decode_head=[dict(head, **data.decode_head) for head in _base_.model.decode_head],
 )

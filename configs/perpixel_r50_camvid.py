@@ -5,6 +5,6 @@ model = dict(
         _delete_=True,
         type="mmmaskformer.PerPixelBaselineHead",
         in_channels=[256, 512, 1024, 2048],
-        num_classes=11,
+        num_classes=_base_.num_classes,
     ),
 )

@@ -8,6 +8,6 @@ model = dict(
     pretrained=None,
     data_preprocessor=dict(size_divisor=32),
     backbone=dict(depth=18),
-    decode_head=dict(in_channels=[64, 128, 256, 512], channels=128, num_classes=10),
-    auxiliary_head=dict(in_channels=256, channels=64, num_classes=10),
+    decode_head=dict(in_channels=[64, 128, 256, 512], channels=128, num_classes=_base_.num_classes),
+    auxiliary_head=dict(in_channels=256, channels=64, num_classes=_base_.num_classes),
 )

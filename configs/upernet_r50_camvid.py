@@ -7,6 +7,6 @@ _base_ = [
 model = dict(
     pretrained=None,
     data_preprocessor=dict(size_divisor=32),
-    decode_head=dict(num_classes=11),
-    auxiliary_head=dict(num_classes=11),
+    decode_head=dict(num_classes=_base_.num_classes),
+    auxiliary_head=dict(num_classes=_base_.num_classes),
 )

@@ -9,12 +9,11 @@ if [ $# -eq 0 ]; then
 fi
 PYTHON=$([ -x .venv/bin/python ] && echo .venv/bin/python || echo python)
 SCALE="(240,180)"
+DATA=dataloader.dataset.pipeline
 for name in "$@"; do
     "$PYTHON" -W ignore tools/train.py "configs/$name.py" --work-dir "work_dirs/camvid_table/$name" \
-        --cfg-options train_dataloader.dataset.pipeline.2.scale="$SCALE" \
-        train_dataloader.dataset.pipeline.3.crop_size="(120,160)" \
-        train_dataloader.dataset.pipeline.6.size="(160,120)" \
-        val_dataloader.dataset.pipeline.1.scale="$SCALE" \
-        test_dataloader.dataset.pipeline.1.scale="$SCALE" \
-        train_cfg.max_iters=600 train_cfg.val_interval=600 param_scheduler.0.end=601
+        --cfg-options "train_$DATA.RandomResize.scale=$SCALE" \
+        "train_$DATA.RandomCrop.crop_size=(120,160)" "train_$DATA.Pad.size=(160,120)" \
+        "val_$DATA.Resize.scale=$SCALE" "test_$DATA.Resize.scale=$SCALE" \
+        train_cfg.max_iters=600 train_cfg.val_interval=600
 done

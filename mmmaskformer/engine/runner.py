@@ -7,6 +7,8 @@ import difflib
 import inspect
 import os
 import re
+import warnings
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -16,6 +18,7 @@ from mmengine.registry import RUNNERS
 from mmengine.runner import FlexibleRunner, Runner
 
 from ..checkpoints.description import compare, describe, some
+from ..utils.text import listing
 from .cpu import prepare_cpu_distributed, replace_sync_batch_norm
 
 RUNNER_ONLY = (
@@ -37,8 +40,9 @@ def add_common_arguments(parser: argparse.ArgumentParser) -> None:
         "--cfg-options",
         nargs="+",
         action=DictAction,
-        help="override settings of the config, as key=value or a.b.c=value; lists as "
-        'key="[a,b]" or key=a,b, without white space',
+        help="override settings of the config, as key=value or a.b.c=value; items of lists by "
+        'number or type, as in pipeline.RandomCrop.crop_size; lists as key="[a,b]" or key=a,b, '
+        "without white space",
     )
     parser.add_argument(
         "--launcher", choices=["none", "pytorch", "slurm", "mpi"], default="none", help="launcher"
@@ -50,7 +54,8 @@ def load_config(args: argparse.Namespace) -> Config:
     """The config with `--cfg-options`, launcher and work_dir applied.
 
     Raises:
-        FileNotFoundError, ValueError: no such config; an option for a key nothing reads.
+        FileNotFoundError, ValueError: no such config; an option for a key that nothing reads, or
+            for an item that a list does not have, or has twice.
     """
     if not Path(args.config).is_file():
         raise FileNotFoundError(f"config {args.config} does not exist")
@@ -58,23 +63,80 @@ def load_config(args: argparse.Namespace) -> Config:
     cfg = Config.fromfile(args.config)
     options = args.cfg_options or {}
     for key in options:
-        top = key.split(".")[0]
-        if top in cfg and top not in READ_KEYS:
-            raise ValueError(
-                f"--cfg-options {key}: {top!r} is a variable of the config file; change the "
-                "settings made from it, for instance train_dataloader.dataset.data_root"
-            )
-        if top not in READ_KEYS:
-            close = difflib.get_close_matches(top, READ_KEYS, 1)
-            hint = f"; did you mean {close[0]!r}?" if close else ""
-            raise ValueError(f"--cfg-options {key}: nothing reads {top!r}{hint}")
-    cfg.merge_from_dict(options)
+        check_read(cfg, key)
+    cfg.merge_from_dict({numbered(cfg, key): value for key, value in options.items()})
+    if "train_cfg.max_iters" in options:
+        warn_of_fixed_schedule(cfg)
     cfg.launcher = args.launcher
     if args.work_dir is not None:
         cfg.work_dir = args.work_dir
     elif cfg.get("work_dir") is None:
         cfg.work_dir = str(Path("work_dirs") / Path(args.config).stem)
     return cfg
+
+
+def check_read(cfg: Config, key: str) -> None:
+    """Raise ValueError unless the runner or the tools read an option's key."""
+    top = key.split(".")[0]
+    if top in READ_KEYS:
+        return
+    if top in cfg:
+        raise ValueError(
+            f"--cfg-options {key}: {top!r} is a variable of the config file; change the "
+            "settings made from it, for instance train_dataloader.dataset.data_root"
+        )
+    close = difflib.get_close_matches(top, READ_KEYS, 1)
+    hint = f"; did you mean {close[0]!r}?" if close else ""
+    raise ValueError(f"--cfg-options {key}: nothing reads {top!r}{hint}")
+
+
+def numbered(cfg: Config, key: str) -> str:
+    """An option's key, where list items may be named by their type, with their positions.
+
+    `train_dataloader.dataset.pipeline.RandomCrop.crop_size` names the step of this type, of any
+    scope, and becomes for instance `train_dataloader.dataset.pipeline.3.crop_size`.
+
+    Raises:
+        ValueError: no item of the list has this type, or several have.
+    """
+    value, parts = cfg, []
+    for part in key.split("."):
+        if isinstance(value, (list, tuple)):
+            if not part.isdigit():
+                part = position(value, part, f"--cfg-options {key}: {'.'.join(parts)}")
+            value = value[int(part)] if int(part) < len(value) else None
+        else:
+            value = value.get(part) if hasattr(value, "get") else None
+        parts.append(part)
+    return ".".join(parts)
+
+
+def position(items: Sequence, name: str, where: str) -> str:
+    """The number of the item whose type, without its scope, has this name."""
+    types = [item.get("type") if hasattr(item, "get") else item for item in items]
+    names = [str(kind).split(".")[-1] for kind in types]
+    found = [str(i) for i, other in enumerate(names) if other == name]
+    if not found:
+        raise ValueError(f"{where}: no item is of type {name!r}; there are {listing(names, 20)}")
+    if len(found) > 1:
+        raise ValueError(f"{where}: items {', '.join(found)} are of type {name!r}; give a number")
+    return found[0]
+
+
+def warn_of_fixed_schedule(cfg: Config) -> None:
+    """Warn if the learning rate keeps the schedule of another number of iterations."""
+    schedules = cfg.get("param_scheduler") or []
+    schedules = [schedules] if isinstance(schedules, dict) else schedules
+    counting = [schedule for schedule in schedules if not schedule.get("by_epoch", True)]
+    if not counting or any(schedule.get("end") is None for schedule in counting):
+        return  # mmengine passes max_iters to a schedule without an end
+    last, wanted = max(counting, key=lambda schedule: schedule.end), cfg.train_cfg.max_iters
+    if last.end not in (wanted, wanted + 1):
+        warnings.warn(
+            f"train_cfg.max_iters is {wanted}, but the schedule of the learning rate ends at "
+            f"{last.end}: set param_scheduler.{last.type}.end={wanted}",
+            stacklevel=3,
+        )
 
 
 def without_score_maps(cfg: Config) -> None:

@@ -6,7 +6,6 @@ model = dict(
         std=[58.395, 57.12, 57.375],
         bgr_to_rgb=True,
         pad_val=0,
-        seg_pad_val=255,
         size_divisor=32,
         test_cfg=dict(size_divisor=32),
     ),
@@ -27,7 +26,6 @@ model = dict(
     decode_head=dict(
         type="mmmaskformer.MaskFormerHead",
         in_channels=[256, 512, 1024, 2048],
-        num_classes=150,
         num_queries=100,
         transformer_decoder=dict(num_layers=6),
         loss_cls=dict(loss_weight=1.0, no_object_weight=0.1),

@@ -1,6 +1,5 @@
 # mmseg's own MaskFormer with the backbone and size of ours, to compare with.
 _base_ = ["./maskformer_r18_scratch.py"]
-num_classes = 11
 attention = dict(embed_dims=256, num_heads=8, attn_drop=0.1, proj_drop=0.1, batch_first=True)
 layer = dict(
     self_attn_cfg=attention,
@@ -24,7 +23,6 @@ model = dict(
         feat_channels=256,
         out_channels=256,
         in_index=[0, 1, 2, 3],
-        num_classes=num_classes,
         num_queries=50,
         pixel_decoder=dict(
             type="mmdet.PixelDecoder",
@@ -36,9 +34,7 @@ model = dict(
         transformer_decoder=dict(
             return_intermediate=True, num_layers=6, layer_cfg=layer, init_cfg=None
         ),
-        loss_cls=dict(
-            type="mmdet.CrossEntropyLoss", loss_weight=1.0, class_weight=[1.0] * num_classes + [0.1]
-        ),
+        loss_cls=dict(type="mmdet.CrossEntropyLoss", loss_weight=1.0),
         loss_mask=dict(
             type="mmdet.FocalLoss", use_sigmoid=True, gamma=2.0, alpha=0.25, loss_weight=20.0
         ),

@@ -6,6 +6,5 @@ model = dict(
         _delete_=True,
         type="mmmaskformer.PerPixelBaselineHead",
         in_channels=[256, 512, 1024, 2048],
-        num_classes=150,
     ),
 )
