@@ -26,6 +26,7 @@ from rich.table import Table
 
 from benchmarks.kit.measure import take_turns
 from mmmaskformer import evaluation
+from mmmaskformer.utils.files import read_json
 
 OFFSET = 256**3
 
@@ -140,7 +141,7 @@ def write_prediction(folder: Path, annotations: list, images: list) -> Path:
 def measure(args: argparse.Namespace) -> tuple[int, tuple, tuple]:
     """Number of images, seconds in memory and with files: ours and the other's of both."""
     folder = args.gt_folder or args.gt_json.with_suffix("")
-    data = json.loads(args.gt_json.read_text())
+    data = read_json(args.gt_json)
     data["annotations"] = data["annotations"][: args.images]
     rng = np.random.default_rng(0)
     images = []

@@ -8,6 +8,7 @@ from mmengine.optim import build_optim_wrapper
 from mmseg.registry import MODELS
 from mmseg.utils import register_all_modules
 
+from benchmarks.metafile import config_name as our_name
 from mmmaskformer.checkpoints.conversion import WithoutMemory
 from mmmaskformer.checkpoints.naming import recognise
 from tests.conftest import ROOT
@@ -16,26 +17,6 @@ from tests.reference import parameter_lists, recipes
 
 register_all_modules()
 ROWS = recipes()
-DATASETS = {
-    "ade20k-150": "ade20k",
-    "ade20k-150-panoptic": "ade20k-panoptic",
-    "cityscapes-19": "cityscapes",
-    "mapillary-vistas-65": "mapillary",
-    "coco-stuff-10k-171": "coco-stuff-10k",
-    "ade20k-full-847": "ade20k-full",
-    "coco-panoptic": "coco-panoptic",
-}
-METHODS = {
-    "MaskFormer": "maskformer",
-    "PerPixelBaseline": "perpixel",
-    "PerPixelBaseline+": "perpixelplus",
-}
-
-
-def our_name(row):
-    """Our config's name for a row of the table."""
-    dataset = DATASETS[row["config"].split("/")[1]]
-    return f"{METHODS[row['method']]}_{row['backbone'].lower()}_{dataset}"
 
 
 def rows(*tasks):

@@ -18,8 +18,9 @@ from mmmaskformer.checkpoints.conversion import (
     read_weights,
     write_checkpoint,
 )
-from mmmaskformer.checkpoints.description import compare, describe, some
+from mmmaskformer.checkpoints.description import compare, describe
 from mmmaskformer.checkpoints.naming import CheckpointError
+from mmmaskformer.utils.text import listing
 
 
 def parse_args() -> argparse.Namespace:
@@ -56,7 +57,7 @@ def check_config(report: Report, args: argparse.Namespace) -> None:
     if problems:
         raise CheckpointError(
             f"{args.src} is {report.description}; {args.config} builds {describe(expected)}: "
-            f"{some(problems)}"
+            f"{listing(problems, 4)}"
         )
 
 
@@ -89,7 +90,7 @@ def main() -> None:
         for name, reason in names.items():
             print(f"  {title}: {name} {reason}")
     if beside:
-        print(f"  not used: {some(beside, 20)} beside the weights")
+        print(f"  not used: {listing(beside, 20)} beside the weights")
     if report.num_classes is not None:
         print("  attention heads can not be seen in weights; 8, as in the paper, are assumed")
     print(f"wrote {len(conversion.state_dict)} weights to {args.dst}")

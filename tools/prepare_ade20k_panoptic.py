@@ -20,7 +20,7 @@ import numpy as np
 from mmmaskformer.datasets import preparation
 from mmmaskformer.datasets.preparation import read_labels
 from mmmaskformer.datasets.tables import metainfo
-from mmmaskformer.utils.files import replacing
+from mmmaskformer.utils.files import read_json, replacing
 from mmmaskformer.utils.png_ids import ids_to_colors
 
 META = metainfo("ade20k")
@@ -101,7 +101,7 @@ def prepare_split(root: Path, split: str, workers: int) -> None:
     stems = sorted(path.stem for path in (root / "images" / split).glob("*.jpg"))
     if not stems:
         raise ValueError(f"{root / 'images' / split} has no images")
-    if target.is_file() and len(json.loads(target.read_text())["images"]) == len(stems):
+    if target.is_file() and len(read_json(target)["images"]) == len(stems):
         print(f"{target} is complete")
         return
     preparation.remove_leftovers(root / name)

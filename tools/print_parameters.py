@@ -7,6 +7,7 @@ from rich.table import Table
 
 from mmmaskformer.checkpoints.conversion import WithoutMemory
 from mmmaskformer.engine.runner import add_common_arguments, load_config
+from mmmaskformer.utils.parameters import count_parameters
 
 
 def parse_args() -> argparse.Namespace:
@@ -46,7 +47,7 @@ def main() -> None:
         else:
             table.add_row(name, shape, "frozen", "")
     Console(width=160).print(table)
-    print(f"{trained} trained parameters, {sum(p.numel() for p in model.parameters())} in all")
+    print(f"{trained} trained parameters, {count_parameters(model)} in all")
 
 
 if __name__ == "__main__":

@@ -27,6 +27,8 @@ from rich.table import Column, Table
 
 import mmmaskformer  # noqa: F401  (mends the stack before mmseg is imported)
 from mmmaskformer.evaluation import read_ids
+from mmmaskformer.utils.files import png_name, read_json, replacing
+from mmmaskformer.utils.parameters import count_parameters
 from mmmaskformer.visualization import label_panels, panoptic_overlay
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -113,23 +115,23 @@ def train_and_test(config: Path, folder: Path) -> dict:
         ]
         run(command, folder / "test.log", lambda: None)
         progress.update(task, total=1, completed=1)
-    metrics = json.loads(max((folder / "test").glob("*/*.json"), key=os.path.getmtime).read_text())
+    metrics = read_json(max((folder / "test").glob("*/*.json"), key=os.path.getmtime))
     return {
         "mIoU": metrics["mIoU"],
         "aAcc": metrics["aAcc"],
         "PQ": metrics.get("PQ"),
         "step": statistics.median(entry["time"] for entry in steps_done(folder)),
         "memory": memory,
-        "parameters": count_parameters(cfg) / 1e6,
+        "parameters": parameters_of(cfg) / 1e6,
     }
 
 
-def count_parameters(cfg: Config) -> int:
+def parameters_of(cfg: Config) -> int:
     from mmseg.registry import MODELS
     from mmseg.utils import register_all_modules
 
     register_all_modules()
-    return sum(p.numel() for p in MODELS.build(cfg.model).parameters())
+    return count_parameters(MODELS.build(cfg.model))
 
 
 def prepare_folder(config: Path, folder: Path, retrain: bool) -> None:
@@ -158,7 +160,7 @@ def draw(configs: list[Path], folders: list[Path], count: int, path: Path) -> No
     chosen = [dataset.get_data_info(i) for i in np.linspace(0, len(dataset) - 1, count, dtype=int)]
     maps = {"ground truth": [read_labels(Path(info["seg_map_path"])) for info in chosen]}
     for config, folder in zip(configs, folders):
-        names = [Path(info["img_path"]).stem + ".png" for info in chosen]
+        names = [png_name(info["img_path"]) for info in chosen]
         maps[config.stem] = [read_labels(folder / "predictions" / name) for name in names]
     images = [cv2.imread(info["img_path"])[..., ::-1] for info in chosen]
     label_panels(path, images, maps, dataset.metainfo["classes"], dataset.metainfo["palette"])
@@ -171,7 +173,7 @@ def draw_panoptic(config: Path, folder: Path, count: int, path: Path) -> None:
     dataset = DATASETS.build(Config.fromfile(config).test_dataloader.dataset)
     meta = dataset.metainfo
     labels = {category: label for label, category in enumerate(meta.get("category_ids", []))}
-    written = json.loads((folder / "predictions/panoptic.json").read_text())["annotations"]
+    written = read_json(folder / "predictions/panoptic.json")["annotations"]
     found = {Path(entry["file_name"]).stem: entry for entry in written}
     rows = []
     for index in np.linspace(0, len(dataset) - 1, count, dtype=int):
@@ -222,11 +224,11 @@ def main() -> None:
         saved = folder / "results.json"
         if saved.is_file():
             CONSOLE.print(f"{config.stem} is trained already (--retrain trains it again)")
-            result = json.loads(saved.read_text())
+            result = read_json(saved)
         else:
             result = train_and_test(config, folder)
-            saved.with_suffix(".tmp").write_text(json.dumps(result))
-            saved.with_suffix(".tmp").replace(saved)
+            with replacing(saved) as work:
+                work.write_text(json.dumps(result))
         results.append(result)
     picture = args.work_dir / "predictions.png"
     draw(configs, folders, args.images, picture)

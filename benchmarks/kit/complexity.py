@@ -18,11 +18,6 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 
-def count_parameters(model: nn.Module) -> int:
-    """All parameters, auxiliary heads and frozen norms included; no buffers."""
-    return sum(parameter.numel() for parameter in model.parameters())
-
-
 def count_flops(model: nn.Module, predict: Callable[[], object]) -> int:
     """Multiply-adds of `predict`, which runs the model."""
     with without_gradients(model), plain_attention(), FlopCounterMode(display=False) as counter:

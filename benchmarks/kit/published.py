@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import difflib
 import importlib.util
-import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from pathlib import Path
 from mmengine.config import Config
 from mmengine.fileio import load
 
+from mmmaskformer.utils.files import read_json
 from mmmaskformer.utils.text import listing
 
 COLUMNS = {"P.A.": "aAcc", "training memory, MB": "train_memory_mb"}
@@ -39,14 +39,6 @@ class Measured:
     config: str
     values: dict[str, float]
     multi_scale: bool = False
-
-
-def read_json(path: Path):
-    """ValueError if the file can not be read."""
-    try:
-        return json.loads(path.read_text())
-    except (OSError, ValueError) as error:
-        raise ValueError(f"{path} can not be read as json: {error}") from error
 
 
 def read_paper(path: Path) -> list[dict]:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from mmmaskformer.utils.files import read_json
 from mmmaskformer.utils.text import listing
 
 from .report import METRICS
@@ -55,14 +56,14 @@ def read_run(path: str | Path) -> dict:
     Raises:
         ValueError: it can not be read, or is not such a file.
     """
+    run = read_json(path)
     try:
-        run = json.loads(Path(path).read_text())
         known = "reference" in run and all(
             isinstance(run.get(key), dict) for key in ("ratios", "settings", "machine", "results")
         )
         found = [item for v in run["ratios"].values() for item in v.items()] if known else []
-    except (OSError, ValueError, AttributeError) as error:
-        raise ValueError(f"{path} can not be read as benchmark.json: {error}") from error
+    except (TypeError, AttributeError):
+        known = False
     if not known:
         raise ValueError(
             f"{path} is not a benchmark.json: wanted reference, ratios, settings, machine, results"

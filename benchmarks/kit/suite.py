@@ -11,9 +11,11 @@ from tempfile import TemporaryDirectory
 from mmengine.config import Config
 from rich.progress import track
 
+from mmmaskformer.utils.parameters import count_parameters
+
 from . import models
 from .batches import make_batch
-from .complexity import count_flops, count_parameters
+from .complexity import count_flops
 from .measure import in_fresh_process, peak_growth_mb, ran_out_of_memory, take_turns
 
 PARTS = ("complexity", "train", "inference")

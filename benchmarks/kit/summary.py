@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
+
+from mmmaskformer.utils.files import read_json
 
 from .stage_report import loss_ms
 
@@ -110,7 +111,7 @@ def read(folder: Path) -> tuple[Rows, dict[str, str]]:
         if not path.is_file():
             continue
         try:
-            run = json.loads(path.read_text())
+            run = read_json(path)
             found = rows_of(run)
             titles[name] = run["title"]
         except (KeyError, TypeError, AttributeError, ValueError) as error:

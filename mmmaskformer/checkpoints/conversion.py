@@ -18,7 +18,8 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from ..utils.files import replacing
-from .description import Backbone, Head, compare, describe, read_backbone, read_head, some
+from ..utils.text import listing
+from .description import Backbone, Head, compare, describe, read_backbone, read_head
 from .naming import CheckpointError, Conversion, convert
 from .reading import load_checkpoint_file, load_pickle_file
 
@@ -68,7 +69,7 @@ def read_weights(path: str | Path) -> tuple[dict[str, Tensor], list[str]]:
             weights[name] = tensor
     strange = [str(name) for name in content if name not in weights] if weights else []
     if strange or not weights:
-        what = f"entries that are no arrays: {some(strange)}" if strange else "no weights"
+        what = f"entries that are no arrays: {listing(strange, 4)}" if strange else "no weights"
         raise CheckpointError(
             f"{path} holds {what}; wanted is a dict of arrays by name, alone or under 'model' or "
             "'state_dict'"
@@ -150,7 +151,7 @@ def _convert_checked(weights: Mapping[str, Tensor]) -> Report:
     if backbone is None or bool(inside) != (head is not None):
         raise CheckpointError(
             f"{name} without a known backbone or without a head: of {len(shapes)} weights the "
-            f"first are {some(list(shapes))}"
+            f"first are {listing(list(shapes), 4)}"
         )
     queried = head is not None and head.type == "MaskFormerHead"
     if "criterion.empty_weight" in conversion.unused and not queried:
@@ -167,7 +168,9 @@ def _convert_checked(weights: Mapping[str, Tensor]) -> Report:
     wanted = {key: tuple(t.shape) for key, t in expected.items() if key not in unfilled}
     problems = compare(shapes, wanted) or bad_values(conversion.state_dict, expected)
     if problems:
-        raise CheckpointError(f"{name}, {describe(shapes)}, is not complete: {some(problems)}")
+        raise CheckpointError(
+            f"{name}, {describe(shapes)}, is not complete: {listing(problems, 4)}"
+        )
     classes = None if head is None else head.num_classes
     return Report(conversion, describe(shapes), unfilled, classes)
 

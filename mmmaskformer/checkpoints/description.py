@@ -173,13 +173,6 @@ def compare(shapes: Mapping[str, tuple], expected: Mapping[str, tuple]) -> list[
     return problems
 
 
-def some(names: list[str], count: int = 4) -> str:
-    """The first few names, for messages."""
-    more = f", ... ({len(names) - count} more)" if len(names) > count else ""
-    shown = ("".join(c if c.isprintable() else "?" for c in name) for name in names[:count])
-    return ", ".join(shown) + more
-
-
 def _counts(shapes: Shapes, pattern: str) -> tuple[int, ...]:
     """How many second groups there are for each first group, in order."""
     found = [m.groups() for m in (re.fullmatch(pattern, name) for name in shapes) if m]

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from .description import some
+from ..utils.text import listing
 from .formats import FORMATS, Format
 
 
@@ -69,7 +69,7 @@ def convert(weights: Mapping[str, Tensor]) -> Conversion:
     if unknown:
         raise CheckpointError(
             f"the names are those of {source.name}, but {len(unknown)} of {len(weights)} are "
-            f"unknown: {some(unknown)}"
+            f"unknown: {listing(unknown, 4)}"
         )
     for whole, pieces in parts.items():
         if len(pieces) != 3:
@@ -92,7 +92,7 @@ def recognise(names: list[str]) -> Format:
         if any(re.match(source.mark, name) for name in names):
             return source
     raise CheckpointError(
-        f"weights named {some(names)} belong to no implementation that is known here: "
+        f"weights named {listing(names, 4)} belong to no implementation that is known here: "
         + "; ".join(source.name for source in FORMATS)
     )
 

@@ -9,7 +9,7 @@ from mmseg.datasets import BaseSegDataset
 
 from ..registry import DATASETS
 from ..utils.text import listing
-from .panoptic_format import contiguous_segments, match_annotations, read_json
+from .panoptic_format import contiguous_segments, match_annotations, read_panoptic_json
 from .shapes import make_shapes
 from .tables import metainfo as table
 
@@ -48,7 +48,7 @@ class PanopticDataset(BaseSegDataset):
         own = self._load_metainfo(metainfo)
         if "classes" not in own or "isthing" not in own:
             path = os.path.join(data_root or "", ann_file)
-            self._content = read_json(path, backend_args, not kwargs.get("test_mode"))
+            self._content = read_panoptic_json(path, backend_args, not kwargs.get("test_mode"))
             metainfo = {**json_metainfo(self._content, own.get("classes"), path), **own}
         super().__init__(
             ann_file=ann_file,
@@ -60,7 +60,7 @@ class PanopticDataset(BaseSegDataset):
 
     def load_data_list(self) -> list[dict]:
         """One dict per annotation of the json, in its order."""
-        content = self._content or read_json(
+        content = self._content or read_panoptic_json(
             self.ann_file, self.backend_args, annotated=not self.test_mode
         )
         self._content = None  # large, and not needed again

@@ -5,12 +5,12 @@ A pixel's id is R + 256 G + 65536 B; 0 is void. Every error names the file and t
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 
 import numpy as np
 from mmengine import fileio
 
+from ..utils.files import parse_json
 from ..utils.png_ids import NUM_IDS, decode_ids
 from ..utils.text import listing
 
@@ -20,7 +20,7 @@ def read_ids(path: str, backend_args: dict | None = None) -> np.ndarray:
     return decode_ids(fileio.get(str(path), backend_args=backend_args), str(path))
 
 
-def read_json(path: str, backend_args: dict | None = None, annotated: bool = True) -> dict:
+def read_panoptic_json(path: str, backend_args: dict | None = None, annotated: bool = True) -> dict:
     """The json with its lists `images`, `annotations` and `categories`; categories checked.
 
     Args:
@@ -30,10 +30,7 @@ def read_json(path: str, backend_args: dict | None = None, annotated: bool = Tru
         ValueError: damaged, a list is missing, or a category lacks id, name or `isthing`, or
             shares its id or name with another.
     """
-    try:
-        content = json.loads(fileio.get_text(str(path), backend_args=backend_args))
-    except ValueError as error:
-        raise ValueError(f"{path} can not be read as JSON ({error})") from error
+    content = parse_json(fileio.get(str(path), backend_args=backend_args), str(path))
     if isinstance(content, dict) and not annotated:
         content.setdefault("annotations", [])
     for key in ("images", "annotations", "categories"):
@@ -51,7 +48,7 @@ def read_json(path: str, backend_args: dict | None = None, annotated: bool = Tru
 
 
 def match_annotations(content: dict, path: str) -> list[tuple[dict, dict]]:
-    """Pairs of image and annotation of a json from `read_json`, in the order of its annotations.
+    """Pairs of image and annotation of a `read_panoptic_json`, in the order of its annotations.
 
     Raises:
         ValueError: entries without their keys, an id twice, an image without annotation or an

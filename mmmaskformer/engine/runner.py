@@ -17,7 +17,7 @@ from mmengine.hooks import Hook
 from mmengine.registry import RUNNERS
 from mmengine.runner import FlexibleRunner, Runner
 
-from ..checkpoints.description import compare, describe, some
+from ..checkpoints.description import compare, describe
 from ..utils.text import listing
 from .cpu import prepare_cpu_distributed, replace_sync_batch_norm
 
@@ -196,7 +196,8 @@ class CheckWeights(Hook):
         if problems:
             raise ValueError(
                 f"checkpoint {runner._load_from} does not fit the config {runner.cfg.filename}: it "
-                f"holds {describe(found)}; the config builds {describe(wanted)}: {some(problems)}. "
+                f"holds {describe(found)}; the config builds {describe(wanted)}: "
+                f"{listing(problems, 4)}. "
                 "Weights of other implementations: tools/convert_weights.py"
             )
 

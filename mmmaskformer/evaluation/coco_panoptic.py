@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -10,8 +9,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ..utils.files import read_json
 from ..utils.png_ids import decode_ids
 from ..utils.processes import map_in_processes
+from ..utils.text import listing
 from .panoptic_quality import PanopticQuality
 
 CHUNK = 8
@@ -48,7 +49,7 @@ def read_pairs(
         ValueError: a file is no COCO panoptic json; a category without `isthing`; an image
             without a prediction.
     """
-    truth, guess = _read_json(gt_json), _read_json(pred_json)
+    truth, guess = _read_panoptic(gt_json), _read_panoptic(pred_json)
     categories = _categories(truth, gt_json)
     gt_folder = Path(gt_folder or Path(gt_json).with_suffix(""))
     pred_folder = Path(pred_folder or Path(pred_json).with_suffix(""))
@@ -58,7 +59,7 @@ def read_pairs(
     if missing:
         raise ValueError(
             f"{pred_json} has no prediction for {len(missing)} of the {len(annotations)} images of "
-            f"{gt_json}, image_id {_few(missing)}"
+            f"{gt_json}, image_id {listing(missing, 5)}"
         )
     pairs = [
         ImagePair(
@@ -109,15 +110,8 @@ def count_in_processes(
     return total
 
 
-def _read_json(path: str | Path) -> dict:
-    try:
-        data = json.loads(Path(path).read_bytes())
-    except FileNotFoundError:
-        raise FileNotFoundError(f"{path} does not exist") from None
-    except (ValueError, RecursionError) as error:
-        raise ValueError(
-            f"{path} is no valid json ({error}); it is damaged or incomplete"
-        ) from None
+def _read_panoptic(path: str | Path) -> dict:
+    data = read_json(path)
     if not isinstance(data, dict):
         raise ValueError(f"{path} is no COCO panoptic json: the top level is no object")
     return data
@@ -156,8 +150,3 @@ def _side(annotation: dict, folder: Path, source: str | Path) -> tuple[Path, lis
     if not png.is_file():
         raise FileNotFoundError(f"{source} names {png}, which does not exist")
     return png, annotation["segments_info"]
-
-
-def _few(values: list) -> str:
-    shown = ", ".join(map(str, values[:5]))
-    return shown + (", ..." if len(values) > 5 else "")

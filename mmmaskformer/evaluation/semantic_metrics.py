@@ -14,7 +14,7 @@ from PIL import Image
 from torch import Tensor
 
 from ..registry import METRICS
-from ..utils.files import replacing
+from ..utils.files import png_name, replacing
 from .metrics import as_array, pack_counts, read_field, report_groups, side_names
 from .panoptic_quality import PanopticQuality, semantic_categories
 
@@ -84,7 +84,7 @@ def write_label_map(
     The png has 8 bits, or 16 if a class may need them.
     """
     dtype = np.uint8 if num_classes + shift <= 256 else np.uint16
-    with replacing(Path(folder) / f"{Path(image_path).stem}.png") as work:
+    with replacing(Path(folder) / png_name(image_path)) as work:
         Image.fromarray((labels.cpu().numpy() + shift).astype(dtype)).save(work, format="png")
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from ..utils.files import replacing
+from ..utils.files import png_name, replacing
 from ..utils.png_ids import ids_to_colors
 
 
@@ -31,7 +31,7 @@ def write_prediction(
     Returns:
         The image's entry for `annotations`.
     """
-    name = f"{Path(image_path).stem}.png"
+    name = png_name(image_path)
     with replacing(Path(folder) / name) as work:
         Image.fromarray(ids_to_colors(ids)).save(work, format="png")
     segments = [

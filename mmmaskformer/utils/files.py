@@ -1,7 +1,8 @@
-"""Files that are complete or not there."""
+"""Files: complete or not there, json that names itself when it is damaged, names."""
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,3 +24,30 @@ def replacing(path: str | Path) -> Iterator[Path]:
         os.replace(work, path)
     finally:
         work.unlink(missing_ok=True)
+
+
+def read_json(path: str | Path):
+    """The content of a json file.
+
+    Raises:
+        FileNotFoundError, ValueError: there is no such file, or it is damaged; names it.
+    """
+    try:
+        return parse_json(Path(path).read_bytes(), str(path))
+    except FileNotFoundError:
+        raise FileNotFoundError(f"{path} does not exist") from None
+
+
+def parse_json(content: bytes | str, name: str):
+    """The value that `content`, which was read from the file `name`, stands for."""
+    try:
+        return json.loads(content)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(
+            f"{name} is no valid json ({error}); it is damaged or incomplete"
+        ) from None
+
+
+def png_name(image_path: str | Path) -> str:
+    """The name of what is written for an image: the image's, as a png."""
+    return f"{Path(image_path).stem}.png"

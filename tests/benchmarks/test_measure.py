@@ -15,7 +15,8 @@ from torch import nn
 
 from benchmarks.kit import measure, models
 from benchmarks.kit.batches import make_batch, voronoi_labels
-from benchmarks.kit.complexity import count_flops, count_parameters
+from benchmarks.kit.complexity import count_flops
+from mmmaskformer.utils.parameters import count_parameters
 from tests.conftest import ROOT
 
 

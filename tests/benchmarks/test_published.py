@@ -232,8 +232,8 @@ def test_our_leaf_of_a_zoo_model_is_found_by_its_base(tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (None, "can not be read as json"),
-        ("{", "can not be read as json"),
+        (None, "does not exist"),
+        ("{", "is no valid json"),
         ("[1]", "must hold an object with metrics, got a list"),
         ('{"results": [1]}', "results must hold one object of metrics per config"),
         ('{"results": {"a": 1}}', "results must hold one object of metrics per config"),

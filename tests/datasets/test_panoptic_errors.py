@@ -80,7 +80,7 @@ def test_broken_json_names_file_and_ids(folder, case):
 def test_text_that_is_no_json_names_the_file(folder):
     arguments = one_image(folder).arguments()
     (folder.root / "ann.json").write_text('{"images": [')
-    with pytest.raises(ValueError, match=r"ann\.json can not be read as JSON .*line 1"):
+    with pytest.raises(ValueError, match=r"ann\.json is no valid json .*line 1"):
         PanopticDataset(**arguments)
     (folder.root / "ann.json").unlink()
     with pytest.raises(FileNotFoundError, match=r"ann\.json"):

@@ -193,7 +193,7 @@ FILE_ERRORS = {
     "no_predictions": (
         lambda gt, pred: edit(pred, lambda data: data["annotations"].clear()),
         ValueError,
-        r"no prediction for 7 of the 7 images of .*, image_id 0, 1, 2, 3, 4, \.\.\.$",
+        r"no prediction for 7 of the 7 images of .*, image_id 0, 1, 2, 3, 4 and 2 more$",
     ),
     "true_png_missing": (
         lambda gt, pred: (gt.parent / "gt/001.png").unlink(),
