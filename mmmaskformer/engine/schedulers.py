@@ -23,8 +23,8 @@ class _RunLength:
                 f"{type(self).__name__} counts iterations, in a loop of epochs too: by_epoch=False "
                 "must stand in its config, so that mmengine passes it max_iters"
             )
-        # mmengine's schedules reach their last value in iteration `end` - 1, which would then
-        # train with it; the paper's reach it when the last iteration is over.
+        # mmengine's schedules reach their last value in the last iteration, which a decay to zero
+        # would waste; the paper's reach it when the run is over.
         super().__init__(optimizer, end=end + 1, by_epoch=False, **kwargs)
 
     def factor(self) -> float:
@@ -83,6 +83,10 @@ class MultiStepLR(_RunLength, scheduler.MultiStepLR):
             )
         steps = [round(milestone * end) for milestone in milestones]
         super().__init__(optimizer, end=end, by_epoch=by_epoch, milestones=steps, gamma=gamma)
+
+    def state_dict(self) -> dict:
+        """As plain data, which is all that is read back from a checkpoint."""
+        return {**super().state_dict(), "milestones": dict(self.milestones)}
 
     def factor(self) -> float:
         passed = (n for step, n in self.milestones.items() if step <= self.last_step)

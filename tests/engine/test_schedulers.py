@@ -1,6 +1,5 @@
 """Schedules as long as the run: mmengine's numbers, in every length, resumed in another, too."""
 
-import copy
 import re
 
 import numpy as np
@@ -11,6 +10,7 @@ from mmengine.hooks import Hook
 from mmengine.model import BaseModel
 from mmengine.runner import FlexibleRunner, Runner
 
+from mmmaskformer.checkpoints.reading import load_checkpoint_file
 from tests.conftest import ROOT
 from tests.engine.schedules import go_on, learning_rates, start
 
@@ -79,11 +79,13 @@ CHAINS = {"poly": [POLY], "poly and warm-up": [POLY, WARMUP], "steps": [STEPS, W
 @pytest.mark.parametrize("longer", [400, 900, 3000], ids=lambda n: f"to {n}")
 @pytest.mark.parametrize("stop", [1, 250, 300])
 @pytest.mark.parametrize("chain", CHAINS)
-def test_a_longer_run_that_is_resumed_goes_on_with_its_own_schedule(chain, stop, longer):
+def test_a_longer_run_that_is_resumed_goes_on_with_its_own_schedule(tmp_path, chain, stop, longer):
     """From the middle of a run of 300 iterations, and from its end, where poly is zero."""
     optimizer, built = start(CHAINS[chain], 300)
     go_on(optimizer, built, stop)
-    state = copy.deepcopy((optimizer.state_dict(), [part.state_dict() for part in built]))
+    path = tmp_path / "checkpoint.pth"
+    torch.save((optimizer.state_dict(), [part.state_dict() for part in built]), path)
+    state = load_checkpoint_file(path)
 
     again, rebuilt = start(CHAINS[chain], longer)
     again.load_state_dict(state[0])
