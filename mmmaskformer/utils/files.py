@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 
 @contextmanager
@@ -26,7 +27,7 @@ def replacing(path: str | Path) -> Iterator[Path]:
         work.unlink(missing_ok=True)
 
 
-def read_json(path: str | Path):
+def read_json(path: str | Path) -> Any:
     """The content of a json file.
 
     Raises:
@@ -38,7 +39,7 @@ def read_json(path: str | Path):
         raise FileNotFoundError(f"{path} does not exist") from None
 
 
-def parse_json(content: bytes | str, name: str):
+def parse_json(content: bytes | str, name: str) -> Any:
     """The value that `content`, which was read from the file `name`, stands for."""
     try:
         return json.loads(content)
