@@ -47,6 +47,7 @@ def train(rank, port, folder):
             "val_dataloader.dataset.data_root": str(folder / "shapes"),
             "train_dataloader.batch_size": 1,
             "train_cfg.max_iters": iterations,
+            "param_scheduler.PolyLR.end": 400,  # one schedule, also where the run is interrupted
             "default_hooks.logger.interval": 1,
             "default_hooks.checkpoint.interval": iterations,
             "visualizer.name": f"{name}{iterations}",  # a singleton, which writes the log
@@ -54,7 +55,7 @@ def train(rank, port, folder):
             "model.decode_head.transformer_decoder.num_layers": 1,
             # A resumed run draws other numbers.
             "model.decode_head.transformer_decoder.dropout": 0.0,
-            "train_dataloader.dataset.pipeline.2.prob": 0.0,
+            "train_dataloader.dataset.pipeline.RandomFlip.prob": 0.0,
             **settings,
         }
         arguments = dict(config=CONFIG, local_rank=rank, launcher="pytorch")
