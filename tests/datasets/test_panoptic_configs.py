@@ -21,7 +21,7 @@ ROWS = {
 
 EVALUATORS = [
     dict(type="mmmaskformer.PanopticQualityMetric"),
-    dict(type="mmmaskformer.IoUMetric"),
+    dict(type="mmmaskformer.IoUMetric", ignore_index=255),
 ]
 
 
