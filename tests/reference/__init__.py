@@ -1,6 +1,5 @@
 """Numbers of the original implementation. README.md says how they were made and thinned."""
 
-import csv
 import gzip
 import io
 import json
@@ -9,13 +8,9 @@ from pathlib import Path
 
 import torch
 
+from benchmarks.metafile import read_table as recipes  # noqa: F401
+
 FOLDER = Path(__file__).resolve().parent
-
-
-def recipes():
-    """The rows of the recipe table, one for each released model."""
-    with (FOLDER / "zoo.csv").open(newline="", encoding="utf-8") as table:
-        return list(csv.DictReader(table))
 
 
 def load(name):
