@@ -97,12 +97,8 @@ def config_of(reference, name, run):
     cfg.model.decode_head.loss_cls.no_object_weight = float(np.float32(0.1))
     cfg.optim_wrapper.optimizer.weight_decay = short["weight_decay"]
     cfg.optim_wrapper.optimizer.lr *= short["base_lr_factor"]
-    lengths = {cfg.train_cfg.max_iters + 1: short["max_iter"] + 1}
-    lengths[1501] = short["swin_warmup_iters"] + 1
     for scheduler in cfg.param_scheduler:
-        if "end" in scheduler:
-            scheduler.end = lengths[scheduler.end]
-        elif "iters" in scheduler:  # a warm-up of a schedule that ends with the run
+        if "iters" in scheduler:  # a warm-up; the others end with the run
             scheduler.iters = short["swin_warmup_iters"]
     cfg.train_cfg.max_iters = short["max_iter"]
     return cfg
