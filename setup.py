@@ -21,6 +21,12 @@ setup(
         "lite": ["mmcv-lite" + needs["MMCV"].bounds],
         "full": ["mmcv" + needs["MMCV"].bounds],
         "data": ["h5py" + needs["H5PY"]],
-        "dev": ["pytest>=7", "ruff>=0.6", "transformers>=5", "h5py" + needs["H5PY"]],
+        "dev": [
+            "pytest>=7",
+            "pytest-xdist>=3",
+            "ruff>=0.6",
+            "transformers>=5",
+            "h5py" + needs["H5PY"],
+        ],
     },
 )

@@ -1,3 +1,6 @@
+import functools
+import multiprocessing
+import os
 import pickle
 import runpy
 import sys
@@ -10,6 +13,22 @@ import mmmaskformer  # noqa: F401  (mends the stack before mmseg is imported)
 
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT.parent / "shared"
+
+if "PYTEST_XDIST_WORKER" in os.environ:  # the workers share the cores
+    torch.set_num_threads(1)
+
+WARM = multiprocessing.get_context("forkserver")
+"""Starts processes by forking one that has imported the stack, which takes seconds."""
+WARM.set_forkserver_preload(["mmmaskformer", "mmseg.apis", "mmdet.apis", "matplotlib.figure"])
+
+
+@pytest.hookimpl(tryfirst=True)  # before -m chooses
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if "shared" in item.fixturenames:
+            item.add_marker("data")
+        if item.get_closest_marker("gpu") and not torch.cuda.is_available():
+            item.add_marker(pytest.mark.skip(reason="needs a GPU"))
 
 
 @pytest.fixture(scope="session")

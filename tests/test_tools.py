@@ -21,7 +21,7 @@ from mmseg.apis import inference_model, init_model
 from mmmaskformer.datasets import shapes
 from mmmaskformer.engine.runner import CheckWeights
 from tests.checkpoints.original_format import original_weights
-from tests.commands import python, run
+from tests.commands import cold, python, run
 from tests.conftest import ROOT
 
 CONFIG = "configs/maskformer_r18_shapes.py"
@@ -192,7 +192,7 @@ def panoptic(workspace):
     script = Path(mmdet.__file__).parent / ".mim/tools/train.py"
     work_dir = workspace / "panoptic"
     config = PANOPTIC.replace(".py", "-mmdet.py")
-    output = python(script, config, "--work-dir", work_dir, *options(workspace))
+    output = cold(script, config, "--work-dir", work_dir, *options(workspace))
     assert "Iter(train) [2/2]" in output
     assert re.search(r"PQ: \d", output)
     return work_dir / "iter_2.pth"
@@ -237,7 +237,7 @@ def test_panoptic_tta_and_query_pictures(workspace, panoptic):
 
 def test_mmsegs_own_train_script_takes_our_config(workspace):
     script = Path(mmseg.__file__).parent / ".mim/tools/train.py"
-    output = python(script, CONFIG, "--work-dir", workspace / "mmseg", *options(workspace))
+    output = cold(script, CONFIG, "--work-dir", workspace / "mmseg", *options(workspace))
     assert "Iter(train) [2/2]" in output
 
 
@@ -284,7 +284,7 @@ def test_quickstart_draws_and_reuses(workspace):
 
 
 def test_parameters_are_printed_with_their_group():
-    output = python("tools/print_parameters.py", "configs/maskformer_r50_ade20k.py")
+    output = cold("tools/print_parameters.py", "configs/maskformer_r50_ade20k.py")
     rows = [line.split() for line in output.splitlines()]
     assert ["backbone.conv1.weight", "64x3x7x7", "1e-05", "0.0001"] in rows
     assert ["backbone.bn1.weight", "64", "frozen"] in rows

@@ -26,7 +26,7 @@ def rows_of(text):
 def test_scaling_prints_what_it_writes(tmp_path):
     printed = python(
         "benchmarks/scaling.py", OURS, *POINT, *ONCE, "--factors", "queries",
-        "--queries", "5", "300", "--processes", "2", "1", "--out", tmp_path, PYTHONPATH=str(ROOT),
+        "--queries", "5", "300", "--processes", "2", "1", "--out", tmp_path,
     )  # fmt: skip
     run = json.loads((tmp_path / "scaling.json").read_text())
     assert run["at"] == dict(size=64, batch=2, segments=3, classes=10, queries=20)
@@ -89,7 +89,7 @@ def test_inference_prints_what_it_writes(tmp_path):
     printed = python(
         "benchmarks/inference.py", OURS, *others, *ONCE, "--input", "64", "85",
         "--original", "96", "128", "--large", "120", "180", "--classes", "20",
-        "--panoptic", "80", "133", "--out", tmp_path, PYTHONPATH=str(ROOT),
+        "--panoptic", "80", "133", "--out", tmp_path,
     )  # fmt: skip
     run = json.loads((tmp_path / "inference.json").read_text())
     assert list(run["results"]) == ["latency", "labels", "tta", "panoptic"]

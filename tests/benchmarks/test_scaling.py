@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from benchmarks.kit import growth_plot, measure, models, processes, report, scaling, suite
-from tests.conftest import ROOT
+from tests.conftest import ROOT, WARM
 
 BASE = suite.Settings(
     size=(512, 512),
@@ -204,6 +204,7 @@ def want_too_much():
     return False
 
 
+@pytest.mark.usefixtures("warm")
 def test_a_process_that_wants_too_much_fails_by_itself():
     assert measure.in_fresh_process(want_too_much)
     assert measure.ran_out_of_memory(torch.OutOfMemoryError("CUDA out of memory"))
@@ -347,6 +348,7 @@ def test_a_batch_that_can_not_be_shared():
         processes.Team(3, OURS, BASE)
 
 
+@pytest.mark.usefixtures("warm")
 def test_a_process_that_fails_is_named():
     settings = replace(BASE, options={"model.decode_head.num_querys": 1})
     with pytest.raises(ValueError, match=r"config .*shapes\.py, process 0: .*num_querys"):
@@ -376,9 +378,8 @@ def weights_after_a_step(rank, size, store, queue):
 
 
 def test_processes_of_a_team_keep_the_same_weights(tmp_path):
-    context = torch.multiprocessing.get_context("spawn")
-    queue = context.SimpleQueue()
+    queue = WARM.SimpleQueue()
     torch.multiprocessing.start_processes(
-        weights_after_a_step, (2, str(tmp_path / "store"), queue), nprocs=2, start_method="spawn"
+        weights_after_a_step, (2, str(tmp_path / "store"), queue), 2, start_method="forkserver"
     )
     assert queue.get() == queue.get()

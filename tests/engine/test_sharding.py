@@ -72,7 +72,7 @@ def trained(tmp_path_factory):
         patch.setattr(shapes, "SPLITS", {"train": 8, "val": 2})
         shapes.make_shapes(folder / "shapes")
     arguments = (free_port(), folder)
-    multiprocessing.start_processes(train, arguments, nprocs=2, start_method="spawn")
+    multiprocessing.start_processes(train, arguments, nprocs=2, start_method="forkserver")
     return folder
 
 
