@@ -14,6 +14,7 @@ import mmmaskformer  # noqa: F401  (mends the stack before mmseg is imported)
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT.parent / "shared"
 
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # of the processes that tests start
 if "PYTEST_XDIST_WORKER" in os.environ:  # the workers share the cores
     torch.set_num_threads(1)
 
