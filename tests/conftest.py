@@ -1,3 +1,4 @@
+import copy
 import functools
 import multiprocessing
 import os
@@ -66,17 +67,28 @@ def convert(monkeypatch, capsys):
     return run
 
 
+@functools.cache
+def read_config(path):
+    from mmengine.config import Config
+
+    return Config.fromfile(path, import_custom_modules=path.is_relative_to(ROOT / "configs"))
+
+
+def load_config(name):
+    """A config of the repository, parsed once and copied for every caller."""
+    return copy.deepcopy(read_config(ROOT / "configs" / f"{name}.py"))
+
+
 SMALL_CONFIG = "maskformer_r18_shapes"
 
 
 def build_without_weights(name):
     """The model of a config, without its pretrained backbone."""
-    from mmengine.config import Config
     from mmseg.registry import MODELS
     from mmseg.utils import register_all_modules
 
     register_all_modules()
-    cfg = Config.fromfile(ROOT / "configs" / f"{name}.py")
+    cfg = load_config(name)
     cfg.model.backbone.init_cfg = None
     return MODELS.build(cfg.model)
 

@@ -4,7 +4,9 @@ import json
 import os
 import pickle
 import re
+import runpy
 import shutil
+import signal
 import socket
 import sys
 from pathlib import Path
@@ -252,7 +254,9 @@ def test_zoo_model_trains_and_tests_on_cpu(workspace):
     assert re.search(r"mIoU: \d", output)
 
 
-def test_quickstart_draws_and_reuses(workspace):
+@pytest.mark.slow
+def test_quickstart_draws_and_reuses(workspace, monkeypatch, capsys):
+    """It trains and tests in processes that start from nothing."""
     folder = workspace / "quick"
     command = [
         "tools/quickstart.py", CONFIG, "--work-dir", folder, "--images", "2",
@@ -278,9 +282,19 @@ def test_quickstart_draws_and_reuses(workspace):
     assert set(results) == {"mIoU", "aAcc", "PQ", "step", "memory", "parameters"}
     assert "trained already" in python(*command)
     (folder / "maskformer_tiny/config.txt").unlink()  # as if tools/train.py had made it
-    assert "holds another run" in python(*command)
+    main = runpy.run_path(str(ROOT / command[0]))["main"]
+    monkeypatch.setattr(sys, "argv", list(map(str, command)))
+    monkeypatch.setitem(
+        main.__globals__, "run", lambda tool, *_: sys.exit(" ".join(map(str, tool)))
+    )
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
+    again = f"tools/train.py {config} --work-dir {folder}/maskformer_tiny --resume"
+    with pytest.raises(SystemExit, match=f"^{again}$"):
+        main()
+    assert "holds another run" in capsys.readouterr().out
     (old,) = folder.glob("maskformer_tiny.*")
     assert (old / "iter_2.pth").is_file()
+    assert not list((folder / "maskformer_tiny").glob("*.pth"))
 
 
 def test_parameters_are_printed_with_their_group():

@@ -28,7 +28,9 @@ def start(rank, port, function, *args):
 
 def run_two(function, *args):
     port = free_port()
-    multiprocessing.start_processes(start, (port, function, *args), nprocs=2, start_method="forkserver")
+    multiprocessing.start_processes(
+        start, (port, function, *args), nprocs=2, start_method="forkserver"
+    )
 
 
 def check_rank(rank, path, name):
