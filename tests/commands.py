@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 import warnings
+from multiprocessing import forkserver
 from pathlib import Path
 
 from tests.conftest import ROOT, WARM
@@ -41,8 +42,11 @@ def warm_context(method=None, get_context=multiprocessing.get_context):
     return WARM if method == "spawn" else get_context(method)
 
 
-def call(command, output, environment):
+def call(command, output, environment, address):
     """What an interpreter does with a script and its arguments, in the child."""
+    # The child of a server does not know where it is, and would start one of its own.
+    server = forkserver._forkserver
+    server._forkserver_address, server.ensure_running = address, lambda: None
     with open(output, "wb") as file:
         for stream in (1, 2):
             os.dup2(file.fileno(), stream)
@@ -58,7 +62,9 @@ def call(command, output, environment):
 def python(*command, ok=True, **environment):
     """What a script prints, in a process forked from one that has imported the stack."""
     with tempfile.NamedTemporaryFile() as output:
-        arguments = [str(c) for c in command], output.name, environment
+        forkserver.ensure_running()
+        address = forkserver._forkserver._forkserver_address
+        arguments = [str(c) for c in command], output.name, environment, address
         process = WARM.Process(target=call, args=arguments)
         process.start()
         process.join()
