@@ -97,6 +97,7 @@ def test_classes_of_a_folder(tmp_path, text, message):
         FolderDataset(str(tmp_path))
 
 
+@pytest.mark.slow
 def test_sixteen_bits_from_the_files_to_the_saved_maps(tmp_path):
     """847 classes: loading, augmentation, padding, loss, metrics and predictions."""
     folders = ("images_512", "labels_512")

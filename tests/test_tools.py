@@ -150,6 +150,7 @@ def test_a_checkpoint_of_another_model_is_refused(workspace, trained, flags):
     assert "backbone.stem.0.weight is missing" in message
 
 
+@pytest.mark.slow
 def test_two_cpu_processes_train_and_test(workspace, trained):
     work_dir = workspace / "dist"
     output = run(
@@ -243,6 +244,7 @@ def test_mmsegs_own_train_script_takes_our_config(workspace):
     assert "Iter(train) [2/2]" in output
 
 
+@pytest.mark.slow
 def test_zoo_model_trains_and_tests_on_cpu(workspace):
     """SyncBN of the zoo's config becomes BN; its checkpoint loads; TTA is mmseg's."""
     config, work_dir = "configs/upernet_r18_shapes.py", workspace / "upernet"

@@ -256,6 +256,7 @@ def test_trains_and_predicts_a_tiny_batch(name):
         assert 0 <= labels.min() <= labels.max() < num_classes
 
 
+@pytest.mark.slow
 def test_tools_test_a_baseline_with_augmentation(tmp_path):
     """Label maps have ADE20K's values, classes from 1 on; pictures are painted."""
     name = "segformer_mit-b0_ade20k"

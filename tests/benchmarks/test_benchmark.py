@@ -113,6 +113,7 @@ def test_what_is_in_vain_is_not_measured(change, message, measured, tmp_path, mo
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_classes_of_all_models(tmp_path):
     mmsegs = ROOT / "configs/mmseg-maskformer_r18_camvid.py"
     bench(
@@ -258,6 +259,7 @@ def test_the_pq_benchmark_names_a_png_that_is_missing(tmp_path):
     assert str(tmp_path / "truth/one.png") in line
 
 
+@pytest.mark.slow
 def test_a_model_that_can_not_learn_from_the_batch():
     """UperNet's pooling needs more than one value per channel. A process that starts from nothing,
     and one that it spawns."""

@@ -23,6 +23,7 @@ def rows_of(text):
     return {row[0]: row[1:] for row in rows}
 
 
+@pytest.mark.slow
 def test_scaling_prints_what_it_writes(tmp_path):
     printed = python(
         "benchmarks/scaling.py", OURS, *POINT, *ONCE, "--factors", "queries",
@@ -82,6 +83,7 @@ def test_every_factor_changes_the_model_or_the_batch(monkeypatch):
     assert counts == [20, 20, 7]
 
 
+@pytest.mark.slow
 def test_inference_prints_what_it_writes(tmp_path):
     others = [
         ROOT / f"configs/{n}.py" for n in ("mmseg-maskformer_r18_camvid", "upernet_r18_shapes")

@@ -203,21 +203,19 @@ def test_counting_leaves_model_and_attention_as_they_were():
     assert [n for n, p in model.named_parameters() if not p.requires_grad] == ["linear.weight"]
 
 
+DEEPLAB = "mmseg::deeplabv3plus/deeplabv3plus_r50-d8_4xb4-160k_ade20k-512x512.py"
+UPERNET = "mmseg::swin/swin-tiny-patch4-window7-in1k-pre_upernet_8xb2-160k_ade20k-512x512.py"
+SEGFORMER = "mmseg::segformer/segformer_mit-b0_8xb2-160k_ade20k-512x512.py"
 PUBLISHED = [
     # Table 1 of the paper (size of the training crop) and, for mmseg's, the same table's rows of
     # others, SegFormer's own paper for the last.
     ("maskformer_r50_ade20k", 512, 41, 53),
-    ("maskformer_r101c_ade20k", 512, 60, 80),
+    pytest.param("maskformer_r101c_ade20k", 512, 60, 80, marks=pytest.mark.slow),
     ("maskformer_swin-t_ade20k", 512, 42, 55),
-    ("maskformer_swin-s_ade20k", 512, 63, 79),
-    ("mmseg::deeplabv3plus/deeplabv3plus_r50-d8_4xb4-160k_ade20k-512x512.py", 512, 44, 177),
-    (
-        "mmseg::swin/swin-tiny-patch4-window7-in1k-pre_upernet_8xb2-160k_ade20k-512x512.py",
-        512,
-        60,
-        236,
-    ),
-    ("mmseg::segformer/segformer_mit-b0_8xb2-160k_ade20k-512x512.py", 512, 3.8, 8.4),
+    pytest.param("maskformer_swin-s_ade20k", 512, 63, 79, marks=pytest.mark.slow),
+    pytest.param(DEEPLAB, 512, 44, 177, marks=pytest.mark.slow),
+    pytest.param(UPERNET, 512, 60, 236, marks=pytest.mark.slow),
+    (SEGFORMER, 512, 3.8, 8.4),
 ]
 
 

@@ -146,10 +146,12 @@ def imported_by_building(config):
     return sorted(m for m in set(sys.modules) - before if m.startswith(("mm", "torch.nn")))
 
 
+@pytest.mark.slow
 def test_memory_of_imports_is_not_the_models():
     assert in_fresh_process(imported_by_building, SHAPES) == []
 
 
+@pytest.mark.slow
 def test_the_tool_measures_everything(tmp_path):
     printed = python("tools/benchmark.py", SHAPES, *TINY, "--out", tmp_path)
     values = json.loads((tmp_path / "benchmark.json").read_text())["results"][

@@ -90,6 +90,7 @@ def weights_of(work_dir):
     return {name.removeprefix("module."): value for name, value in state_dict.items()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["zero", "ddp", "fsdp"])
 def test_strategies_equal_the_plain_runner(trained, name):
     """FSDP's second loss shows clipping by the whole norm; its third, after --resume, that the
