@@ -195,10 +195,11 @@ def test_the_files_say_what_was_measured(monkeypatch, tmp_path):
 
 
 def want_too_much():
-    measure.limit_memory()
+    """What the system would give, but not the limit: nine tenths."""
     available = int(measure.kernel_mb("/proc/meminfo", "MemAvailable")) << 20
+    measure.limit_memory()
     try:
-        torch.empty(2 * available, dtype=torch.uint8)
+        torch.empty(98 * available // 100, dtype=torch.uint8)
     except RuntimeError as error:
         return measure.ran_out_of_memory(error)
     return False
