@@ -25,7 +25,7 @@ setup(
         "docs": DOCS,
         "dev": [
             *DOCS,
-            *("pytest>=7", "ruff>=0.6", "mypy>=2"),
+            *("pytest>=7", "pytest-xdist>=3", "ruff>=0.6", "mypy>=2"),
             *("transformers>=5", "h5py" + needs["H5PY"]),
         ],
     },

@@ -1,3 +1,7 @@
+import copy
+import functools
+import multiprocessing
+import os
 import pickle
 import runpy
 import sys
@@ -10,6 +14,23 @@ import mmmaskformer  # noqa: F401  (mends the stack before mmseg is imported)
 
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT.parent / "shared"
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # of the processes that tests start
+if "PYTEST_XDIST_WORKER" in os.environ:  # the workers share the cores
+    torch.set_num_threads(1)
+
+WARM = multiprocessing.get_context("forkserver")
+"""Starts processes by forking one that has imported the stack, which takes seconds."""
+WARM.set_forkserver_preload(["mmmaskformer", "mmseg.apis", "mmdet.apis", "matplotlib.figure"])
+
+
+@pytest.hookimpl(tryfirst=True)  # before -m chooses
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if "shared" in item.fixturenames:
+            item.add_marker("data")
+        if item.get_closest_marker("gpu") and not torch.cuda.is_available():
+            item.add_marker(pytest.mark.skip(reason="needs a GPU"))
 
 
 @pytest.fixture(scope="session")
@@ -54,17 +75,28 @@ def convert(monkeypatch, capsys):
     return run
 
 
+@functools.cache
+def read_config(path):
+    from mmengine.config import Config
+
+    return Config.fromfile(path, import_custom_modules=path.is_relative_to(ROOT / "configs"))
+
+
+def load_config(name):
+    """A config of the repository, parsed once and copied for every caller."""
+    return copy.deepcopy(read_config(ROOT / "configs" / f"{name}.py"))
+
+
 SMALL_CONFIG = "maskformer_r18_shapes"
 
 
 def build_without_weights(name):
     """The model of a config, without its pretrained backbone."""
-    from mmengine.config import Config
     from mmseg.registry import MODELS
     from mmseg.utils import register_all_modules
 
     register_all_modules()
-    cfg = Config.fromfile(ROOT / "configs" / f"{name}.py")
+    cfg = load_config(name)
     cfg.model.backbone.init_cfg = None
     return MODELS.build(cfg.model)
 

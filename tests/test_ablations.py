@@ -1,18 +1,13 @@
 """The rows of Tables I, VII and VIII that are not released models, and fine-tuning."""
 
 import pytest
-from mmengine.config import Config
 from mmseg.registry import MODELS
 from mmseg.utils import register_all_modules
 
 from mmmaskformer.checkpoints.conversion import WithoutMemory
-from tests.conftest import ROOT
+from tests.conftest import load_config as load
 
 register_all_modules()
-
-
-def load(name):
-    return Config.fromfile(ROOT / "configs" / f"{name}.py")
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from benchmarks.metafile import config_name as our_name
 from mmmaskformer.checkpoints.conversion import WithoutMemory
 from mmmaskformer.checkpoints.naming import recognise
 from tests.conftest import ROOT
+from tests.conftest import load_config as load
 from tests.engine.schedules import learning_rates, start
 from tests.reference import parameter_lists, recipes
 
@@ -23,10 +24,6 @@ def rows(*tasks):
     """Rows of the table as parameters of a test."""
     chosen = [row for row in ROWS if row["task"] in tasks]
     return dict(params=chosen, ids=[our_name(row) for row in chosen])
-
-
-def load(name):
-    return Config.fromfile(ROOT / "configs" / f"{name}.py")
 
 
 def numbers(text):
@@ -112,8 +109,8 @@ def check_ignored(value, cfg):
     """Loading, padding, loss and metrics leave the same label out."""
     views = by_type(cfg.tta_pipeline, "TestTimeAug").transforms
     loads = [by_type(loader.dataset.pipeline, "LoadAnnotations") for loader in dataloaders(cfg)]
-    for load in (*loads, by_type(views[2], "LoadAnnotations")):
-        assert load.get("ignore_index", 255) == value
+    for step in (*loads, by_type(views[2], "LoadAnnotations")):
+        assert step.get("ignore_index", 255) == value
     assert cfg.model.decode_head.get("ignore_index", 255) == value
     assert cfg.model.data_preprocessor.seg_pad_val == value
     for evaluator in (*cfg.val_evaluator, *cfg.test_evaluator):

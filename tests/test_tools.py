@@ -4,7 +4,9 @@ import json
 import os
 import pickle
 import re
+import runpy
 import shutil
+import signal
 import socket
 import sys
 from pathlib import Path
@@ -21,7 +23,7 @@ from mmseg.apis import inference_model, init_model
 from mmmaskformer.datasets import shapes
 from mmmaskformer.engine.runner import CheckWeights
 from tests.checkpoints.original_format import original_weights
-from tests.commands import python, run
+from tests.commands import cold, python, run
 from tests.conftest import ROOT
 
 CONFIG = "configs/maskformer_r18_shapes.py"
@@ -148,6 +150,7 @@ def test_a_checkpoint_of_another_model_is_refused(workspace, trained, flags):
     assert "backbone.stem.0.weight is missing" in message
 
 
+@pytest.mark.slow
 def test_two_cpu_processes_train_and_test(workspace, trained):
     work_dir = workspace / "dist"
     output = run(
@@ -192,7 +195,7 @@ def panoptic(workspace):
     script = Path(mmdet.__file__).parent / ".mim/tools/train.py"
     work_dir = workspace / "panoptic"
     config = PANOPTIC.replace(".py", "-mmdet.py")
-    output = python(script, config, "--work-dir", work_dir, *options(workspace))
+    output = cold(script, config, "--work-dir", work_dir, *options(workspace))
     assert "Iter(train) [2/2]" in output
     assert re.search(r"PQ: \d", output)
     return work_dir / "iter_2.pth"
@@ -237,10 +240,11 @@ def test_panoptic_tta_and_query_pictures(workspace, panoptic):
 
 def test_mmsegs_own_train_script_takes_our_config(workspace):
     script = Path(mmseg.__file__).parent / ".mim/tools/train.py"
-    output = python(script, CONFIG, "--work-dir", workspace / "mmseg", *options(workspace))
+    output = cold(script, CONFIG, "--work-dir", workspace / "mmseg", *options(workspace))
     assert "Iter(train) [2/2]" in output
 
 
+@pytest.mark.slow
 def test_zoo_model_trains_and_tests_on_cpu(workspace):
     """SyncBN of the zoo's config becomes BN; its checkpoint loads; TTA is mmseg's."""
     config, work_dir = "configs/upernet_r18_shapes.py", workspace / "upernet"
@@ -252,7 +256,9 @@ def test_zoo_model_trains_and_tests_on_cpu(workspace):
     assert re.search(r"mIoU: \d", output)
 
 
-def test_quickstart_draws_and_reuses(workspace):
+@pytest.mark.slow
+def test_quickstart_draws_and_reuses(workspace, monkeypatch, capsys):
+    """It trains and tests in processes that start from nothing."""
     folder = workspace / "quick"
     command = [
         "tools/quickstart.py", CONFIG, "--work-dir", folder, "--images", "2",
@@ -276,15 +282,25 @@ def test_quickstart_draws_and_reuses(workspace):
     assert np.unique(picture.reshape(-1, 3), axis=0).shape[0] > 50
     results = json.loads((folder / "maskformer_tiny/results.json").read_text())
     assert set(results) == {"mIoU", "aAcc", "PQ", "step", "memory", "parameters"}
-    assert "trained already" in python(*command)
+    assert "trained already" in " ".join(python(*command).split())  # rich wraps
     (folder / "maskformer_tiny/config.txt").unlink()  # as if tools/train.py had made it
-    assert "holds another run" in python(*command)
+    main = runpy.run_path(str(ROOT / command[0]))["main"]
+    monkeypatch.setattr(sys, "argv", list(map(str, command)))
+    monkeypatch.setitem(
+        main.__globals__, "run", lambda tool, *_: sys.exit(" ".join(map(str, tool)))
+    )
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
+    again = f"tools/train.py {config} --work-dir {folder}/maskformer_tiny --resume"
+    with pytest.raises(SystemExit, match=f"^{again}$"):
+        main()
+    assert "holds another run" in " ".join(capsys.readouterr().out.split())  # rich wraps
     (old,) = folder.glob("maskformer_tiny.*")
     assert (old / "iter_2.pth").is_file()
+    assert not list((folder / "maskformer_tiny").glob("*.pth"))
 
 
 def test_parameters_are_printed_with_their_group():
-    output = python("tools/print_parameters.py", "configs/maskformer_r50_ade20k.py")
+    output = cold("tools/print_parameters.py", "configs/maskformer_r50_ade20k.py")
     rows = [line.split() for line in output.splitlines()]
     assert ["backbone.conv1.weight", "64x3x7x7", "1e-05", "0.0001"] in rows
     assert ["backbone.bn1.weight", "64", "frozen"] in rows

@@ -1,7 +1,6 @@
 """Zoo baselines: mmseg's recipes, unchanged but for what is listed here, under our metrics."""
 
 import copy
-import functools
 import re
 from pathlib import Path
 
@@ -11,7 +10,6 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from mmengine.config import Config
 from mmengine.model import revert_sync_batchnorm
 from mmengine.structures import PixelData
 from mmseg.registry import DATASETS, MODELS
@@ -19,8 +17,9 @@ from mmseg.structures import SegDataSample
 from mmseg.utils import register_all_modules
 
 from mmmaskformer.checkpoints.conversion import WithoutMemory
-from tests.conftest import ROOT
-from tests.test_tools import python
+from tests.commands import python
+from tests.conftest import ROOT, read_config
+from tests.conftest import load_config as load
 
 register_all_modules()
 MMSEG = Path(mmseg.__file__).parent / ".mim/configs"
@@ -73,17 +72,8 @@ OTHER = {
 """All that differs from mmseg's full configs."""
 
 
-@functools.cache
-def read(path):
-    return Config.fromfile(path, import_custom_modules=path.is_relative_to(ROOT / "configs"))
-
-
-def load(name):
-    return copy.deepcopy(read(ROOT / "configs" / f"{name}.py"))
-
-
 def load_theirs(name):
-    return copy.deepcopy(read(MMSEG / f"{name}.py"))
+    return copy.deepcopy(read_config(MMSEG / f"{name}.py"))
 
 
 def ours_of(name):
@@ -231,7 +221,18 @@ def tiny_batch(num_classes, ignored, size=64):
     return dict(inputs=inputs, data_samples=samples)
 
 
-@pytest.mark.parametrize("name", SOURCES)
+def one_of_each(names):
+    """The first row of a model is quick; the others, the same model at another size or of other
+    classes, and the two largest are slow."""
+    seen = set(SHALLOW)
+    for name in names:
+        model = name.split("_")[0]
+        quick = name not in seen and model not in seen
+        seen.add(model)
+        yield name if quick else pytest.param(name, marks=pytest.mark.slow)
+
+
+@pytest.mark.parametrize("name", one_of_each(SOURCES))
 def test_trains_and_predicts_a_tiny_batch(name):
     cfg = without_weights(load(name).model)
     cfg.backbone.update(SHALLOW.get(name, {}))
@@ -255,6 +256,7 @@ def test_trains_and_predicts_a_tiny_batch(name):
         assert 0 <= labels.min() <= labels.max() < num_classes
 
 
+@pytest.mark.slow
 def test_tools_test_a_baseline_with_augmentation(tmp_path):
     """Label maps have ADE20K's values, classes from 1 on; pictures are painted."""
     name = "segformer_mit-b0_ade20k"

@@ -1,7 +1,9 @@
 # Sourced by quickstart.sh and run_tests.sh: makes or reuses .venv in the repository's root.
-# PYTHON chooses the interpreter (3.9 to 3.12), TORCH the build of torch to install.
+# PYTHON chooses the interpreter (3.9 to 3.12), TORCH the build of torch to install; run_tests.sh
+# adds developers' packages by EXTRAS.
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 PYTHON=${PYTHON:-python3}
+EXTRAS=${EXTRAS:-lite}
 
 fail() {
     echo "error: $*" >&2
@@ -17,7 +19,7 @@ if ! .venv/bin/python -m pip --version >/dev/null 2>&1; then
     rm -rf .venv
     "$PYTHON" -m venv .venv || fail "could not make .venv; on Debian, install python3-venv"
 fi
-STAMP=.venv/installed
+STAMP=.venv/installed-$EXTRAS
 WANTED=$(cat setup.py mmmaskformer/engine/dependencies.py mmmaskformer/version.py tools/setup_env.sh | cksum)
 if [ "$(cat "$STAMP" 2>/dev/null)" != "$WANTED" ]; then
     if ! .venv/bin/python -c 'import torch' 2>/dev/null; then
@@ -27,7 +29,7 @@ if [ "$(cat "$STAMP" 2>/dev/null)" != "$WANTED" ]; then
             fail "torch could not be installed; see pip's message above"
     fi
     echo "[setup] installing mmmaskformer and what it needs"
-    .venv/bin/python -m pip install -e '.[lite,dev]' ||
+    .venv/bin/python -m pip install -e ".[$EXTRAS]" ||
         fail "mmmaskformer could not be installed; see pip's message above"
     echo "$WANTED" >"$STAMP"
 else

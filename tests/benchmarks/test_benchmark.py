@@ -1,10 +1,8 @@
 """tools/benchmark.py as a user runs it, on tiny images."""
 
 import json
-import os
 import re
 import runpy
-import subprocess
 import sys
 
 import cv2
@@ -15,6 +13,7 @@ import torch
 from benchmarks import benchmark
 from benchmarks.kit import models, report, suite
 from mmmaskformer.datasets import shapes
+from tests.commands import cold, python
 from tests.conftest import ROOT
 
 OURS = str(ROOT / "configs/maskformer_r18_shapes.py")
@@ -22,15 +21,8 @@ STOCK = str(ROOT / "configs/upernet_r18_shapes.py")
 TINY = ["--size", "64", "64", "--repeats", "1", "--warmup", "0", "--segments", "3"]
 
 
-def bench(*arguments):
-    command = [sys.executable, "-W", "ignore", "tools/benchmark.py", *map(str, arguments)]
-    return subprocess.run(
-        command,
-        cwd=ROOT,
-        text=True,
-        capture_output=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)},
-    )
+def bench(*arguments, **options):
+    return python("tools/benchmark.py", *arguments, **options)
 
 
 def table_of(text):
@@ -42,9 +34,8 @@ def table_of(text):
 @pytest.fixture(scope="module")
 def measured(tmp_path_factory):
     out = tmp_path_factory.mktemp("benchmark")
-    result = bench(STOCK, OURS, *TINY, "--out", out)
-    assert result.returncode == 0, result.stderr
-    return result.stdout, json.loads((out / "benchmark.json").read_text()), out
+    printed = bench(STOCK, OURS, *TINY, "--out", out)
+    return printed, json.loads((out / "benchmark.json").read_text()), out
 
 
 def test_the_table_is_the_json(measured):
@@ -82,11 +73,11 @@ def test_the_guard_compares_ratios(measured, tmp_path, factor, code):
     ratio = old["gflops"]
     run["ratios"]["maskformer_r18_shapes"] = {"gflops": factor * ratio}
     (tmp_path / "old.json").write_text(json.dumps(run))
-    result = bench(
-        STOCK, OURS, *TINY, "--metrics", "complexity", "--against", tmp_path / "old.json"
-    )
-    assert result.returncode == code, result.stderr
-    (line,) = (line for line in result.stdout.splitlines() if f"{factor * ratio:.3f}" in line)
+    printed = bench(
+        STOCK, OURS, *TINY, "--metrics", "complexity", "--against", tmp_path / "old.json",
+        ok=code == 0,
+    )  # fmt: skip
+    (line,) = (line for line in printed.splitlines() if f"{factor * ratio:.3f}" in line)
     assert f"{ratio:.3f}" in line
     assert f"{100 / factor - 100:+.1f} %" in line
     assert ("WORSE" in line) == bool(code)
@@ -122,13 +113,13 @@ def test_what_is_in_vain_is_not_measured(change, message, measured, tmp_path, mo
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_classes_of_all_models(tmp_path):
     mmsegs = ROOT / "configs/mmseg-maskformer_r18_camvid.py"
-    result = bench(
+    bench(
         mmsegs, OURS, *TINY, "--num-classes", 40, "--segments", 30, "--metrics", "train",
         "--out", tmp_path,
     )  # fmt: skip
-    assert result.returncode == 0, result.stderr
     run = json.loads((tmp_path / "benchmark.json").read_text())
     assert run["settings"]["label_classes"] == 40
     assert set(run["results"]["maskformer_r18_shapes"]) == {"train_step_s", "train_memory_mb"}
@@ -158,18 +149,13 @@ def tested(tmp_path_factory):
 def test_accuracy_is_that_of_the_test_tool(tested, tmp_path):
     data = f"test_dataloader.dataset.data_root={tested / 'shapes'}"
     checkpoints = [tested / "stock.pth", tested / "ours.pth"]
-    result = bench(
+    bench(
         STOCK, OURS, *TINY, "--metrics", "complexity", "--eval", "--checkpoints", *checkpoints,
         "--cfg-options", data, "--out", tmp_path,
     )  # fmt: skip
-    assert result.returncode == 0, result.stderr
     results = json.loads((tmp_path / "benchmark.json").read_text())["results"]
-    command = [sys.executable, "-W", "ignore", "tools/test.py", OURS, checkpoints[1]]
-    command += ["--work-dir", tmp_path / "test", "--cfg-options", data]
-    subprocess.run(
-        list(map(str, command)), cwd=ROOT, check=True, capture_output=True,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-    )  # fmt: skip
+    command = ["tools/test.py", OURS, checkpoints[1], "--work-dir", tmp_path / "test"]
+    python(*command, "--cfg-options", data)
     (log,) = (tmp_path / "test").glob("*/*.json")
     expected = json.loads(log.read_text())
     for key in ("mIoU", "aAcc", "PQ_st"):
@@ -182,11 +168,11 @@ def test_accuracy_is_that_of_the_test_tool(tested, tmp_path):
 
 def test_a_checkpoint_of_another_model(tested):
     data = f"test_dataloader.dataset.data_root={tested / 'shapes'}"
-    result = bench(
-        STOCK, *TINY, "--eval", "--checkpoints", tested / "ours.pth", "--cfg-options", data
-    )
-    last = result.stderr.strip().splitlines()[-1]
-    assert result.returncode == 1
+    printed = bench(
+        STOCK, *TINY, "--eval", "--checkpoints", tested / "ours.pth", "--cfg-options", data,
+        ok=False,
+    )  # fmt: skip
+    last = printed.strip().splitlines()[-1]
     assert last.startswith("error: ")
     assert "does not fit the config" in last
 
@@ -252,14 +238,11 @@ def test_mistakes_name_themselves(arguments, message, monkeypatch):
 
 
 def test_the_pq_benchmark_measures_both(coco):
-    result = subprocess.run(
-        [sys.executable, "-W", "ignore", "benchmarks/pq.py"]
-        + [str(coco / "annotations/panoptic_val2017.json"), "--gt_folder"]
-        + [str(coco / "panoptic_val2017"), "--images", "2", "--repeats", "1"],
-        cwd=ROOT, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)},
+    printed = cold(
+        "benchmarks/pq.py", coco / "annotations/panoptic_val2017.json", "--gt_folder",
+        coco / "panoptic_val2017", "--images", "2", "--repeats", "1",
     )  # fmt: skip
-    assert result.returncode == 0, result.stderr
-    rows = table_of(result.stdout)
+    rows = table_of(printed)
     assert len(rows) == 4
     for name in ("in memory: ours", "in memory: plain", "with files: ours"):
         assert all(float(cell) > 0 for cell in rows[name])
@@ -270,21 +253,18 @@ def test_the_pq_benchmark_names_a_png_that_is_missing(tmp_path):
     truth = tmp_path / "truth.json"
     annotation = {"file_name": "one.png", "segments_info": []}
     truth.write_text(json.dumps({"annotations": [annotation], "categories": []}))
-    result = subprocess.run(
-        [sys.executable, "-W", "ignore", "benchmarks/pq.py", str(truth)],
-        cwd=ROOT, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)},
-    )  # fmt: skip
-    assert result.returncode == 1
-    (line,) = result.stderr.splitlines()
+    (line,) = python("benchmarks/pq.py", truth, ok=False).splitlines()
     assert line.startswith("error: ")
     assert str(tmp_path / "truth/one.png") in line
 
 
-def test_a_model_that_can_not_learn_from_the_batch(tmp_path):
-    """UperNet's pooling needs more than one value per channel."""
-    result = bench(STOCK, *TINY, "--batch", "1", "--metrics", "train")
-    assert result.returncode == 1
+@pytest.mark.slow
+def test_a_model_that_can_not_learn_from_the_batch():
+    """UperNet's pooling needs more than one value per channel. A process that starts from nothing,
+    and one that it spawns."""
+    command = "tools/benchmark.py", STOCK, *TINY, "--batch", "1", "--metrics", "train"
+    printed = cold(*command, ok=False)
     assert re.search(
         r"^error: config .*upernet_r18_shapes\.py: ValueError: Expected more than 1 value",
-        result.stderr.strip().splitlines()[-1],
+        printed.strip().splitlines()[-1],
     )

@@ -23,10 +23,11 @@ def rows_of(text):
     return {row[0]: row[1:] for row in rows}
 
 
+@pytest.mark.slow
 def test_scaling_prints_what_it_writes(tmp_path):
     printed = python(
         "benchmarks/scaling.py", OURS, *POINT, *ONCE, "--factors", "queries",
-        "--queries", "5", "300", "--processes", "2", "1", "--out", tmp_path, PYTHONPATH=str(ROOT),
+        "--queries", "5", "300", "--processes", "2", "1", "--out", tmp_path,
     )  # fmt: skip
     run = json.loads((tmp_path / "scaling.json").read_text())
     assert run["at"] == dict(size=64, batch=2, segments=3, classes=10, queries=20)
@@ -82,6 +83,7 @@ def test_every_factor_changes_the_model_or_the_batch(monkeypatch):
     assert counts == [20, 20, 7]
 
 
+@pytest.mark.slow
 def test_inference_prints_what_it_writes(tmp_path):
     others = [
         ROOT / f"configs/{n}.py" for n in ("mmseg-maskformer_r18_camvid", "upernet_r18_shapes")
@@ -89,7 +91,7 @@ def test_inference_prints_what_it_writes(tmp_path):
     printed = python(
         "benchmarks/inference.py", OURS, *others, *ONCE, "--input", "64", "85",
         "--original", "96", "128", "--large", "120", "180", "--classes", "20",
-        "--panoptic", "80", "133", "--out", tmp_path, PYTHONPATH=str(ROOT),
+        "--panoptic", "80", "133", "--out", tmp_path,
     )  # fmt: skip
     run = json.loads((tmp_path / "inference.json").read_text())
     assert list(run["results"]) == ["latency", "labels", "tta", "panoptic"]

@@ -120,15 +120,18 @@ def starved_clock():
     return fusions.labels_seconds(list(fusions.LABEL_WAYS), LARGER, TURNS)
 
 
+@pytest.mark.usefixtures("warm")
 def test_ways_that_no_longer_fit_are_left_out():
     assert list(measure.in_fresh_process(starved_clock)) == ["labels in bands"]
 
 
+@pytest.mark.usefixtures("warm")
 def test_score_maps_that_do_not_fit():
     with pytest.raises(MemoryError, match=r"^argmax of score maps: .*allocate memory"):
         measure.in_fresh_process(starved)
 
 
+@pytest.mark.usefixtures("warm")
 def test_bands_take_less_memory_than_score_maps():
     bands, maps = peaks()
     scores = 150 * 800 * 1200 * 4 / 2**20

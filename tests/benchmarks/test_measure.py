@@ -2,7 +2,6 @@
 
 import os
 import signal
-import subprocess
 import sys
 import threading
 import time
@@ -16,8 +15,9 @@ from torch import nn
 from benchmarks.kit import measure, models
 from benchmarks.kit.batches import make_batch, voronoi_labels
 from benchmarks.kit.complexity import count_flops
+from benchmarks.kit.processes import Team
 from mmmaskformer.utils.parameters import count_parameters
-from tests.conftest import ROOT
+from tests.conftest import ROOT, WARM
 
 
 def calls_of_turns(**options):
@@ -59,14 +59,26 @@ def growth_of(megabytes):
     return measure.peak_growth_mb(function)
 
 
-def test_peak_of_a_fresh_process_is_what_was_allocated():
-    assert measure.in_fresh_process(growth_of, 300) == pytest.approx(300, abs=20)
+LEFT_BEHIND = []
+
+
+def growth_and_what_was_there():
+    return growth_of(300), LEFT_BEHIND
+
+
+def test_peak_of_a_fresh_process_is_what_was_allocated(monkeypatch):
+    """It has nothing of the process that started it."""
+    monkeypatch.setattr(sys.modules[__name__], "LEFT_BEHIND", ["something"])
+    growth, left = measure.in_fresh_process(growth_and_what_was_there)
+    assert growth == pytest.approx(300, abs=20)
+    assert left == []
 
 
 def second_growth():
     return growth_of(300), growth_of(100)
 
 
+@pytest.mark.usefixtures("warm")
 def test_an_earlier_peak_is_forgotten():
     assert measure.in_fresh_process(second_growth) == pytest.approx((300, 100), abs=20)
 
@@ -81,6 +93,7 @@ def fail(message):
     raise ValueError(message)
 
 
+@pytest.mark.usefixtures("warm")
 def test_errors_of_a_fresh_process():
     with pytest.raises(ValueError, match="^wrong number$"):
         measure.in_fresh_process(fail, "wrong number")
@@ -119,25 +132,26 @@ def runs(pid):
     return status.is_file() and status.read_text().rsplit(")", 1)[1].split()[0] != "Z"
 
 
-@pytest.mark.parametrize(
-    "call",
-    ["measure.in_fresh_process(here.announce, path)", "Team(1, 'a.py', here.Endless(path)).wait()"],
-)
-def test_no_process_outlives_a_tool_that_is_killed(call, tmp_path):
-    code = (
-        "import sys; from benchmarks.kit import measure; "
-        "from benchmarks.kit.processes import Team; "
-        f"from tests.benchmarks import test_measure as here; path = sys.argv[1]; {call}"
-    )
+def start_one(path):
+    measure.in_fresh_process(announce, path)
+
+
+def start_team(path):
+    Team(1, "a.py", Endless(path)).wait()
+
+
+@pytest.mark.parametrize("start", [start_one, start_team])
+def test_no_process_outlives_a_tool_that_is_killed(start, tmp_path):
     path = tmp_path / "pid"
-    tool = subprocess.Popen([sys.executable, "-W", "ignore", "-c", code, path], cwd=ROOT)
+    tool = WARM.Process(target=start, args=(path,))
+    tool.start()
     try:
         assert wait_for(path.exists)
         pid = int(path.read_text())
         assert runs(pid)
     finally:
-        tool.send_signal(signal.SIGKILL)
-        tool.wait()
+        tool.kill()
+        tool.join()
     try:
         assert wait_for(lambda: not runs(pid))
     finally:
@@ -190,21 +204,19 @@ def test_counting_leaves_model_and_attention_as_they_were():
     assert [n for n, p in model.named_parameters() if not p.requires_grad] == ["linear.weight"]
 
 
+DEEPLAB = "mmseg::deeplabv3plus/deeplabv3plus_r50-d8_4xb4-160k_ade20k-512x512.py"
+UPERNET = "mmseg::swin/swin-tiny-patch4-window7-in1k-pre_upernet_8xb2-160k_ade20k-512x512.py"
+SEGFORMER = "mmseg::segformer/segformer_mit-b0_8xb2-160k_ade20k-512x512.py"
 PUBLISHED = [
     # Table 1 of the paper (size of the training crop) and, for mmseg's, the same table's rows of
     # others, SegFormer's own paper for the last.
     ("maskformer_r50_ade20k", 512, 41, 53),
-    ("maskformer_r101c_ade20k", 512, 60, 80),
+    pytest.param("maskformer_r101c_ade20k", 512, 60, 80, marks=pytest.mark.slow),
     ("maskformer_swin-t_ade20k", 512, 42, 55),
-    ("maskformer_swin-s_ade20k", 512, 63, 79),
-    ("mmseg::deeplabv3plus/deeplabv3plus_r50-d8_4xb4-160k_ade20k-512x512.py", 512, 44, 177),
-    (
-        "mmseg::swin/swin-tiny-patch4-window7-in1k-pre_upernet_8xb2-160k_ade20k-512x512.py",
-        512,
-        60,
-        236,
-    ),
-    ("mmseg::segformer/segformer_mit-b0_8xb2-160k_ade20k-512x512.py", 512, 3.8, 8.4),
+    pytest.param("maskformer_swin-s_ade20k", 512, 63, 79, marks=pytest.mark.slow),
+    pytest.param(DEEPLAB, 512, 44, 177, marks=pytest.mark.slow),
+    pytest.param(UPERNET, 512, 60, 236, marks=pytest.mark.slow),
+    (SEGFORMER, 512, 3.8, 8.4),
 ]
 
 

@@ -146,12 +146,14 @@ def imported_by_building(config):
     return sorted(m for m in set(sys.modules) - before if m.startswith(("mm", "torch.nn")))
 
 
+@pytest.mark.slow
 def test_memory_of_imports_is_not_the_models():
     assert in_fresh_process(imported_by_building, SHAPES) == []
 
 
+@pytest.mark.slow
 def test_the_tool_measures_everything(tmp_path):
-    printed = python("tools/benchmark.py", SHAPES, *TINY, "--out", tmp_path, PYTHONPATH=str(ROOT))
+    printed = python("tools/benchmark.py", SHAPES, *TINY, "--out", tmp_path)
     values = json.loads((tmp_path / "benchmark.json").read_text())["results"][
         "maskformer_r18_shapes-panoptic-mmdet"
     ]
@@ -166,10 +168,7 @@ def test_the_tool_measures_everything(tmp_path):
 
 def test_mmdets_model_beside_ours(tmp_path):
     metrics = ["--metrics", "complexity"]
-    python(
-        "tools/benchmark.py", STOCK, OURS, *TINY, *metrics, "--out", tmp_path,
-        PYTHONPATH=str(ROOT),
-    )  # fmt: skip
+    python("tools/benchmark.py", STOCK, OURS, *TINY, *metrics, "--out", tmp_path)
     run = json.loads((tmp_path / "benchmark.json").read_text())
     theirs, ours = run["results"].values()
     assert theirs["parameters_m"] == pytest.approx(45.1, abs=0.05)

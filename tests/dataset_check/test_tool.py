@@ -331,6 +331,7 @@ def test_panoptic_shapes(tree, monkeypatch):
     assert "wanted the dataset's files" not in text
 
 
+@pytest.mark.slow
 def test_camvid_passes_on_the_command_line(shared):
     """As a user types it, with several processes; the data as they came."""
     roots = [

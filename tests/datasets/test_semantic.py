@@ -128,6 +128,7 @@ def segnet(tmp_path):
     return tmp_path / "CamVid"
 
 
+@pytest.mark.slow
 def test_camvid_preparation(run_tool, segnet, tmp_path):
     for _ in range(2):
         run_tool("prepare_camvid", segnet, tmp_path / "out")

@@ -73,7 +73,7 @@ def trained(tmp_path_factory):
         patch.setattr(shapes, "SPLITS", {"train": 8, "val": 2})
         shapes.make_shapes(folder / "shapes")
     arguments = (free_port(), folder)
-    multiprocessing.start_processes(train, arguments, nprocs=2, start_method="spawn")
+    multiprocessing.start_processes(train, arguments, nprocs=2, start_method="forkserver")
     return folder
 
 
@@ -91,6 +91,7 @@ def weights_of(work_dir):
     return {name.removeprefix("module."): value for name, value in state_dict.items()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["zero", "ddp", "fsdp"])
 def test_strategies_equal_the_plain_runner(trained, name):
     """FSDP's second loss shows clipping by the whole norm; its third, after --resume, that the

@@ -281,7 +281,7 @@ def rank_of_two(rank, port, path):
 def test_two_processes_equal_one(tmp_path):
     path = str(tmp_path / "found")
     multiprocessing.start_processes(
-        rank_of_two, (free_port(), path), nprocs=2, start_method="spawn"
+        rank_of_two, (free_port(), path), nprocs=2, start_method="forkserver"
     )
     one = [
         evaluate("PanopticQualityMetric", [panoptic_sample(seed) for seed in range(5)]),

@@ -29,7 +29,9 @@ def start(rank, port, function, *args):
 
 def run_two(function, *args):
     port = free_port()
-    multiprocessing.start_processes(start, (port, function, *args), nprocs=2, start_method="spawn")
+    multiprocessing.start_processes(
+        start, (port, function, *args), nprocs=2, start_method="forkserver"
+    )
 
 
 def check_rank(rank, name):
