@@ -55,6 +55,14 @@ def seeded():
 
 
 @pytest.fixture
+def mmseg_scope():
+    """Whatever framework's name an earlier test has left as the default."""
+    from mmengine.registry import init_default_scope
+
+    init_default_scope("mmseg")
+
+
+@pytest.fixture
 def convert(monkeypatch, capsys):
     """tools/convert_weights.py in this process; the text it prints, or its one line of error."""
 

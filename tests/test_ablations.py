@@ -8,6 +8,7 @@ from mmmaskformer.checkpoints.conversion import WithoutMemory
 from tests.conftest import load_config as load
 
 register_all_modules()
+pytestmark = pytest.mark.usefixtures("mmseg_scope")
 
 
 @pytest.mark.parametrize(

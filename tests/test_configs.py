@@ -17,6 +17,7 @@ from tests.engine.schedules import learning_rates, start
 from tests.reference import parameter_lists, recipes
 
 register_all_modules()
+pytestmark = pytest.mark.usefixtures("mmseg_scope")
 ROWS = recipes()
 
 
