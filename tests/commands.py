@@ -1,8 +1,8 @@
 """The command lines as a user runs them, in processes of their own.
 
 `python` forks a process that has imported the stack, which takes seconds, and so do the processes
-that the script spawns. `cold` starts from nothing; every tool is called that way at least once, so
-that a missing import is seen.
+that the script spawns. `cold` starts from nothing, as users do; the tools that they type first are
+called that way, too, so that a missing import is seen.
 """
 
 import multiprocessing
