@@ -26,7 +26,7 @@ class Needed:
 
 
 REQUIRED = {
-    "torch": Needed("torch", ">=2.1", "<2.14"),
+    "torch": Needed("torch", ">=2.1", "<2.16"),
     "mmengine": Needed("mmengine", ">=0.10.4,<0.11"),
     "mmsegmentation": Needed("mmseg", ">=1.2.2,<1.3"),
     "mmdet": Needed("mmdet", ">=3.3,<3.4"),
