@@ -16,7 +16,7 @@ setup(
     license="Apache-2.0",
     packages=find_packages(include=["mmmaskformer", "mmmaskformer.*"]),
     package_data={"mmmaskformer": ["datasets/tables/*.json", ".mim/**/*"]},
-    python_requires=">=3.9,<3.13",
+    python_requires=needs["PYTHON"],
     install_requires=[name + needed.bounds for name, needed in needs["REQUIRED"].items()],
     extras_require={
         "lite": ["mmcv-lite" + needs["MMCV"].bounds],
@@ -26,7 +26,8 @@ setup(
         "dev": [
             *DOCS,
             *("pytest>=7", "ruff>=0.6", "mypy>=2"),
-            *("transformers>=5", "h5py" + needs["H5PY"]),
+            # transformers 5, with which some tests compare, needs torch 2.6.
+            *("transformers>=5", "torch>=2.6", "h5py" + needs["H5PY"]),
         ],
     },
 )

@@ -35,7 +35,7 @@ def test_missing_dependencies_are_one_error_with_the_command(pretend):
     with pytest.raises(
         ImportError,
         match=r"needs mmdet>=3.3,<3.4 \(not installed\); mmcv.*"
-        r"pip install 'mmdet>=3.3,<3.4' 'mmcv-lite>=2.0.0rc4,<2.2'$",
+        r"pip install 'mmdet>=3.3,<3.4' 'mmcv-lite>=2.0.0,<2.2'$",
     ):
         dependencies.check_dependencies()
 
@@ -43,7 +43,7 @@ def test_missing_dependencies_are_one_error_with_the_command(pretend):
 def test_an_impossible_version_is_an_error_that_names_the_installed_distribution(pretend):
     pretend({"mmcv": "1.7.0", "mmcv-lite": None})
     with pytest.raises(
-        ImportError, match=r"found mmcv 1\.7\.0.*pip install 'mmcv>=2.0.0rc4,<2.2'$"
+        ImportError, match=r"found mmcv 1\.7\.0.*pip install 'mmcv>=2.0.0,<2.2'$"
     ):
         dependencies.check_dependencies()
 
