@@ -23,7 +23,7 @@ if [ "$(cat "$STAMP" 2>/dev/null)" != "$WANTED" ]; then
     if ! .venv/bin/python -c 'import torch' 2>/dev/null; then
         echo "[setup] installing torch"
         .venv/bin/python -m pip install "${TORCH:-torch==2.13.0}" ||
-            .venv/bin/python -m pip install 'torch>=2.6,<2.16' ||
+            .venv/bin/python -m pip install 'torch>=2.3.1,<2.16' ||
             fail "torch could not be installed; see pip's message above"
     fi
     echo "[setup] installing mmmaskformer and what it needs"

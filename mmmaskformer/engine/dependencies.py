@@ -43,7 +43,8 @@ REQUIRED = {
     "regex": Needed("regex", ">=2021.11"),
     # mmengine imports pkg_resources, which setuptools 81 dropped.
     "setuptools": Needed("setuptools", ">=58.5,<81"),
-    "pillow": Needed("PIL", ">=9.0.1"),
+    # Before, 16-bit label maps opened as 32-bit ones.
+    "pillow": Needed("PIL", ">=10.3"),
     "rich": Needed("rich", ">=12.3"),
     "matplotlib": Needed("matplotlib", ">=3.5.3"),
     "packaging": Needed("packaging", ">=20.9"),
