@@ -1,7 +1,5 @@
 """transformers' MaskFormer does the work of the others, and no more."""
 
-import pytest
-
 from benchmarks.kit import transformers_model
 from benchmarks.kit.batches import make_batch
 from tests.conftest import import_transformers

@@ -8,7 +8,9 @@ test_pipeline = _base_.test_pipeline
 test_pipeline[1].scale = (2560, 640)
 tta_pipeline = _base_.tta_pipeline
 tta_pipeline[1].scale = (2560, 640)
-for resize, size in zip(tta_pipeline[2].transforms[0], (320, 480, 640, 800, 960, 1120)):
+for resize, size in zip(
+    tta_pipeline[2].transforms[0], (320, 480, 640, 800, 960, 1120), strict=True
+):
     resize.scale = (4480, size)
 train_dataloader = dict(dataset=dict(pipeline=train_pipeline))
 val_dataloader = dict(dataset=dict(pipeline=test_pipeline))

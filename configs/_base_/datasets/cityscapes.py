@@ -9,7 +9,9 @@ test_pipeline = _base_.test_pipeline
 test_pipeline[1].scale = (2048, 1024)
 tta_pipeline = _base_.tta_pipeline
 tta_pipeline[1].scale = (2048, 1024)
-for resize, size in zip(tta_pipeline[2].transforms[0], (512, 768, 1024, 1280, 1536, 1792)):
+for resize, size in zip(
+    tta_pipeline[2].transforms[0], (512, 768, 1024, 1280, 1536, 1792), strict=True
+):
     resize.scale = (4096, size)
 # Labels as cityscapesScripts' `createTrainIdLabelImgs` makes them.
 dataset = dict(type="CityscapesDataset", data_root="data/cityscapes")
