@@ -1,6 +1,6 @@
 """What the package needs, in one place: `setup.py` and the check at import both read it.
 
-Every lower bound is a version with which the tests were run; `docs/versions.md` lists the runs.
+`docs/versions.md` lists the runs that the bounds come from.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ REQUIRED = {
     # Before, 16-bit label maps opened as 32-bit ones.
     "pillow": Needed("PIL", ">=10.3"),
     "rich": Needed("rich", ">=12.3"),
-    "matplotlib": Needed("matplotlib", ">=3.5.3"),
+    "matplotlib": Needed("matplotlib", ">=3.6"),
     "packaging": Needed("packaging", ">=20.9"),
 }
 MMCV = Needed("mmcv", ">=2.0.0,<2.2", instead=("mmcv-lite",))
