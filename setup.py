@@ -16,7 +16,7 @@ setup(
     license="Apache-2.0",
     packages=find_packages(include=["mmmaskformer", "mmmaskformer.*"]),
     package_data={"mmmaskformer": ["datasets/tables/*.json", ".mim/**/*"]},
-    python_requires=">=3.9,<3.13",
+    python_requires=needs["PYTHON"],
     install_requires=[name + needed.bounds for name, needed in needs["REQUIRED"].items()],
     extras_require={
         "lite": ["mmcv-lite" + needs["MMCV"].bounds],

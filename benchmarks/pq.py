@@ -38,7 +38,7 @@ def plain_update(stat: dict, categories: set, gt_ids, gt_segments, pred_ids, pre
     """
     gt = {segment["id"]: dict(segment) for segment in gt_segments}
     pred = {segment["id"]: dict(segment) for segment in pred_segments}
-    for label, count in zip(*np.unique(pred_ids, return_counts=True)):
+    for label, count in zip(*np.unique(pred_ids, return_counts=True), strict=True):
         if label == 0:
             continue
         pred[label]["area"] = count
@@ -46,7 +46,7 @@ def plain_update(stat: dict, categories: set, gt_ids, gt_segments, pred_ids, pre
             raise ValueError(f"segment {label} has an unknown category")
     codes = gt_ids.astype(np.uint64) * OFFSET + pred_ids.astype(np.uint64)
     pixels = {}
-    for code, count in zip(*np.unique(codes, return_counts=True)):
+    for code, count in zip(*np.unique(codes, return_counts=True), strict=True):
         pixels[code // OFFSET, code % OFFSET] = count
     found = set()
     for (g, p), common in pixels.items():
@@ -89,7 +89,7 @@ def perturb(ids: np.ndarray, segments: list, categories: list, rng: np.random.Ge
             "id": int(n),
             "category_id": rng.choice(categories)["id"] if rng.random() < 0.1 else classes[o],
         }
-        for o, n in zip(old.tolist(), new)
+        for o, n in zip(old.tolist(), new, strict=True)
         if n
     ]
     return new[index.reshape(ids.shape)].astype(np.uint32), guess
@@ -129,7 +129,7 @@ def measure_files(categories: list, pairs: list, repeats: int) -> tuple[float, f
 def write_prediction(folder: Path, annotations: list, images: list) -> Path:
     (folder / "pred").mkdir()
     written = []
-    for annotation, (_, _, ids, segments) in zip(annotations, images):
+    for annotation, (_, _, ids, segments) in zip(annotations, images, strict=True):
         colors = np.stack([ids % 256, ids // 256 % 256, ids // 65536], -1).astype(np.uint8)
         Image.fromarray(colors).save(folder / "pred" / annotation["file_name"])
         written.append({**annotation, "segments_info": segments})

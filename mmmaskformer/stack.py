@@ -35,7 +35,7 @@ def _missing_op(name: str):
         raise RuntimeError(
             f"the compiled op mmcv.ops '{name}' is not available: mmcv-lite is installed. "
             "Install the full package instead of it: pip uninstall -y mmcv-lite && pip install "
-            "'mmcv>=2.0.0rc4,<2.2' (see https://mmcv.readthedocs.io for prebuilt wheels)"
+            "'mmcv>=2.0.0,<2.2' (see https://mmcv.readthedocs.io for prebuilt wheels)"
         )
 
     return op

@@ -49,6 +49,14 @@ def coco(tmp_path_factory):
     return make_coco(tmp_path_factory.mktemp("data") / "coco")
 
 
+def import_transformers():
+    """The package transformers; skips where it is absent or needs a newer torch."""
+    transformers = pytest.importorskip("transformers", reason="needs extra dev")
+    if not transformers.is_torch_available():
+        pytest.skip("transformers needs a newer torch", allow_module_level=True)
+    return transformers
+
+
 @pytest.fixture(autouse=True)
 def seeded():
     torch.manual_seed(0)

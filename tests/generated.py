@@ -26,7 +26,7 @@ def make_ade20k(root, sizes=(("training", 4), ("validation", 3))):
 
 def coco_categories():
     meta = metainfo("coco_panoptic")
-    rows = zip(meta["category_ids"], meta["classes"], meta["isthing"])
+    rows = zip(meta["category_ids"], meta["classes"], meta["isthing"], strict=True)
     return [{"id": i, "name": name, "isthing": int(thing)} for i, name, thing in rows]
 
 
@@ -36,7 +36,7 @@ def coco_segments(generator, categories):
     chosen = [categories[0], *(categories[i] for i in generator.choice(len(categories), 10))]
     segments = [
         {"id": int(n), "category_id": c["id"], "area": 6400, "iscrowd": 0, "bbox": [0, 0, 80, 80]}
-        for n, c in zip(numbers, chosen)
+        for n, c in zip(numbers, chosen, strict=True)
     ]
     segments[0]["iscrowd"] = 1
     blocks = generator.permutation([0, *numbers]).reshape(3, 4)

@@ -24,7 +24,7 @@ def shapes_root(tmp_path_factory):
 def test_shapes_are_deterministic():
     for index in range(3):
         a, b = (shapes.draw_scene(np.random.default_rng((0, index))) for _ in range(2))
-        for x, y in zip(a[:3], b[:3]):
+        for x, y in zip(a[:3], b[:3], strict=True):
             assert np.array_equal(x, y)
         assert a[3] == b[3]
 

@@ -263,7 +263,7 @@ def test_tools_test_a_baseline_with_augmentation(tmp_path):
     name = "segformer_mit-b0_ade20k"
     cfg = load(name)
     for split in ("train", "test"):  # mmseg's hook that paints builds the training data, too
-        for folder, suffix in zip(("img_path", "seg_map_path"), (".jpg", ".png")):
+        for folder, suffix in zip(("img_path", "seg_map_path"), (".jpg", ".png"), strict=True):
             path = tmp_path / cfg[f"{split}_dataloader"].dataset.data_prefix[folder]
             path.mkdir(parents=True)
             shape = (64, 96, 3) if folder == "img_path" else (64, 96)

@@ -118,7 +118,10 @@ def check_index(path: Path) -> list[Path]:
         with path.open("rb") as file:
             index = ArrayUnpickler(file).load()
         names = list(index["objectnames"])
-        files = [Path(folder) / name for folder, name in zip(index["folder"], index["filename"])]
+        files = [
+            Path(folder) / name
+            for folder, name in zip(index["folder"], index["filename"], strict=True)
+        ]
     except FileNotFoundError:
         return []
     except Exception as error:
@@ -126,7 +129,7 @@ def check_index(path: Path) -> list[Path]:
             f"{path} can not be read ({type(error).__name__}: {error}); wanted the download's "
             "index with objectnames, folder and filename: unpack it again"
         ) from error
-    for label, (number, ours) in enumerate(zip(META["category_ids"], META["classes"])):
+    for label, (number, ours) in enumerate(zip(META["category_ids"], META["classes"], strict=True)):
         theirs = names[number - 1] if number <= len(names) else "(none)"
         if theirs and theirs != ours:  # extracts of the dataset leave names empty
             raise ValueError(

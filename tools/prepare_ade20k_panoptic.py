@@ -51,7 +51,7 @@ def panoptic_ids(semantic: np.ndarray, instances: np.ndarray) -> np.ndarray:
 def segments_of(ids: np.ndarray) -> list[dict]:
     """COCO's `segments_info` of ids made by `panoptic_ids`."""
     segments = []
-    for value, area in zip(*np.unique(ids[ids > 0], return_counts=True)):
+    for value, area in zip(*np.unique(ids[ids > 0], return_counts=True), strict=True):
         box = cv2.boundingRect((ids == value).astype(np.uint8))
         segments.append(
             {
@@ -107,11 +107,11 @@ def prepare_split(root: Path, split: str, workers: int) -> None:
     preparation.remove_leftovers(root / name)
     tasks = [(root, split, stem) for stem in stems]
     entries = preparation.run_all(prepare, tasks, workers, f"ADE20K {split}")
-    images, annotations = (list(part) for part in zip(*entries))
+    images, annotations = (list(part) for part in zip(*entries, strict=True))
     categories = [
         {"id": i, "name": name, "isthing": int(thing), "color": color}
         for i, (name, thing, color) in enumerate(
-            zip(META["classes"], META["isthing"], META["palette"])
+            zip(META["classes"], META["isthing"], META["palette"], strict=True)
         )
     ]
     content = {"images": images, "annotations": annotations, "categories": categories}

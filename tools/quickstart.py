@@ -159,7 +159,7 @@ def draw(configs: list[Path], folders: list[Path], count: int, path: Path) -> No
     dataset = DATASETS.build(Config.fromfile(configs[0]).test_dataloader.dataset)
     chosen = [dataset.get_data_info(i) for i in np.linspace(0, len(dataset) - 1, count, dtype=int)]
     maps = {"ground truth": [read_labels(Path(info["seg_map_path"])) for info in chosen]}
-    for config, folder in zip(configs, folders):
+    for config, folder in zip(configs, folders, strict=True):
         names = [png_name(info["img_path"]) for info in chosen]
         maps[config.stem] = [read_labels(folder / "predictions" / name) for name in names]
     images = [cv2.imread(info["img_path"])[..., ::-1] for info in chosen]
@@ -201,10 +201,10 @@ def show(configs: list[Path], results: list[dict], path: Path) -> None:
     }
     table = Table(Column("model", no_wrap=True), *columns)
     lines = [" | ".join(("model", *columns)), "|".join(["---"] * (1 + len(columns)))]
-    for config, result in zip(configs, results):
+    for config, result in zip(configs, results, strict=True):
         cells = [
             "-" if result[key] is None else form.format(**result)
-            for key, form in zip(KEYS, columns.values())
+            for key, form in zip(KEYS, columns.values(), strict=True)
         ]
         row = (config.stem, *cells)
         table.add_row(*row)
@@ -219,7 +219,7 @@ def main() -> None:
     configs = [config.resolve() for config in args.configs]
     folders = [args.work_dir.resolve() / config.stem for config in configs]
     results = []
-    for config, folder in zip(configs, folders):
+    for config, folder in zip(configs, folders, strict=True):
         prepare_folder(config, folder, args.retrain)
         saved = folder / "results.json"
         if saved.is_file():
@@ -233,7 +233,7 @@ def main() -> None:
     picture = args.work_dir / "predictions.png"
     draw(configs, folders, args.images, picture)
     pictures = [picture]
-    for config, folder in zip(configs, folders):
+    for config, folder in zip(configs, folders, strict=True):
         if (folder / "predictions/panoptic.json").is_file():
             pictures.append(args.work_dir / f"{config.stem}.png")
             draw_panoptic(config, folder, args.images, pictures[-1])

@@ -1,5 +1,5 @@
 # Sourced by quickstart.sh and run_tests.sh: makes or reuses .venv in the repository's root.
-# PYTHON chooses the interpreter (3.9 to 3.12), TORCH the build of torch to install; run_tests.sh
+# PYTHON chooses the interpreter (3.10 to 3.13), TORCH the build of torch to install; run_tests.sh
 # adds developers' packages by EXTRAS.
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 PYTHON=${PYTHON:-python3}
@@ -10,9 +10,9 @@ fail() {
     exit 1
 }
 
-command -v "$PYTHON" >/dev/null || fail "'$PYTHON' not found; set PYTHON to a Python 3.9 to 3.12"
-"$PYTHON" -c 'import sys; sys.exit(not (3, 9) <= sys.version_info[:2] <= (3, 12))' ||
-    fail "Python 3.9 to 3.12 is needed, '$PYTHON' is $("$PYTHON" -V 2>&1); set PYTHON to another"
+command -v "$PYTHON" >/dev/null || fail "'$PYTHON' not found; set PYTHON to a Python 3.10 to 3.13"
+"$PYTHON" -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13))' ||
+    fail "Python 3.10 to 3.13 is needed, '$PYTHON' is $("$PYTHON" -V 2>&1); set PYTHON to another"
 
 if ! .venv/bin/python -m pip --version >/dev/null 2>&1; then
     echo "[setup] making the virtual environment .venv with $("$PYTHON" -V)"
@@ -25,7 +25,7 @@ if [ "$(cat "$STAMP" 2>/dev/null)" != "$WANTED" ]; then
     if ! .venv/bin/python -c 'import torch' 2>/dev/null; then
         echo "[setup] installing torch"
         .venv/bin/python -m pip install "${TORCH:-torch==2.13.0}" ||
-            .venv/bin/python -m pip install 'torch>=2.1,<2.14' ||
+            .venv/bin/python -m pip install 'torch>=2.3.1,<2.16' ||
             fail "torch could not be installed; see pip's message above"
     fi
     echo "[setup] installing mmmaskformer and what it needs"

@@ -91,7 +91,7 @@ def titles(models: list) -> list[str]:
     """A different name for each model: its config's, with the checkpoint's where it must be."""
     names = [Path(config).stem for config, _ in models]
     if len(set(names)) < len(names):
-        names = [f"{name} {Path(path).stem}" for name, (_, path) in zip(names, models)]
+        names = [f"{name} {Path(path).stem}" for name, (_, path) in zip(names, models, strict=True)]
     return [f"{i}: {name}" if names.count(name) > 1 else name for i, name in enumerate(names, 1)]
 
 
@@ -116,7 +116,7 @@ def main() -> None:
             model.answer(path, args.classes, args.score_thr)
             for path in track(paths, description=title)
         ]
-        for title, model in zip(titles(args.model), models)
+        for title, model in zip(titles(args.model), models, strict=True)
     }
     query_panels(args.out, images, answers)
     print(f"wrote {args.out}")

@@ -27,7 +27,7 @@ def draw(rows: Sequence[Mapping], found: Sequence[Mapping], title: str, path: st
     figure.suptitle("\n".join(textwrap.wrap(title, 40 * len(factors))), fontsize=9)
     axes = figure.subplots(len(MEASURED), len(factors), squeeze=False)
     for column, factor in enumerate(factors):
-        for axis, metric in zip(axes[:, column], MEASURED):
+        for axis, metric in zip(axes[:, column], MEASURED, strict=True):
             mine = [row for row in rows if row["factor"] == factor and row[metric] is not None]
             fits = {g["config"]: g for g in found if (g["factor"], g["metric"]) == (factor, metric)}
             draw_one(axis, mine, fits, metric)

@@ -142,7 +142,7 @@ def common_classes(configs: Sequence[Config]) -> int:
     things = [things_of(cfg) for cfg in configs]
     if things[0] is None:
         return min(map(smallest_num_classes, configs))
-    for cfg, others in zip(configs, things):
+    for cfg, others in zip(configs, things, strict=True):
         if others != things[0]:
             raise ValueError(
                 f"config {cfg.filename}: the same classes must be things in all configs; in the "

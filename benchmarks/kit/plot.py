@@ -35,7 +35,7 @@ def draw(results: dict, title: str, path: str | Path) -> None:
         figure.text(0.5, 0.5, "nothing was measured of all configs", ha="center")
     colours = matplotlib.colormaps["tab10"]
     axes = figure.subplots(1, len(x_keys), squeeze=False, sharey=True)[0] if x_keys else []
-    for axis, x_key in zip(axes, x_keys):
+    for axis, x_key in zip(axes, x_keys, strict=True):
         points = [(values[x_key], values[y_key]) for values in results.values()]
         for i, point in enumerate(points):
             axis.plot(*point, "o", color=colours(i % 10), markersize=8)
@@ -43,12 +43,14 @@ def draw(results: dict, title: str, path: str | Path) -> None:
         axis.grid(alpha=0.3)
         axis.margins(0.18)
         limits = (axis.set_xlim, axis.get_xlim()), (axis.set_ylim, axis.get_ylim())
-        for lowest, (set_limits, (low, high)) in zip(map(min, zip(*points)), limits):
+        for lowest, (set_limits, (low, high)) in zip(
+            map(min, zip(*points, strict=True)), limits, strict=True
+        ):
             set_limits(max(low, 0) if lowest >= 0 else low, high)
     if x_keys:
         axes[0].set_ylabel(METRICS[y_key].label)
     figure.draw_without_rendering()
-    for axis, x_key in zip(axes, x_keys):
+    for axis, x_key in zip(axes, x_keys, strict=True):
         label_points(axis, {n: (v[x_key], v[y_key]) for n, v in results.items()}, colours)
     figure.savefig(path, format="png")
 

@@ -143,7 +143,7 @@ def paper_tables(paper: Sequence[dict], results: Sequence[Measured]) -> list[tup
         for row in table["rows"]:
             found = [find(row, column, results) for column in table["columns"]]
             hits += sum(value is not None for value in found)
-            cells = [cell(*pair) for pair in zip(row["values"], found)]
+            cells = [cell(*pair) for pair in zip(row["values"], found, strict=True)]
             rows.append([row["method"], row["backbone"], *cells, row["config"] or "-"])
         title = f"Table {table['table']}: {table['dataset']}. {table['caption']}"
         if hits or not results:

@@ -75,7 +75,7 @@ def write_files(
 ) -> list[Path]:
     """Write `{name}.{suffix}` with the writer of each suffix, complete or not at all."""
     paths = [Path(folder) / f"{name}.{suffix}" for suffix in writers]
-    for path, write in zip(paths, writers.values()):
+    for path, write in zip(paths, writers.values(), strict=True):
         with replacing(path) as work:
             write(work)
     return paths

@@ -213,7 +213,7 @@ def growths(rows: Sequence[Mapping], base: suite.Settings) -> list[dict]:
         for metric in MEASURED:
             points = [(x_of(factor, r["value"]), r[metric]) for r in mine if r[metric] is not None]
             if len(points) > 1:
-                growth = fit(*zip(*points), power=not FACTORS[factor].per)
+                growth = fit(*zip(*points, strict=True), power=not FACTORS[factor].per)
                 middle = growth.at(x_of(factor, value_of(base, factor)))
                 record = dict(factor=factor, config=config, metric=metric, **asdict(growth))
                 found.append({**record, "text": growth_text(growth, FACTORS[factor], middle)})

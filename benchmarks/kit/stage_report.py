@@ -56,9 +56,13 @@ def cells(part: str, results: dict) -> tuple[list[str], list[list[str]]]:
     lines.append(("whole step, no clocks within", [r["plain"] for r in results.values()]))
     rows = []
     for name, times in lines:
-        shares = [f"{100 * t / r['whole']:.1f} %" for t, r in zip(times, results.values())]
+        shares = [
+            f"{100 * t / r['whole']:.1f} %" for t, r in zip(times, results.values(), strict=True)
+        ]
         whole = name.startswith("whole")
-        texts = [f"{t:.2f}" if whole else f"{t:.2f} ({s})" for t, s in zip(times, shares)]
+        texts = [
+            f"{t:.2f}" if whole else f"{t:.2f} ({s})" for t, s in zip(times, shares, strict=True)
+        ]
         ratios = [f"{times[0] / t:.2f}" if min(times[0], t) > 0 else "-" for t in times[1:]]
         rows.append([name, *texts, *ratios])
     return ["stage", *results, *(f"{first} / {other}" for other in others)], rows
@@ -85,11 +89,12 @@ def draw(run: dict, path: str | Path) -> None:
     results = run["results"]
     bars = [len(values) for values in results.values()]
     heights = [
-        max(0.62 * n + 1.3, 0.235 * len(wiring.STAGES[p]) + 1.2) for n, p in zip(bars, results)
+        max(0.62 * n + 1.3, 0.235 * len(wiring.STAGES[p]) + 1.2)
+        for n, p in zip(bars, results, strict=True)
     ]
     figure = Figure(figsize=(12.5, sum(heights)), layout="constrained", dpi=120)
     axes = figure.subplots(len(results), 1, squeeze=False, height_ratios=heights)[:, 0]
-    for axis, (part, values) in zip(axes, results.items()):
+    for axis, (part, values) in zip(axes, results.items(), strict=True):
         stages = (*wiring.STAGES[part], REST)
         draw_bars(axis, stages, values)
         axis.set_title("\n".join(textwrap.wrap(f"{part}: {run['titles'][part]}", 130)), fontsize=9)

@@ -180,5 +180,5 @@ def evaluate_all(configs: Sequence[str], checkpoints: Sequence[str], settings: S
         models.short_name(config): in_fresh_process(
             evaluate, config, checkpoint, settings.options, settings.num_classes
         )
-        for config, checkpoint in zip(configs, checkpoints)
+        for config, checkpoint in zip(configs, checkpoints, strict=True)
     }

@@ -72,7 +72,7 @@ class TransformersMaskFormer(BaseModel):
         """One mask (G, H, W) per class that occurs, and the classes (G,), of every image."""
         maps = [sample.gt_sem_seg.data[0] for sample in data_samples]
         classes = [labels.unique() for labels in maps]
-        masks = [(m[None] == c[:, None, None]).float() for m, c in zip(maps, classes)]
+        masks = [(m[None] == c[:, None, None]).float() for m, c in zip(maps, classes, strict=True)]
         return {"mask_labels": masks, "class_labels": classes}
 
     def loss(self, inputs: Tensor, data_samples: list) -> dict[str, Tensor]:

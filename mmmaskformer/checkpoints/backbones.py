@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import Union
 
-Rule = tuple[str, Union[str, Callable[[re.Match], str]]]
+Rule = tuple[str, str | Callable[[re.Match], str]]
 """Pattern of a whole name, and its replacement."""
 
 WB = r"(weight|bias)"

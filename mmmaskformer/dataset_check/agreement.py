@@ -95,7 +95,8 @@ def check_things(place: str, head: Mapping, metainfos: Mapping[str, Mapping]) ->
         return [f"{place}: {error}"]
     lines = []
     for name, metainfo in metainfos.items():
-        pairs = enumerate(zip(things or (), metainfo.get("isthing") or ()))
+        # Not strict: a semantic head or dataset has no `isthing`.
+        pairs = enumerate(zip(things or (), metainfo.get("isthing") or (), strict=False))
         differ = [i for i, (mine, theirs) in pairs if bool(mine) != bool(theirs)]
         if differ:
             lines.append(

@@ -35,7 +35,7 @@ def class_histogram(
     rows, columns = (len(panels), 1) if many else (1, len(panels))
     figure = Figure(figsize=size)
     axes = figure.subplots(rows, columns, squeeze=False, sharey=not many, sharex=many)
-    for axis, (quantity, splits) in zip(axes.flat, panels.items()):
+    for axis, (quantity, splits) in zip(axes.flat, panels.items(), strict=True):
         draw = draw_lines if many else draw_bars
         draw(axis, classes, {name: np.asarray(v, float) for name, v in splits.items()}, quantity)
         axis.grid(alpha=0.3, axis="both" if many else "x")

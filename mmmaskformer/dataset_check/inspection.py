@@ -137,12 +137,12 @@ def count_labels(counts: Counts, sample: dict, reading: Reading) -> None:
     pixels = np.bincount(labels.ravel())
     values = np.flatnonzero(pixels)
     pixels = pixels[values].tolist()
-    counts.values.update(dict(zip(values.tolist(), pixels)))
+    counts.values.update(dict(zip(values.tolist(), pixels, strict=True)))
     mapped = map_labels(
         values, reading.filled, sample.get("reduce_zero_label"), sample.get("label_map")
     ).tolist()
     found = Counter()
-    for label, number in zip(mapped, pixels):
+    for label, number in zip(mapped, pixels, strict=True):
         found[label] += number
     counts.annotated += 1
     counts.ignored += found.pop(reading.ignore_index, 0)
@@ -171,7 +171,7 @@ def count_segments(counts: Counts, sample: dict, reading: Reading) -> None:
     pixels = np.bincount(numbers.ravel(), minlength=len(labels) + 1).tolist()
     counts.annotated += 1
     counts.ignored += pixels[0]
-    for label, number in zip(labels, pixels[1:]):
+    for label, number in zip(labels, pixels[1:], strict=True):
         counts.pixels[label] += number
     counts.images.update(set(labels))
     counts.segments.update(labels)

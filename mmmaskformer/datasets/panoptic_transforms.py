@@ -82,7 +82,7 @@ def number_segments(ids: np.ndarray, segments: list[dict], name: str) -> np.ndar
     if pixels[0]:
         unknown = np.unique(ids[codes == 0]).tolist()
         raise ValueError(f"panoptic map {name} has ids that its json lacks: {listing(unknown)}")
-    absent = [i for i, count in zip(listed, pixels[2:]) if count == 0]
+    absent = [i for i, count in zip(listed, pixels[2:], strict=True) if count == 0]
     if absent:
         raise ValueError(f"panoptic map {name} lacks ids that its json has: {listing(absent)}")
     if kept < len(listed):

@@ -23,8 +23,8 @@ from .tables import metainfo
 
 META = metainfo("shapes")
 CLASSES = META["classes"]
-THINGS = [name for name, thing in zip(CLASSES, META["isthing"]) if thing]
-STUFF = [name for name, thing in zip(CLASSES, META["isthing"]) if not thing]
+THINGS = [name for name, thing in zip(CLASSES, META["isthing"], strict=True) if thing]
+STUFF = [name for name, thing in zip(CLASSES, META["isthing"], strict=True) if not thing]
 SPLITS = {"train": 320, "val": 80}
 SIZE = 128
 VERSION = 1
@@ -85,14 +85,16 @@ def _write_split(root: Path, split: str, count: int) -> None:
         image, labels, ids, segments = draw_scene(np.random.default_rng(seed))
         name = f"{index:05d}.png"
         colors = np.stack([ids // 65536, ids // 256 % 256, ids % 256], -1).astype(np.uint8)
-        for folder, array in zip(folders, (image[..., ::-1], labels, colors)):
+        for folder, array in zip(folders, (image[..., ::-1], labels, colors), strict=True):
             if not cv2.imwrite(str(folder / name), array):
                 raise OSError(f"could not write {folder / name}; is the disk full?")
         images.append({"id": index, "file_name": name, "height": SIZE, "width": SIZE})
         annotations.append({"image_id": index, "file_name": name, "segments_info": segments})
     categories = [
         {"id": i + 1, "name": name, "isthing": int(thing), "color": color}
-        for i, (name, thing, color) in enumerate(zip(CLASSES, META["isthing"], META["palette"]))
+        for i, (name, thing, color) in enumerate(
+            zip(CLASSES, META["isthing"], META["palette"], strict=True)
+        )
     ]
     panoptic = {"images": images, "annotations": annotations, "categories": categories}
     (root / f"panoptic_{split}.json").write_text(json.dumps(panoptic))

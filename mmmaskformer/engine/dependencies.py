@@ -1,4 +1,7 @@
-"""What the package needs, in one place: `setup.py` and the check at import both read it."""
+"""What the package needs, in one place: `setup.py` and the check at import both read it.
+
+`docs/versions.md` lists the runs that the bounds come from.
+"""
 
 from __future__ import annotations
 
@@ -25,28 +28,31 @@ class Needed:
     instead: tuple[str, ...] = ()
 
 
+PYTHON = ">=3.10,<3.14"
+
 REQUIRED = {
-    "torch": Needed("torch", ">=2.1", "<2.14"),
+    "torch": Needed("torch", ">=2.3.1", "<2.16"),
     "mmengine": Needed("mmengine", ">=0.10.4,<0.11"),
     "mmsegmentation": Needed("mmseg", ">=1.2.2,<1.3"),
     "mmdet": Needed("mmdet", ">=3.3,<3.4"),
-    "scipy": Needed("scipy", ">=1.8"),
-    "numpy": Needed("numpy", ">=1.22"),
-    "opencv-python": Needed("cv2", ">=4.5", instead=("opencv-python-headless",)),
+    "scipy": Needed("scipy", ">=1.8.1"),
+    "numpy": Needed("numpy", ">=1.22.4"),
+    "opencv-python": Needed("cv2", ">=4.5.5", instead=("opencv-python-headless",)),
     # mmseg imports these two without requiring them.
-    "ftfy": Needed("ftfy", ">=6.0"),
-    "regex": Needed("regex", ">=2021"),
+    "ftfy": Needed("ftfy", ">=6.0.3"),
+    "regex": Needed("regex", ">=2021.11"),
     # mmengine imports pkg_resources, which setuptools 81 dropped.
-    "setuptools": Needed("setuptools", ">=58,<81"),
-    "pillow": Needed("PIL", ">=8"),
-    "rich": Needed("rich", ">=12"),
-    "matplotlib": Needed("matplotlib", ">=3.5"),
-    "packaging": Needed("packaging", ">=20"),
+    "setuptools": Needed("setuptools", ">=58.5,<81"),
+    # Before, 16-bit label maps opened as 32-bit ones.
+    "pillow": Needed("PIL", ">=10.3"),
+    "rich": Needed("rich", ">=12.3"),
+    "matplotlib": Needed("matplotlib", ">=3.6"),
+    "packaging": Needed("packaging", ">=20.9"),
 }
-MMCV = Needed("mmcv", ">=2.0.0rc4,<2.2", instead=("mmcv-lite",))
+MMCV = Needed("mmcv", ">=2.0.0,<2.2", instead=("mmcv-lite",))
 """Either `mmcv` or `mmcv-lite` must be there in this range."""
 
-H5PY = ">=3"
+H5PY = ">=3.7"
 """Only the annotations of COCO-Stuff-10K need it."""
 
 

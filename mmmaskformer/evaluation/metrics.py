@@ -121,7 +121,7 @@ class PanopticQualityMetric(BaseMetric):
             )
         return [
             {"id": c, "name": name, "isthing": int(thing)}
-            for c, (name, thing) in enumerate(zip(classes, isthing))
+            for c, (name, thing) in enumerate(zip(classes, isthing, strict=True))
         ]
 
 

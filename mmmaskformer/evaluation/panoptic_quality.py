@@ -148,13 +148,15 @@ class PanopticQuality:
         for name, group in (("All", thing | True), ("Things", thing), ("Stuff", ~thing)):
             members = scores[group & (weight > 0)]
             means = members.mean(0).tolist() if len(members) else (None,) * 3
-            result[name] = {**dict(zip(("pq", "sq", "rq"), means)), "n": len(members)}
+            result[name] = {**dict(zip(("pq", "sq", "rq"), means, strict=True)), "n": len(members)}
         result["per_class"] = {
             category["id"]: {
-                **dict(zip(("pq", "sq", "rq", "iou"), (*row.tolist(), float(count[0])))),
-                **dict(zip(("tp", "fp", "fn"), map(int, count[1:]))),
+                **dict(
+                    zip(("pq", "sq", "rq", "iou"), (*row.tolist(), float(count[0])), strict=True)
+                ),
+                **dict(zip(("tp", "fp", "fn"), map(int, count[1:]), strict=True)),
             }
-            for category, row, count in zip(self.categories, scores, self.counts)
+            for category, row, count in zip(self.categories, scores, self.counts, strict=True)
         }
         return result
 
@@ -169,7 +171,7 @@ class PanopticQuality:
                 f"{name}: every segment needs 'id' and 'category_id', whole numbers ({error})"
             ) from None
         if -1 in rows:
-            bad = [segment for segment, row in zip(segments, rows) if row == -1]
+            bad = [segment for segment, row in zip(segments, rows, strict=True) if row == -1]
             raise ValueError(
                 f"{name}: unknown category_id {list({s['category_id']: 0 for s in bad})} of "
                 f"segments {[s['id'] for s in bad]}"
@@ -201,7 +203,7 @@ def _area_and_crowd(segments: Sequence[dict], name: str) -> tuple[np.ndarray, np
         ids = [i for i, a in areas if not (isinstance(a, (int, float)) and a < 1e18)]
         raise ValueError(f"{name}: segments {ids} have no 'area', a number") from None
     if not (area > 0).all():
-        ids = [s["id"] for s, a in zip(segments, area) if not a > 0]
+        ids = [s["id"] for s, a in zip(segments, area, strict=True) if not a > 0]
         raise ValueError(f"{name}: segments {ids} have zero area")
     return area, np.array([s.get("iscrowd", 0) == 1 for s in segments], bool)
 

@@ -21,7 +21,7 @@ def paint(labels: np.ndarray, palette: Sequence[Sequence[int]]) -> np.ndarray:
 
 def name_columns(axes: np.ndarray, titles: Iterable[str]) -> None:
     """Write "image" and the titles above the columns, in lines that fit, and hide the axes."""
-    for axis, title in zip(axes[0], ("image", *titles)):
+    for axis, title in zip(axes[0], ("image", *titles), strict=True):
         axis.set_title(textwrap.fill(title, 24), fontsize=11)
     for axis in axes.flat:
         axis.set_axis_off()
@@ -48,7 +48,9 @@ def label_panels(
         for column, maps in enumerate(label_maps.values(), 1):
             axes[row, column].imshow(paint(maps[row], palette), interpolation="nearest")
     name_columns(axes, label_maps)
-    patches = [Patch(color=np.array(c) / 255, label=n) for n, c in zip(classes, palette)]
+    patches = [
+        Patch(color=np.array(c) / 255, label=n) for n, c in zip(classes, palette, strict=True)
+    ]
     figure.legend(
         handles=patches, loc="lower center", ncols=min(len(classes), 6), fontsize=9, frameon=False
     )

@@ -58,7 +58,7 @@ def query_panels(
     axes = figure.subplots(rows, columns, squeeze=False)
     for row, image in enumerate(images):
         axes[row, 0].imshow(image)
-        for axis, answers in zip(axes[row, 1:], models.values()):
+        for axis, answers in zip(axes[row, 1:], models.values(), strict=True):
             axis.imshow(paint_queries(image, answers[row].masks))
             draw_legend(axis, answers[row])
     name_columns(axes, models)
@@ -70,7 +70,9 @@ def draw_legend(axis: Axes, answer: QueryMasks, most: int = 8) -> None:
     """Number, class and score of the queries, best `most` first."""
     patches = [
         Patch(color=COLORS[k % len(COLORS)] / 255, label=f"query {query}: {name} {score:.2f}")
-        for k, (query, name, score) in enumerate(zip(answer.queries, answer.names, answer.scores))
+        for k, (query, name, score) in enumerate(
+            zip(answer.queries, answer.names, answer.scores, strict=True)
+        )
     ]
     if not patches:
         axis.text(0.5, 0.5, "no query", transform=axis.transAxes, ha="center", color="white")

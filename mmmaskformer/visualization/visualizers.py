@@ -35,7 +35,7 @@ class PanopticDrawing(Visualizer):
         """As mmseg's and mmdet's; image (H, W, 3) uint8 RGB."""
         pictures = [
             self.overlay(image, side)
-            for side, wanted in zip(panoptic_sides(data_sample), (draw_gt, draw_pred))
+            for side, wanted in zip(panoptic_sides(data_sample), (draw_gt, draw_pred), strict=True)
             if wanted and side is not None
         ]
         if not pictures:

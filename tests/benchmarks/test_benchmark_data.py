@@ -45,7 +45,7 @@ def test_what_is_written_is_what_is_printed(coco, run, tmp_path):
     printed = run(coco, "--split", "train2017", "--out", tmp_path)
     written = json.loads((tmp_path / "data-panoptic.json").read_text())
     assert list(written["milliseconds"]) == ["fixed", "recipe"]
-    for row, times in zip(printed, written["milliseconds"].values()):
+    for row, times in zip(printed, written["milliseconds"].values(), strict=True):
         assert [f"{1000 / times[name]:.1f}" for name in ("ours", "mmdet")] == row[1:3]
     assert f"| fixed | {printed[0][1]} |" in (tmp_path / "data-panoptic.md").read_text()
 

@@ -10,7 +10,7 @@ import torch
 
 from benchmarks.kit import inference, models, report, scaling, suite
 from tests.commands import python
-from tests.conftest import ROOT
+from tests.conftest import ROOT, import_transformers
 
 OURS = str(ROOT / "configs/maskformer_r18_shapes.py")
 POINT = ["--at", "size=64", "classes=10", "queries=20", "segments=3"]
@@ -142,7 +142,7 @@ def test_all_models_give_labels_of_the_original_size(monkeypatch):
 
 
 def test_transformers_labels():
-    pytest.importorskip("transformers", reason="needs extra dev")
+    import_transformers()
     sizes = inference.Sizes((60, 85), (96, 128), (0, 0), (0, 0), classes=1)
     (labels,) = inference.prepare_transformers(7, sizes, "cpu")()
     assert labels.shape == (96, 128)

@@ -42,7 +42,7 @@ def test_the_loop_is_the_panoptic_fusion(thresholds):
     ours, theirs = fuse(view, SIZES.panoptic), fusions.panoptic_loop(view, SIZES.panoptic, fuse)
     fusions.check_same(ours, theirs)
     assert len(ours.segments_info) > 30
-    for mine, its in zip(ours.segments_info, theirs.segments_info):
+    for mine, its in zip(ours.segments_info, theirs.segments_info, strict=True):
         assert abs(mine["area"] - its["area"]) <= 1  # a tie that rounding decides
         assert mine["score"] == pytest.approx(its["score"])
 

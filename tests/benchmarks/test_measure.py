@@ -268,7 +268,7 @@ def test_batches_are_the_same_every_time():
     again, samples_again = make_batch((40, 56), 2, 6, 10, "cpu")
     assert torch.equal(images, again)
     assert images.shape == (2, 3, 40, 56)
-    for sample, other in zip(samples, samples_again):
+    for sample, other in zip(samples, samples_again, strict=True):
         assert torch.equal(sample.gt_sem_seg.data, other.gt_sem_seg.data)
         assert len(sample.gt_sem_seg.data.unique()) == 6
         assert sample.gt_sem_seg.data.max() < 10

@@ -54,7 +54,7 @@ def step(monkeypatch, config, owner_of, method):
 
 def by_label(labels, masks):
     assert len(set(labels.tolist())) == len(labels)
-    return dict(zip(labels.tolist(), masks.bool()))
+    return dict(zip(labels.tolist(), masks.bool(), strict=True))
 
 
 def test_both_models_train_on_the_same_segments(monkeypatch):
@@ -62,9 +62,9 @@ def test_both_models_train_on_the_same_segments(monkeypatch):
     theirs = step(monkeypatch, STOCK, lambda model: model.panoptic_head, "preprocess_gt")
     ours = step(monkeypatch, OURS, lambda model: type(model.decode_head.segments), "read")
     assert len(theirs) == len(ours) == 2
-    for their_step, our_step in zip(theirs, ours):
+    for their_step, our_step in zip(theirs, ours, strict=True):
         assert len(their_step) == len(our_step) == 2
-        for instances, target in zip(their_step, our_step):
+        for instances, target in zip(their_step, our_step, strict=True):
             wanted = by_label(instances.labels, instances.masks)
             numbers = torch.arange(len(target.labels))[:, None, None]
             found = by_label(target.labels, target.segment_map == numbers)
@@ -82,12 +82,14 @@ def test_samples_are_as_mmdets_pipeline_packs_them():
     images, samples = make_batch((40, 56), 2, 5, 6, "cpu", isthing)
     again, samples_again = make_batch((40, 56), 2, 5, 6, "cpu", isthing)
     assert torch.equal(images, again)
-    for sample, other in zip(samples, samples_again):
+    for sample, other in zip(samples, samples_again, strict=True):
         (labels,) = sample.gt_sem_seg.sem_seg
         assert torch.equal(labels, other.gt_sem_seg.sem_seg[0])
         instances = sample.gt_instances
         assert sorted(instances.labels.tolist()) == [c for c in labels.unique() if isthing[c]]
-        for label, mask, box in zip(instances.labels, instances.masks.masks, instances.bboxes):
+        for label, mask, box in zip(
+            instances.labels, instances.masks.masks, instances.bboxes, strict=True
+        ):
             ys, xs = np.nonzero((labels == label).numpy())
             assert np.array_equal(mask, (labels == label).numpy())
             assert box.tolist() == [xs.min(), ys.min(), xs.max() + 1, ys.max() + 1]

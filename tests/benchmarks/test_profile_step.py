@@ -65,8 +65,8 @@ def test_the_tables_are_the_json(profiled):
                 times = [r["stages"].get(name, r["rest"]) for r in results.values()]
             else:
                 times = [sum(r["stages"][s] for s in LOSS_STAGES) for r in results.values()]
-            shares = [100 * t / r["whole"] for t, r in zip(times, results.values())]
-            cells = [f"{t:.2f} ({s:.1f} %)" for t, s in zip(times, shares)]
+            shares = [100 * t / r["whole"] for t, r in zip(times, results.values(), strict=True)]
+            cells = [f"{t:.2f} ({s:.1f} %)" for t, s in zip(times, shares, strict=True)]
             ratio = f"{times[0] / times[1]:.2f}" if min(times) > 0 else "-"
             expected.append([name, *cells, ratio])
         for name, key in (("whole step", "whole"), ("whole step, no clocks within", "plain")):
@@ -106,7 +106,7 @@ def test_titles_say_what_was_measured(profiled):
 
 def test_bars_are_the_stages():
     stages = (*wiring.STAGES["inference"], "rest")
-    values = dict(zip(stages, (1, 2, 4, 8, 16, 32, -1)))
+    values = dict(zip(stages, (1, 2, 4, 8, 16, 32, -1), strict=True))
     rest = values.pop("rest")
     fast = {"stages": values, "rest": rest, "whole": 62, "plain": 60}
     slow = {"stages": dict.fromkeys(values, 20.0), "rest": 5.0, "whole": 125, "plain": 1234.5}
@@ -118,7 +118,8 @@ def test_bars_are_the_stages():
         assert [width for r, _, width in bars if r == row] == expected
         lefts = [sum(expected[:i]) for i in range(len(expected))]
         assert [left for r, left, _ in bars if r == row] == lefts
-    for name, first, second in zip(stages, axis.patches, axis.patches[len(stages) :]):
+    halves = axis.patches[: len(stages)], axis.patches[len(stages) :]
+    for name, first, second in zip(stages, *halves, strict=True):
         colour = to_rgba(stage_report.COLOURS[name])
         assert first.get_facecolor() == second.get_facecolor() == colour
     texts = [text.get_text() for text in axis.texts]

@@ -56,7 +56,7 @@ def test_every_cell_of_the_papers_tables():
         ours = [table for table in PAPER if re.sub("[ab]$", "", table["table"]) == number]
         ends = GROUPS.get(number, (len(body[0]),))
         assert len(ours) == len(ends)
-        for table, begin, end in zip(ours, (0, *ends), ends):
+        for table, begin, end in zip(ours, (0, *ends[:-1]), ends, strict=True):
             assert len(table["columns"]) == end - begin
             expected = [[value_of(cell) for cell in line[begin:end]] for line in body]
             assert [row["values"] for row in table["rows"]] == expected, table["table"]
@@ -71,7 +71,7 @@ def test_methods_and_backbones_are_the_papers():
         if number in LABELS:
             continue
         method = None
-        for entry, line in zip(table["rows"], text[number][HEADS.get(number, 1) :]):
+        for entry, line in zip(table["rows"], text[number][HEADS.get(number, 1) :], strict=True):
             names = [re.sub(r"<[^>]*>| \(ours\)| \[[\d, ]+\]", "", cell) for cell in line[:2]]
             method = names[0] or method
             assert [entry["method"], entry["backbone"]] == [method, names[1]]
@@ -132,7 +132,7 @@ def test_without_results_all_tables_are_shown(compare, tmp_path):
     printed = compare("--out", tmp_path / "tables.md")
     tables = rows_of((tmp_path / "tables.md").read_text(encoding="utf-8"))
     assert len(tables) == len(PAPER)
-    for table, (title, rows) in zip(PAPER, tables.items()):
+    for table, (title, rows) in zip(PAPER, tables.items(), strict=True):
         assert title.startswith(f"Table {table['table']}: {table['dataset']}")
         assert len(rows) == len(table["rows"]) + 1
     (cityscapes,) = (rows for title, rows in tables.items() if "IIIa" in title)

@@ -9,7 +9,7 @@ import torch
 
 from benchmarks.kit import stage_wiring as wiring
 from benchmarks.kit import stages
-from tests.conftest import ROOT
+from tests.conftest import ROOT, import_transformers
 
 LAYERS, BATCH = 6, 2
 
@@ -44,7 +44,7 @@ class CountingClock(stages.StageClock):
 @pytest.fixture(scope="module", params=wiring.PROBES)
 def implementation(request):
     if request.param == "transformers":
-        pytest.importorskip("transformers")
+        import_transformers()
     return request.param
 
 

@@ -1,11 +1,10 @@
 """transformers' MaskFormer does the work of the others, and no more."""
 
-import pytest
-
 from benchmarks.kit import transformers_model
 from benchmarks.kit.batches import make_batch
+from tests.conftest import import_transformers
 
-pytest.importorskip("transformers", reason="needs extra dev")
+import_transformers()
 
 
 def test_losses_of_all_layers_in_training_and_masks_of_the_last_in_inference(monkeypatch):

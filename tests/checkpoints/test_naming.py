@@ -137,7 +137,7 @@ def test_torchvision_swin_equals_the_authors():
         "features.3.0.attn.relative_position_index",
         "features.6.norm.weight",
     ]
-    renamed = dict(zip(torchvision, authors.values()))
+    renamed = dict(zip(torchvision, authors.values(), strict=True))
     renamed["features.3.0.attn.relative_position_index"] = index.flatten()
     a, b = convert(authors).state_dict, convert(renamed).state_dict
     assert list(a) == list(b)

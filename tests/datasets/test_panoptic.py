@@ -77,7 +77,7 @@ def test_coco(shared):
         for sample in (dataset.get_data_info(i) for i in range(100)):
             raw = annotations[sample["img_id"]]["segments_info"]
             assert len(raw) == len(sample["segments_info"])
-            for before, after in zip(raw, sample["segments_info"]):
+            for before, after in zip(raw, sample["segments_info"], strict=True):
                 assert (
                     dataset.metainfo["classes"][after["category_id"]]
                     == names[before["category_id"]]
@@ -130,7 +130,7 @@ def test_table_of_ade20k():
     assert ours["palette"] == [list(color) for color in ADE20KDataset.METAINFO["palette"]]
     # mmdet's panoptic list, things first, agrees but for the spelling of nine names.
     stuff = [i for i in range(150) if not ours["isthing"][i]]
-    spelled = dict(zip(things + stuff, Theirs.METAINFO["classes"]))
+    spelled = dict(zip(things + stuff, Theirs.METAINFO["classes"], strict=True))
     differ = {names[i]: spelled[i] for i in spelled if spelled[i].split(",")[0] != names[i]}
     assert differ == {
         "windowpane": "window",
@@ -160,7 +160,7 @@ def test_cityscapes_as_its_own_tool_writes_it(tmp_path, train_ids):
     ids = range(19) if train_ids else table["category_ids"]
     categories = [
         {"id": i, "name": name, "isthing": int(thing)}
-        for i, name, thing in zip(ids, table["classes"], table["isthing"])
+        for i, name, thing in zip(ids, table["classes"], table["isthing"], strict=True)
     ]
     name = "bochum_000000_000313"
     (tmp_path / "img/bochum").mkdir(parents=True)
@@ -203,7 +203,7 @@ def test_shapes_are_made_at_first_use(shapes_root):
     content = json.loads((shapes_root / "panoptic_val.json").read_text())
     for i, annotation in enumerate(content["annotations"]):
         ours = dataset.get_data_info(i)["segments_info"]
-        for before, after in zip(annotation["segments_info"], ours):
+        for before, after in zip(annotation["segments_info"], ours, strict=True):
             assert after["category_id"] == before["category_id"] - 1
 
 

@@ -105,7 +105,7 @@ def test_crop_range_of_the_recipe(size):
         cropped = crop(results)
         assert cropped["gt_seg_map"].shape == cropped["img"].shape[:2] == cropped["img_shape"]
         seen.append(cropped["img_shape"])
-    for side, got in zip(size, np.array(seen).T):
+    for side, got in zip(size, np.array(seen).T, strict=True):
         low, high = min(side, 384), min(side, 600)
         assert low <= got.min() <= got.max() <= high
         assert got.max() - got.min() >= 0.8 * (high - low)

@@ -153,7 +153,7 @@ def square(task):
 
 
 def test_results_keep_their_order_and_come_from_several_processes():
-    numbers, processes = zip(*run_all(square, range(100), 2, "squares"))
+    numbers, processes = zip(*run_all(square, range(100), 2, "squares"), strict=True)
     assert list(numbers) == [n**2 for n in range(100)]
     assert os.getpid() not in processes
 

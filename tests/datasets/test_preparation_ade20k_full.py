@@ -88,11 +88,11 @@ def test_shortest_side_is_at_most_512(run_tool, small, size, expected):
     labels = np.asarray(Image.open(small / "labels_512/training/ADE_train_00000001.png"))
     image = np.asarray(Image.open(small / "images_512/training/ADE_train_00000001.jpg"))
     assert labels.shape == image.shape[:2] == expected
-    rows, columns = (np.arange(n) * old // n for n, old in zip(expected, size))
+    rows, columns = (np.arange(n) * old // n for n, old in zip(expected, size, strict=True))
     nearest = numbers[rows][:, columns]
     assert np.array_equal(labels, np.vectorize(lambda n: CLASS_OF.get(n, 65535))(nearest))
     original = np.asarray(Image.open(small / TRAIN)).astype(np.float64)
-    for axis, (n, old) in enumerate(zip(expected, size)):
+    for axis, (n, old) in enumerate(zip(expected, size, strict=True)):
         place = np.clip((np.arange(n) + 0.5) * old / n - 0.5, 0, old - 1)
         low = np.minimum(place.astype(int), old - 2)
         weight = np.expand_dims(place - low, [a for a in range(3) if a != axis])
@@ -129,7 +129,7 @@ def test_real_images(run_tool, shared, tmp_path):
             original[numbers == number] = CLASS_OF.get(number, 65535)
         rows, columns = (
             np.floor(np.arange(n) * (1 / (n / old))).astype(int)
-            for n, old in zip(labels.shape, numbers.shape)
+            for n, old in zip(labels.shape, numbers.shape, strict=True)
         )
         assert np.array_equal(labels, original[rows][:, columns])
         shares = [np.bincount(a.ravel(), minlength=65536) / a.size for a in (labels, original)]
@@ -170,12 +170,12 @@ def test_stopped_run_goes_on(run_tool, small):
 def index_of(root, **changes):
     """Write `index_ade20k.pkl`; names of all classes, and the three images."""
     names = [""] * 3688
-    for name, number in zip(META["classes"], META["category_ids"]):
+    for name, number in zip(META["classes"], META["category_ids"], strict=True):
         names[number - 1] = name
     for number, name in changes.pop("names", {}).items():
         names[number - 1] = name
     files = [os.path.split(f"ADE20K_2021_17_01/{name}") for name in (TRAIN, FRAME, VAL)]
-    folders, files = (list(part) for part in zip(*files))
+    folders, files = (list(part) for part in zip(*files, strict=True))
     content = {"folder": folders, "filename": files, "objectnames": names, **changes}
     (root / "index_ade20k.pkl").write_bytes(pickle.dumps(content))
 

@@ -252,7 +252,7 @@ def test_broken_input_is_one_error_that_names_the_file(run_tool, small, case):
 
 def test_missing_h5py_is_named(load_tool, monkeypatch):
     monkeypatch.setitem(sys.modules, "h5py", None)
-    with pytest.raises(SystemExit, match=r"^error: h5py is missing; .* pip install 'h5py>=3'$"):
+    with pytest.raises(SystemExit, match=r"^error: h5py is missing; .* pip install 'h5py>=3.7'$"):
         load_tool(TOOL)
 
 

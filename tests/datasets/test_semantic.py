@@ -50,7 +50,7 @@ def test_table_of_ade20k_full():
     assert (classes[-1], ids[-1]) == ("adding machine, totalizer, totaliser", 3148)
     assert (classes[500], ids[500]) == ("cat", 430)
     # The index is in alphabetical order, but for names that were added at its end.
-    by_id = [name for number, name in sorted(zip(ids, classes)) if number <= 3100]
+    by_id = [name for number, name in sorted(zip(ids, classes, strict=True)) if number <= 3100]
     assert by_id == sorted(by_id)
     assert len(by_id) == 827
     assert meta["palette"] == [voc_color(1 + i) for i in range(847)]

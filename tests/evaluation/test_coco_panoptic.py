@@ -49,10 +49,10 @@ def test_official_numbers_of_each_image():
     annotations = json.loads((folder / "gt.json").read_text())["annotations"]
     categories, pairs = evaluation.read_pairs(folder / "gt.json", folder / "pred.json")
     assert len(pairs) == len(expected) == 2
-    for annotation, pair in zip(annotations, pairs):
+    for annotation, pair in zip(annotations, pairs, strict=True):
         counts = evaluation.count_pairs(categories, [pair]).counts
         wanted = expected[str(annotation["image_id"])]
-        for category, row in zip(categories, counts):
+        for category, row in zip(categories, counts, strict=True):
             names = ("iou_sum", "tp", "fp", "fn")
             stat = wanted.get(str(category["id"]), dict.fromkeys(names, 0))
             np.testing.assert_allclose(row, [stat[n] for n in names], atol=1e-9, rtol=0)

@@ -299,7 +299,7 @@ def test_predictions_are_written_in_cocos_format(tmp_path):
     assert result == evaluate("PanopticQualityMetric", samples, meta)
     written = json.loads((tmp_path / "out/panoptic.json").read_text())
     assert [a["image_id"] for a in written["annotations"]] == [40, 41, 42]
-    for sample, annotation in zip(samples, written["annotations"]):
+    for sample, annotation in zip(samples, written["annotations"], strict=True):
         pred = sample["pred_panoptic_seg"]
         ids = read_ids(tmp_path / "out/panoptic" / annotation["file_name"])
         assert np.array_equal(ids, pred["ids"].numpy())

@@ -42,7 +42,11 @@ def counts(gt, gt_segments, pred, pred_segments):
     quality = PanopticQuality(CATEGORIES)
     image = quality.update(gt, truth(gt, *gt_segments), pred, guess(*pred_segments))
     np.testing.assert_array_equal(image, quality.counts)
-    return {c["id"]: tuple(r) for c, r in zip(CATEGORIES, quality.counts.tolist()) if any(r)}
+    return {
+        c["id"]: tuple(r)
+        for c, r in zip(CATEGORIES, quality.counts.tolist(), strict=True)
+        if any(r)
+    }
 
 
 @pytest.mark.parametrize(
@@ -166,10 +170,10 @@ def test_means_are_over_classes_that_occur_on_either_side():
     assert result["Stuff"] == {"pq": 1.0, "sq": 1.0, "rq": 1.0, "n": 1}
     names = ("pq", "sq", "rq", "iou", "tp", "fp", "fn")
     assert result["per_class"] == {
-        1: dict(zip(names, (0.0, 0.0, 0.0, 0.0, 0, 1, 0))),
-        4: dict(zip(names, (0.0, 0.0, 0.0, 0.0, 0, 0, 1))),
-        9: dict(zip(names, (1.0, 1.0, 1.0, 1.0, 1, 0, 0))),
-        20: dict(zip(names, (0.0, 0.0, 0.0, 0.0, 0, 0, 0))),
+        1: dict(zip(names, (0.0, 0.0, 0.0, 0.0, 0, 1, 0), strict=True)),
+        4: dict(zip(names, (0.0, 0.0, 0.0, 0.0, 0, 0, 1), strict=True)),
+        9: dict(zip(names, (1.0, 1.0, 1.0, 1.0, 1, 0, 0), strict=True)),
+        20: dict(zip(names, (0.0, 0.0, 0.0, 0.0, 0, 0, 0), strict=True)),
     }
 
 

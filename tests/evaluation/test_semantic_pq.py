@@ -62,7 +62,8 @@ def test_equals_the_path_for_segments():
         ids = np.where(gt == 255, 0, gt.astype(np.int64) + 1)
         present, area = np.unique(ids[ids > 0], return_counts=True)
         segments = [
-            {"id": int(i), "category_id": int(i) - 1, "area": int(a)} for i, a in zip(present, area)
+            {"id": int(i), "category_id": int(i) - 1, "area": int(a)}
+            for i, a in zip(present, area, strict=True)
         ]
         predicted = [{"id": int(c) + 1, "category_id": int(c)} for c in np.unique(pred)]
         ours = semantic.update_semantic(gt, pred)

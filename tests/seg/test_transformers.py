@@ -5,9 +5,10 @@ import torch
 
 from mmmaskformer import core
 from mmmaskformer.checkpoints.conversion import convert_checked, read_weights, write_checkpoint
+from tests.conftest import import_transformers
 from tests.seg.reference import assert_near, build_config
 
-transformers = pytest.importorskip("transformers", reason="needs extra dev")
+transformers = import_transformers()
 
 
 def build_theirs(backbone):
