@@ -45,7 +45,7 @@ class _RunLength:
         after = self.factor()
         if after == before:
             return
-        for group, base in zip(self.optimizer.param_groups, self.base_values):
+        for group, base in zip(self.optimizer.param_groups, self.base_values, strict=True):
             # A learning rate of zero has forgotten its other factors; a warm-up is over by then.
             group["lr"] = group["lr"] * (after / before) if before else base * after
 

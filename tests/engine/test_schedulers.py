@@ -89,7 +89,7 @@ def test_a_longer_run_that_is_resumed_goes_on_with_its_own_schedule(tmp_path, ch
 
     again, rebuilt = start(CHAINS[chain], longer)
     again.load_state_dict(state[0])
-    for part, saved in zip(rebuilt, state[1]):
+    for part, saved in zip(rebuilt, state[1], strict=True):
         part.load_state_dict(saved)
     expected = learning_rates(CHAINS[chain], longer)[stop:]
     np.testing.assert_allclose(go_on(again, rebuilt, longer - stop), expected, rtol=1e-10)
@@ -101,7 +101,7 @@ def test_resumed_in_the_same_length_every_value_is_the_same(chain):
     go_on(optimizer, built, 220)
     again, rebuilt = start(CHAINS[chain], 300)
     again.load_state_dict(optimizer.state_dict())
-    for part, saved in zip(rebuilt, built):
+    for part, saved in zip(rebuilt, built, strict=True):
         part.load_state_dict(saved.state_dict())
     assert go_on(again, rebuilt, 80) == learning_rates(CHAINS[chain], 300)[220:].tolist()
 
