@@ -77,7 +77,7 @@ class MaskFormerCriterion(nn.Module):
         return self.loss_cls.loss_weight * torch.stack(
             [
                 self.loss_cls(logits.flatten(0, 1).float(), classes.flatten())
-                for logits, classes in zip(output.class_logits, target)
+                for logits, classes in zip(output.class_logits, target, strict=True)
             ]
         )
 

@@ -50,13 +50,13 @@ def mask_logits(
         dense = pixel_embedding(pixels) if dense is None else dense
         return [
             torch.einsum("nd,dhw->nhw", rows, maps.to(rows.dtype))
-            for rows, maps in zip(embeds, dense.unbind())
+            for rows, maps in zip(embeds, dense.unbind(), strict=True)
         ]
     known = [None] * len(embeds) if dense is None else dense.detach().unbind()
     # unbind, not an index per image: its gradient is one tensor, not one of full size per image.
     return [
         _folded(features, pixels, rows, maps)
-        for features, rows, maps in zip(pixels.features.unbind(), embeds, known)
+        for features, rows, maps in zip(pixels.features.unbind(), embeds, known, strict=True)
     ]
 
 

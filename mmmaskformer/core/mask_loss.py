@@ -168,7 +168,7 @@ class _ChunkedMaskLoss(torch.autograd.Function):
             else:
                 focal, dice = losses
                 results = focal_and_dice(full, outside, focal, dice, part[2:].flatten(2))
-            for index, (value, grad) in enumerate(zip(*results)):
+            for index, (value, grad) in enumerate(zip(*results, strict=True)):
                 values[index, rows] = value
                 grads[index, rows] = upsample_adjoint(grad.unflatten(1, size), logits.shape[1:])
         ctx.save_for_backward(grads)

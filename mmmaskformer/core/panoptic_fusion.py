@@ -85,7 +85,7 @@ class PanopticFusion:
         numbers: list[int] = []
         segments: list[dict] = []
         stuff: dict[int, dict] = {}
-        for (own, won, label), score in zip(table, scores):
+        for (own, won, label), score in zip(table, scores, strict=True):
             if own == 0 or won == 0 or won / own < self.overlap_threshold:
                 numbers.append(0)
                 continue

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any, Protocol
 
 from torch import Tensor, nn
@@ -34,7 +35,7 @@ class MLP(nn.Module):
 
     def __init__(self, channels: Sequence[int]) -> None:
         super().__init__()
-        self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in zip(channels, channels[1:]))
+        self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(channels))
 
     def forward(self, x: Tensor) -> Tensor:
         for layer in self.layers[:-1]:

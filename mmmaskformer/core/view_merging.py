@@ -31,7 +31,7 @@ def merge_views(views: Sequence[View]) -> View:
     logits = [output_maps(view, grid, slice(0, grid[0])) for view in views]
     class_prob, total = views[0].class_prob.clone(), logits[0].clone()
     reference = logits[0].sigmoid()
-    for view, maps in zip(views[1:], logits[1:]):
+    for view, maps in zip(views[1:], logits[1:], strict=True):
         order = match_queries(views[0].class_prob, reference, view.class_prob, maps.sigmoid())
         class_prob += view.class_prob[order]
         total += maps[order]

@@ -95,7 +95,7 @@ def views_of(
     placed = [(int(rows), int(columns)) for rows, columns in contents or [size] * count]
     return [
         View(class_prob[i], mask_logits[i], size, content, flip)
-        for i, content, flip in zip(range(count), placed, flips or [False] * count)
+        for i, content, flip in zip(range(count), placed, flips or [False] * count, strict=True)
     ]
 
 

@@ -67,7 +67,7 @@ class MaskFormerDetector(BaseDetector):
         flips = [is_mirrored(sample.metainfo) for sample in batch_data_samples]
         features = self.extract_feat(batch_inputs)
         views = self.decode_head.views(features, batch_inputs.shape[-2:], contents, flips)
-        for sample, view in zip(batch_data_samples, views):
+        for sample, view in zip(batch_data_samples, views, strict=True):
             self.add_results(sample, view)
         return batch_data_samples
 

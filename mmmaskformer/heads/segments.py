@@ -95,7 +95,7 @@ class NotedSegments:
         sources = truth_tensors(sample)
         return len(sources) == len(self.sources) and all(
             source is noted and source._version == version
-            for source, (noted, version) in zip(sources, self.sources)
+            for source, (noted, version) in zip(sources, self.sources, strict=True)
         )
 
 

@@ -53,7 +53,7 @@ class MaskFormerDataPreProcessor(SegDataPreProcessor):
         )
         inputs = inputs.contiguous(memory_format=self.memory_format)
         data_samples = self.cast_data(data.get("data_samples"))
-        for sample, pad in zip(data_samples or [], pads):
+        for sample, pad in zip(data_samples or (), pads, strict=bool(data_samples)):
             sample.set_metainfo(pad)
         return {"inputs": inputs, "data_samples": data_samples}
 

@@ -61,7 +61,7 @@ class MaskFormer(EncoderDecoder):
         if data_samples is None:
             shape = tuple(inputs.shape[-2:])
             data_samples = [SegDataSample(metainfo={"ori_shape": shape}) for _ in inputs]
-        for sample, view in zip(data_samples, make_views(self, inputs, data_samples)):
+        for sample, view in zip(data_samples, make_views(self, inputs, data_samples), strict=True):
             fuse_views(self, sample, [view])
         return data_samples
 

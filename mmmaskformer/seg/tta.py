@@ -26,7 +26,7 @@ class MaskFormerTTA(SegTTAModel):
         if module.test_cfg.get("mode", "whole") != "whole":
             raise ValueError("test-time augmentation needs test_cfg.mode 'whole'")
         merged, views = None, []
-        for inputs, samples in zip(data["inputs"], data["data_samples"]):
+        for inputs, samples in zip(data["inputs"], data["data_samples"], strict=True):
             batch = module.data_preprocessor({"inputs": inputs, "data_samples": samples}, False)
             merged = merged or batch["data_samples"]
             views.append(make_views(module, batch["inputs"], batch["data_samples"]))

@@ -37,7 +37,7 @@ def losses_by_loops(output, targets):
                 core.layer_mask_logits(output, layer)[image][None], (24, 28), mode="bilinear"
             )[0].flatten(1)
             masks = target.masks().flatten(1).float()
-            for query, segment in zip(rows, columns):
+            for query, segment in zip(rows, columns, strict=True):
                 classes[image, query] = target.labels[segment]
                 pair = full[query : query + 1], masks[segment : segment + 1]
                 mask_loss += core.FocalLoss()(*pair).sum()
@@ -113,7 +113,7 @@ def test_few_masks_skip_the_pixel_embedding_and_nothing_changes(channels):
     expected, expected_grads = run(dense=True)
     for name, value in expected.items():
         torch.testing.assert_close(losses[name], value, rtol=1e-5, atol=1e-6)
-    for grad, expected_grad in zip(grads, expected_grads):
+    for grad, expected_grad in zip(grads, expected_grads, strict=True):
         scale = expected_grad.abs().max().item()
         torch.testing.assert_close(grad, expected_grad, rtol=1e-4, atol=1e-5 * scale)
 

@@ -19,7 +19,9 @@ def problem(bias=True, dtype=torch.float32, features=16, channels=12, grid=(6, 7
 def definition(pixels, embeds):
     """Inner products with the pixel embedding."""
     dense = F.conv2d(pixels.features, pixels.weight, pixels.bias, padding=1)
-    return [(rows[:, :, None, None] * maps).sum(1) for rows, maps in zip(embeds, dense)]
+    return [
+        (rows[:, :, None, None] * maps).sum(1) for rows, maps in zip(embeds, dense, strict=True)
+    ]
 
 
 @pytest.mark.parametrize("bias", [True, False])
@@ -34,7 +36,7 @@ def test_values_and_gradients_are_the_definitions(bias, made, counts):
     results = []
     for logits in (mask_logits(pixels, embeds, dense), definition(pixels, embeds)):
         assert [part.shape for part in logits] == [part.shape for part in upstream]
-        total = sum((part * grad).sum() for part, grad in zip(logits, upstream))
+        total = sum((part * grad).sum() for part, grad in zip(logits, upstream, strict=True))
         total = total + 0 * sum(leaf.sum() for leaf in (*leaves, *embeds))
         grads = torch.autograd.grad(total, [*leaves, *embeds])
         results.append([*(part.detach() for part in logits), *grads])
@@ -102,7 +104,7 @@ def test_errors_under_autocast_are_no_larger_than_the_dense_ways(dtype, monkeypa
     folded = run(torch.float32, True)
     monkeypatch.setattr(folded_masks, "FOLD_SHARE", 0)
     dense = run(torch.float32, True)
-    assert not all(torch.equal(one, other) for one, other in zip(folded, dense))
+    assert not all(torch.equal(one, other) for one, other in zip(folded, dense, strict=True))
     for one, other, reference in zip(folded, dense, exact, strict=True):
         error, allowed = ((x - reference).float().norm() for x in (one, other))
         assert error <= 1.1 * allowed + 1e-6 * reference.norm()

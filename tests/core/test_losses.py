@@ -43,7 +43,7 @@ def test_written_out_gradients_equal_autograd(focal, smooth, buffers):
     outside = (~target).double()
     values, grads = focal_and_dice(logits.detach(), outside, *losses, work if buffers else None)
     assert buffers == all(grad.data_ptr() in [x.data_ptr() for x in work] for grad in grads)
-    for loss, value, grad in zip(losses, values, grads):
+    for loss, value, grad in zip(losses, values, grads, strict=True):
         expected = loss(logits, target.double())
         torch.testing.assert_close(value, expected.detach())
         (expected_grad,) = torch.autograd.grad(expected.sum(), logits)
@@ -163,7 +163,7 @@ def test_a_small_mask_on_a_large_map_keeps_its_digits(inside):
     parts = FocalLoss(), DiceLoss()
     _, grads = focal_and_dice(logits, outside, *parts)
     leaf = logits.double().requires_grad_()
-    for grad, part in zip(grads, parts):
+    for grad, part in zip(grads, parts, strict=True):
         (expected,) = torch.autograd.grad(part(leaf, 1 - outside.double()).sum(), leaf)
         for where in (outside == 1, outside == 0):
             torch.testing.assert_close(grad[where], expected[where].float(), rtol=1e-4, atol=0)

@@ -92,7 +92,9 @@ def test_hand_worked_segments():
     assert result.ids[:, 0].tolist() == [1, 1, 2, 2, 3, 2, 0, 0]
     assert (result.ids == result.ids[:, :1]).all()
     expected = [(1, 0, True, 16, 0.9), (2, 1, False, 24, 0.95), (3, 0, True, 8, 0.85)]
-    for segment, (number, label, thing, area, score) in zip(result.segments_info, expected):
+    for segment, (number, label, thing, area, score) in zip(
+        result.segments_info, expected, strict=True
+    ):
         assert segment["score"] == pytest.approx(score)
         values = {key: segment[key] for key in ("id", "category_id", "isthing", "area")}
         assert values == dict(id=number, category_id=label, isthing=thing, area=area)
@@ -133,7 +135,7 @@ def test_instances_equal_the_definition(monkeypatch):
     result = InstanceFusion(ISTHING, max_per_image=7)(view, size)
     assert result.labels.tolist() == [label for _, label, _ in expected]
     assert result.scores.tolist() == pytest.approx([score for score, _, _ in expected], rel=1e-4)
-    for mask, (_, _, wanted) in zip(result.masks, expected):
+    for mask, (_, _, wanted) in zip(result.masks, expected, strict=True):
         assert (mask != wanted).sum() <= 1
 
 

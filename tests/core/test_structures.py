@@ -36,7 +36,15 @@ def test_segment_masks():
 
 def test_core_imports_torch_and_scipy_only():
     """And triton, in the one file that nobody imports where triton is missing."""
-    standard = {"__future__", "collections", "dataclasses", "functools", "math", "typing"}
+    standard = {
+        "__future__",
+        "collections",
+        "dataclasses",
+        "functools",
+        "itertools",
+        "math",
+        "typing",
+    }
     standard |= {"warnings"}
     for path in Path(core.__file__).parent.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):

@@ -50,7 +50,7 @@ def check(inputs, parts=PAIR, rtol=5e-6):
     torch.testing.assert_close(values, expected, rtol=5e-6, atol=1e-30)
     assert grad.dtype == inputs[0].dtype
     # Mask by mask, since their gradients differ by orders of magnitude.
-    for one, expected_one in zip(grad.double(), expected_grad.double()):
+    for one, expected_one in zip(grad.double(), expected_grad.double(), strict=True):
         atol = rtol * expected_one.abs().max().item()
         torch.testing.assert_close(one, expected_one, rtol=rtol, atol=atol)
 
@@ -123,7 +123,7 @@ def test_equals_the_chunked_way():
         value_and_grad(function, inputs, PAIR)
         for function in (triton_mask_loss.triton_mask_loss, eager_mask_loss)
     ]
-    for result, expected in zip(*results):
+    for result, expected in zip(*results, strict=True):
         scale = expected.abs().max().item()
         torch.testing.assert_close(result, expected, rtol=1e-5, atol=1e-5 * scale)
 
@@ -140,7 +140,7 @@ def test_same_bits_every_time(monkeypatch):
     first, second = (
         value_and_grad(triton_mask_loss.triton_mask_loss, inputs, PAIR) for _ in range(2)
     )
-    assert all(torch.equal(*pair) for pair in zip(first, second))
+    assert all(torch.equal(*pair) for pair in zip(first, second, strict=True))
 
 
 def test_backward_keeps_its_inputs_and_two_numbers_per_mask():
@@ -162,7 +162,7 @@ def test_chunked_mask_loss_uses_the_kernels():
     inputs = problem(4, (7, 10), 5)
     fused = value_and_grad(chunked_mask_loss, inputs, PAIR)
     kernels = value_and_grad(triton_mask_loss.triton_mask_loss, inputs, PAIR)
-    assert all(torch.equal(*pair) for pair in zip(fused, kernels))
-    for result, expected in zip(value_and_grad(eager_mask_loss, inputs, PAIR), fused):
+    assert all(torch.equal(*pair) for pair in zip(fused, kernels, strict=True))
+    for result, expected in zip(value_and_grad(eager_mask_loss, inputs, PAIR), fused, strict=True):
         scale = expected.abs().max().item()
         torch.testing.assert_close(result, expected, rtol=1e-5, atol=1e-5 * scale)

@@ -114,7 +114,7 @@ def test_results_of_one_pass():
     with torch.no_grad():
         output = head.factors(model.extract_feat(batch["inputs"]))
     views = views_of(output, size, [image.shape[-2:] for image in data["inputs"]])
-    for view, result in zip(views, model.test_step(data)):
+    for view, result in zip(views, model.test_step(data), strict=True):
         expected = head.panoptic_fusion(view, (57, 91))
         assert expected.segments_info
         assert (result.panoptic_result.ids != expected.ids).sum() <= 2
@@ -125,7 +125,7 @@ def test_results_of_one_pass():
         assert (encoded == CLASSES)[result.panoptic_result.ids == 0].all()
         instances = result.pred_instances
         assert torch.equal(instances.labels, head.instance_fusion(view, (57, 91)).labels)
-        for mask, box in zip(instances.masks, instances.bboxes):
+        for mask, box in zip(instances.masks, instances.bboxes, strict=True):
             if mask.any():
                 rows, columns = mask.any(1).nonzero(), mask.any(0).nonzero()
                 low, high = (torch.cat([columns[i], rows[i]]) for i in (0, -1))

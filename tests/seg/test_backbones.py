@@ -72,5 +72,5 @@ def test_r101c_is_deeplabs():
     ]
     image = torch.randn(1, 3, 75, 101)
     with torch.no_grad():
-        for ours, expected in zip(backbone(image), r101c(image, weights)):
+        for ours, expected in zip(backbone(image), r101c(image, weights), strict=True):
             assert_near(ours, expected)

@@ -22,7 +22,7 @@ STRATEGIES = dict(
 def panoptic_data(*sizes):
     """Samples with two segments of class 1, one of class 3, and one without pixels."""
     data = make_data(*sizes)
-    for sample, (height, width) in zip(data["data_samples"], sizes):
+    for sample, (height, width) in zip(data["data_samples"], sizes, strict=True):
         segment_map = torch.full((1, height, width), core.NO_SEGMENT, dtype=torch.int32)
         segment_map[:, :20, :30] = 0
         segment_map[:, 20:50, :30] = 1
@@ -78,7 +78,7 @@ def test_one_pass_gives_every_result():
     found = 0
     contents = [image.shape[-2:] for image in data["inputs"]]
     views = views_of(output, batch["inputs"].shape[-2:], contents)
-    for view, result, before in zip(views, results, plain):
+    for view, result, before in zip(views, results, plain, strict=True):
         assert torch.equal(result.pred_sem_seg.data, before.pred_sem_seg.data)
         expected = model.decode_head.panoptic_fusion(view, (57, 91))
         panoptic = result.to_dict()["pred_panoptic_seg"]

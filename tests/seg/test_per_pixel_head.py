@@ -47,7 +47,7 @@ def definition(model, data):
         logits = model(batch["inputs"], mode="tensor")
     full = F.interpolate(logits, scale_factor=4, mode="bilinear", align_corners=False)
     results = []
-    for maps, sample in zip(full, batch["data_samples"]):
+    for maps, sample in zip(full, batch["data_samples"], strict=True):
         height, width = sample.img_shape
         cut = maps[None, :, :height, :width]
         results.append(F.interpolate(cut, sample.ori_shape, mode="bilinear")[0])
@@ -63,7 +63,7 @@ def test_prediction_follows_the_definition(segmentor, head, sizes):
     for sample in data["data_samples"]:
         sample.set_metainfo({"ori_shape": (57, 91)})
     expected = definition(model, data)
-    for result, scores in zip(model.test_step(copy.deepcopy(data)), expected):
+    for result, scores in zip(model.test_step(copy.deepcopy(data)), expected, strict=True):
         assert result.seg_logits.data.shape == (CLASSES, 57, 91)
         torch.testing.assert_close(result.seg_logits.data, scores, rtol=1e-4, atol=1e-5)
         assert torch.equal(result.pred_sem_seg.data[0], result.seg_logits.data.argmax(0))

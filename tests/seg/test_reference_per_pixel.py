@@ -39,7 +39,7 @@ def test_every_stage_of_a_batch_of_two(reference, model):
         predictor = model.decode_head.predictor
         pixels, _ = predictor.pixel_decoder(features)
         logits = predictor(features)[0]
-    for level, (feature, stride) in enumerate(zip(features, (4, 4, 2, 1)), 2):
+    for level, (feature, stride) in enumerate(zip(features, (4, 4, 2, 1), strict=True), 2):
         key = f"features_res{level}" + ("_strided" if stride > 1 else "")
         assert_near(feature[..., ::stride, ::stride], expected[key])
     assert_near(core.pixel_embedding(pixels)[..., ::4, ::4], expected["mask_features_strided"])
@@ -63,10 +63,10 @@ def test_training_loss_and_gradients(reference, model):
     model.train().zero_grad()
     height, width = train["padded_sem_seg_gt"][0].shape
     images = torch.full((2, 3, height, width), 128, dtype=torch.uint8)  # the original's padding
-    for padded, image in zip(images, reference["images_rgb_uint8"]):
+    for padded, image in zip(images, reference["images_rgb_uint8"], strict=True):
         padded[:, : image.shape[1], : image.shape[2]] = image
     data = make_data(images, [images.shape[-2:]] * 2, (0, 1))
-    for sample, labels in zip(data["data_samples"], train["padded_sem_seg_gt"]):
+    for sample, labels in zip(data["data_samples"], train["padded_sem_seg_gt"], strict=True):
         sample.gt_sem_seg = PixelData(data=labels[None].long())
     batch = model.data_preprocessor(data, True)
     losses = model.loss(**batch)

@@ -41,7 +41,7 @@ def test_every_stage_of_a_batch_of_two(reference, model):
     with torch.no_grad():
         features = model.extract_feat(batch["inputs"])
         output = model.decode_head.predictor(features, all_layers=True)
-    for level, (feature, stride) in enumerate(zip(features, (4, 4, 2, 1)), 2):
+    for level, (feature, stride) in enumerate(zip(features, (4, 4, 2, 1), strict=True), 2):
         key = f"features_res{level}" + ("_strided" if stride > 1 else "")
         assert_near(feature[..., ::stride, ::stride], expected[key])
     assert_near(
@@ -68,7 +68,7 @@ def test_training_losses_and_gradients(reference, model):
     model.train().zero_grad()
     batch = model.data_preprocessor(data_of(reference), False)
     height, width = batch["inputs"].shape[-2:]
-    for sample, labels in zip(batch["data_samples"], reference["train"]["sem_seg_gt"]):
+    for sample, labels in zip(batch["data_samples"], reference["train"]["sem_seg_gt"], strict=True):
         padded = torch.full((1, height, width), 255)
         padded[0, : labels.shape[0], : labels.shape[1]] = labels
         sample.gt_sem_seg = PixelData(data=padded)

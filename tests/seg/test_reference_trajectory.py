@@ -73,10 +73,12 @@ def test_learning_rate_and_weight_decay_of_every_parameter(name, reference, run,
     parameters = [our_name(n) for n in reference["parameters"]]
     assert len(record.lr) == STEPS
     for step, found in enumerate(record.lr):
-        for parameter, group in zip(parameters, expected["lr_group_of_parameter"].tolist()):
+        for parameter, group in zip(
+            parameters, expected["lr_group_of_parameter"].tolist(), strict=True
+        ):
             wanted = expected["lr_of_groups"][group, step].item()
             assert found[parameter] == pytest.approx(wanted, rel=1e-9, abs=0), (step, parameter)
-    decay = dict(zip(parameters, expected["weight_decay"].tolist()))
+    decay = dict(zip(parameters, expected["weight_decay"].tolist(), strict=True))
     assert {n: record.weight_decay[n] for n in parameters} == decay
 
 
@@ -97,14 +99,14 @@ def relative(ours, expected):
 def worst_terms(record, expected):
     """The largest relative difference of a loss term, at each step."""
     names, worst = expected["loss_names"], []
-    for found, row in zip(record.losses, expected["losses"].tolist()):
+    for found, row in zip(record.losses, expected["losses"].tolist(), strict=True):
         assert set(found) == set(names)
-        worst.append(max(relative(found[n], value) for n, value in zip(names, row)))
+        worst.append(max(relative(found[n], value) for n, value in zip(names, row, strict=True)))
     return worst
 
 
 def differences(ours, expected):
-    return [relative(a, b) for a, b in zip(ours, expected.tolist())]
+    return [relative(a, b) for a, b in zip(ours, expected.tolist(), strict=True)]
 
 
 def check_update(record, reference, expected, step, tolerance):
@@ -125,7 +127,7 @@ def check_gradients(record, reference, expected, steps, tolerance):
     """Each parameter's gradient norm, relative to itself or to the largest of its step."""
     names = [our_name(n) for n in reference["parameters"]]
     for step in range(steps):
-        row = dict(zip(names, expected["grad_norm_per_parameter"][step].tolist()))
+        row = dict(zip(names, expected["grad_norm_per_parameter"][step].tolist(), strict=True))
         largest = max(row.values())
         for name in set(names) - {ONLY_NOISE}:
             wanted = pytest.approx(row[name], rel=tolerance, abs=tolerance * 1e-3 * largest)

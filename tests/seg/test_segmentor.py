@@ -117,7 +117,7 @@ def test_panoptic_models_resize_logits_before_the_sigmoid():
     model.data_preprocessor.test_cfg = dict(size_divisor=1)
     sizes, original = ((100, 95), (77, 130)), ((150, 141), (60, 100))
     data = make_data(*sizes)
-    for sample, shape in zip(data["data_samples"], original):
+    for sample, shape in zip(data["data_samples"], original, strict=True):
         sample.set_metainfo({"ori_shape": shape})
     batch = model.data_preprocessor(copy.deepcopy(data), False)
     assert batch["inputs"].shape[-2:] == (100, 130)
@@ -139,7 +139,7 @@ def test_batch_of_different_sizes_and_order():
     data = make_data((90, 120), (64, 70))
     forward = model.test_step(copy.deepcopy(data))
     backward = model.test_step({key: value[::-1] for key, value in copy.deepcopy(data).items()})
-    for a, b in zip(forward, backward[::-1]):
+    for a, b in zip(forward, backward[::-1], strict=True):
         torch.testing.assert_close(a.seg_logits.data, b.seg_logits.data, rtol=1e-4, atol=1e-5)
     same = make_data((96, 128), (96, 128))
     together = model.test_step(copy.deepcopy(same))

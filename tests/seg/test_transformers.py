@@ -50,7 +50,7 @@ def test_same_outputs(backbone, size, tmp_path):
         expected = theirs(inputs, output_hidden_states=True)
         features = ours.extract_feat(inputs)
         output = ours.decode_head.factors(features)
-    for ours_level, their_level in zip(features, expected.encoder_hidden_states[-4:]):
+    for ours_level, their_level in zip(features, expected.encoder_hidden_states[-4:], strict=True):
         assert_near(ours_level, their_level)
     assert_near(core.pixel_embedding(output.pixels), expected.pixel_decoder_last_hidden_state)
     assert_near(output.class_logits[-1], expected.class_queries_logits)

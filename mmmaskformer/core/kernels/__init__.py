@@ -77,7 +77,7 @@ def _checked_triton(device: torch.device) -> tuple[Callable | None, str]:
         from .triton_mask_loss import triton_mask_loss
 
         ways = triton_mask_loss, eager_mask_loss
-        results = zip(*(_small_problem(device, way) for way in ways))
+        results = zip(*(_small_problem(device, way) for way in ways), strict=True)
         for found, expected in results:
             scale = expected.abs().max().item()
             torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-4 * scale)
