@@ -54,7 +54,7 @@ def read_run(path: str | Path) -> dict:
     """The json of an earlier run.
 
     Raises:
-        ValueError: it can not be read, or is not such a file.
+        OSError, ValueError: it can not be read, or is not such a file.
     """
     run = read_json(path)
     try:
