@@ -59,9 +59,7 @@ class Unpickler(pickle._Unpickler):
         # The loop of the base class looks every opcode up here.
         vars(self)["dispatch"] = _Counted(self.dispatch, self.limits)
 
-    def find_class(self, module: Any, name: Any) -> Any:
-        if type(module) is not str or type(name) is not str:
-            raise pickle.UnpicklingError("a name in it is no text")
+    def find_class(self, module: str, name: str) -> Any:
         full = f"{module}.{name}"[:200]
         full = re.sub("^__builtin__\\.", "builtins.", full)
         self.names.add(full)
@@ -149,7 +147,8 @@ class Unpickler(pickle._Unpickler):
         self.extend(self.pop_mark())
 
     def load_frozenset(self) -> None:
-        self.stack.append(frozenset(item for item in self.pop_mark() if _may_be_key(item)))
+        items = self.pop_mark()
+        self.stack.append(frozenset(item for item in items if _may_be_key(item)))
 
     def load_bytearray8(self) -> None:
         # Read before room is made for it, so that the number may be too large.

@@ -100,8 +100,8 @@ def settle(content, required=True):
         (b"]Nb.", "to change a list"),
         (b"K\x01NNs.", "to change a int"),
         (b"K\x01Na.", "to change a int"),
-        (b"K\x01K\x02\x93.", "a name in it is no text"),
-        (b"}](K\x01ees.", "a key in it is a container"),
+        (b"K\x01K\x02\x93.", "requires str"),
+        (b"}](K\x01eNs.", "a key in it is a container"),
         (b"h\x05.", "refers to what is not there"),
         (b"\xff", "it has a byte 255"),
     ],
@@ -116,7 +116,7 @@ NAMES = [
     # Classes of torch that the stream would call with anything, or change.
     (b"ctorch.storage\nUntypedStorage\n", "torch.storage.UntypedStorage"),
     (b"ctorch\nGenerator\n", "torch.Generator"),
-    (b"ccollections\nOrderedDict.__init__\n", r"OrderedDict.__init__"),
+    (b"ccollections\nOrderedDict.__init__\n", "collections.OrderedDict.__init__"),
 ]
 WAYS = {
     "name": b"%s.",
@@ -125,7 +125,7 @@ WAYS = {
     "new with options": b"%s)}X\x09\x00\x00\x00allocatorJAAAAs\x92.",
     "object": b"(%so.",
     "state": b"%s}X\x05\x00\x00\x00numpyNsb.",
-    "items": b"%s)R(X\x01\x00\x00\x00aNu(Ke.",
+    "items": b"%s)R(X\x01\x00\x00\x00aNu(K\x01e.",
 }
 
 
@@ -170,7 +170,7 @@ HISTORY = b"cmmengine.logging.history_buffer\nHistoryBuffer\n"
         (b"c_codecs\nencode\n(X\x01\x00\x00\x00aX\x03\x00\x00\x00hextR.", "'_codecs.encode' with"),
         (b"cbuiltins\nset\n(K\x05tR.", "'builtins.set' with"),
         (b"cbuiltins\ncomplex\n(K\x05tR.", "'builtins.complex' with"),
-        (b"ccollections\nOrderedDict\n(](K\x01eetR.", "'collections.OrderedDict' with"),
+        (b"ccollections\nOrderedDict\n(](K\x01etR.", "'collections.OrderedDict' with"),
         (b"ccollections\nCounter\n(K\x01tR.", "a kind of dict with"),
         (b"ccollections\ndeque\n(K\x01tR.", "'collections.deque' with"),
         (b"ctorch\nSize\n(K\x01tR.", "'torch.Size' with"),
@@ -268,7 +268,9 @@ def test_truncated_and_missing_checkpoints_name_themselves(tmp_path):
     for legacy in (False, True):
         torch.save({"w": torch.randn(1000)}, path, _use_new_zipfile_serialization=not legacy)
         path.write_bytes(path.read_bytes()[:2000])
-        with pytest.raises(RuntimeError, match=r"cut\.pth (can not be read|is refused: it is inc)"):
+        with pytest.raises(
+            RuntimeError, match=r"cut\.pth (can not be read|is refused: it is damaged)"
+        ):
             reading.load_checkpoint_file(str(path))
     path.write_bytes(b"")
     with pytest.raises(RuntimeError, match=r"cut\.pth can not be read: it ends too early"):
@@ -407,10 +409,14 @@ def test_state_of_every_scheduler_of_mmengine_is_read(scheduler, tmp_path):
     before, after = build(), build()
     for _ in range(3):
         before.step({"loss": 1.0}) if "monitor" in scheduler else before.step()
-    content = {"param_schedulers": [before.state_dict()], "meta": {}, "state_dict": {}}
+    content = {
+        "param_schedulers": [before.state_dict()],
+        "optimizer": before.optimizer.state_dict(),
+    }
     torch.save(content, tmp_path / "a.pth")
-    loaded = reading.load_checkpoint_file(tmp_path / "a.pth")["param_schedulers"][0]
-    after.load_state_dict(loaded)
+    loaded = reading.load_checkpoint_file(tmp_path / "a.pth")
+    after.optimizer.load_state_dict(loaded["optimizer"])
+    after.load_state_dict(loaded["param_schedulers"][0])
     for _ in range(3):
         for one in (before, after):
             one.step({"loss": 1.0}) if "monitor" in scheduler else one.step()
@@ -491,13 +497,11 @@ def test_flipped_bit_is_noticed_where_a_checksum_was_written(kind, tmp_path):
 
 
 def test_limits_can_be_raised(tmp_path, monkeypatch):
-    with zipfile.ZipFile(tmp_path / "a.pth", "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr("a/data.pkl", pickle.dumps({"w": 1}, 2))
-        archive.writestr("a/data/0", bytes(70 << 20))
+    save({"w": torch.zeros(70 << 20, dtype=torch.uint8)}, tmp_path / "a.pth", "compressed")
     with pytest.raises(RuntimeError, match=r"take far more memory .*; MMMASKFORMER_READ_LIMIT=10"):
         reading.load_checkpoint_file(tmp_path / "a.pth")
     monkeypatch.setenv(VARIABLE, "2")
-    assert reading.load_checkpoint_file(tmp_path / "a.pth") == {"w": 1}
+    assert reading.load_checkpoint_file(tmp_path / "a.pth")["w"].numel() == 70 << 20
     monkeypatch.setenv(VARIABLE, "much")
     with pytest.raises(RuntimeError, match=f"{VARIABLE}='much': wanted is a number"):
         reading.load_checkpoint_file(tmp_path / "a.pth")
