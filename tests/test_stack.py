@@ -3,9 +3,11 @@
 import subprocess
 import sys
 import textwrap
+import types
 
 import pytest
 import torch
+from mmengine.runner import checkpoint
 
 from tests.conftest import ROOT
 
@@ -64,6 +66,21 @@ def test_checkpoints_are_read_safely_whatever_is_imported_first(first, tmp_path)
 class Harmful:
     def __reduce__(self):
         return eval, ("1 + 1",)
+
+
+def test_every_scheme_of_mmengine_reads_safely(tmp_path, monkeypatch):
+    """Some of its loaders call `torch.load` themselves, on paths and on streams."""
+    path = tmp_path / "bad.pth"
+    torch.save({"state_dict": Harmful()}, path)
+    monkeypatch.setattr(checkpoint, "get_external_models", lambda: {"bad": str(path)})
+    backend = types.SimpleNamespace(get=lambda name: path.read_bytes())
+    monkeypatch.setattr(checkpoint, "get_file_backend", lambda *args, **kwargs: backend)
+    for name in (str(path), "openmmlab://bad", "s3://bad.pth"):
+        with pytest.raises(RuntimeError, match=r"\.pth is refused: it asks for"):
+            checkpoint.CheckpointLoader.load_checkpoint(name)
+    torch.save({"w": torch.ones(1)}, path)
+    assert checkpoint.CheckpointLoader.load_checkpoint("s3://bad.pth")["w"] == 1
+    assert checkpoint.torch.Tensor is torch.Tensor
 
 
 def test_missing_op_names_itself_and_the_remedy():

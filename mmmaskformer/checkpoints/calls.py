@@ -55,8 +55,10 @@ class BlankHistory(Blank):
     into the class."""
 
     def made(self, state: Any, limits: Limits) -> Any:
-        from mmengine.logging import HistoryBuffer
-
+        try:
+            from mmengine.logging import HistoryBuffer
+        except ImportError:  # weights are read without OpenMMLab, too
+            return Unknown(self.name)
         names = ("_log_history", "_count_history", "max_length")
         state = state if type(state) is dict else {}
         values, counts, length = (state.get(name) for name in names)

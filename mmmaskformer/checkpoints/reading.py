@@ -155,7 +155,10 @@ def _read_archive(path: str, map_location: Any) -> Any:
         limits.spend(sum(info.file_size for info in infos.values()))
         if any(name.split("/")[-1] == "constants.pkl" for name in infos):
             raise pickle.UnpicklingError("it is a TorchScript archive, which holds code")
-        if any(info.compress_type != zipfile.ZIP_STORED for info in infos.values()):
+        ways = {info.compress_type for info in infos.values()} - {zipfile.ZIP_STORED}
+        if ways - {zipfile.ZIP_DEFLATED}:
+            raise pickle.UnpicklingError("it is compressed in another way than by deflation")
+        if ways:
             return _read_compressed(archive, map_location)
     stream = torch._C.PyTorchFileReader(path).get_record("data.pkl")
     root = next(iter(infos)).split("/")[0]
@@ -200,16 +203,15 @@ def _to_memory(map_location: Any) -> Callable[[Any, str], Any]:
     """`map_location` for a mapping of a file, whose values are copied from it."""
 
     def restore(storage: Any, location: str) -> Any:
-        where = location
+        placed, where = None, location
         if isinstance(map_location, Mapping):
             where = map_location.get(location, location)
         elif callable(map_location):
             placed = map_location(storage, location)
-            if placed is not None:
-                return placed.clone() if placed.data_ptr() == storage.data_ptr() else placed
         elif map_location is not None:
             where = str(map_location)
-        placed = torch.serialization.default_restore_location(storage, where)
+        if placed is None:
+            placed = torch.serialization.default_restore_location(storage, where)
         return placed.clone() if placed.device.type == "cpu" else placed
 
     return restore

@@ -134,6 +134,7 @@ def test_archives_that_are_more_than_they_seem(tmp_path):
     plain = pickle.dumps({}, 2)
     for name in ("constants.pkl", "b/constants.pkl"):
         refused(path, archive(path, plain, names=[name]), "TorchScript archive, which holds code")
+    refused(path, archive(path, plain, (), zipfile.ZIP_LZMA), "in another way than by deflation")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         refused(path, archive(path, plain, names=["x", "X"]), "two records of one name")
@@ -187,9 +188,10 @@ def good_files(folder):
     hub = {"log_scalars": {"loss": history}, "runtime_info": {"cfg": "x=1", "seed": np.int64(3)}}
     arrays = {name: weight.numpy() for name, weight in weights.items()}
     torch.save(ours, folder / "ours.pth")
-    torch.save({**ours, "message_hub": hub}, folder / "mmengine.pth")
-    torch.save(ours, folder / "legacy.pth", _use_new_zipfile_serialization=False)
     mixed = {**ours, "message_hub": hub}
+    del mixed[checksum.KEY]
+    torch.save(mixed, folder / "mmengine.pth")
+    torch.save(ours, folder / "legacy.pth", _use_new_zipfile_serialization=False)
     torch.save(mixed, folder / "legacy_mmengine.pth", _use_new_zipfile_serialization=False)
     (folder / "detectron2.pkl").write_bytes(pickle.dumps({"model": arrays, "by": "me"}, 2))
     (folder / "new.pkl").write_bytes(pickle.dumps({"model": arrays}, 5))
