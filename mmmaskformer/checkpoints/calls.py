@@ -141,8 +141,8 @@ def _blank_array(limits: Limits, *_: Any) -> Blank:
     return BlankArray("an array")
 
 
-def _blank_history(limits: Limits, *arguments: Any) -> Blank:
-    return refuse("a HistoryBuffer") if arguments else BlankHistory("a HistoryBuffer")
+def _blank_history(limits: Limits) -> Blank:
+    return BlankHistory("a HistoryBuffer")
 
 
 # Python
