@@ -60,8 +60,7 @@ class BlankHistory(Blank):
         except ImportError:  # weights are read without OpenMMLab, too
             return Unknown(self.name)
         names = ("_log_history", "_count_history", "max_length")
-        state = state if type(state) is dict else {}
-        values, counts, length = (state.get(name) for name in names)
+        values, counts, length = map((state if type(state) is dict else {}).get, names)
         if not (isinstance(values, np.ndarray) and isinstance(counts, np.ndarray)):
             refuse("a HistoryBuffer")
         fits = values.ndim == 1 and values.shape == counts.shape
