@@ -126,6 +126,18 @@ def test_tensors_lie_inside_of_their_storages(wrong, message, tmp_path):
     refused(tmp_path / "a.pth", data, message)
 
 
+def test_sizes_in_old_files_agree(tmp_path):
+    """The pickle and the values behind it say how long a storage is."""
+    path = tmp_path / "a.pth"
+    torch.save({"w": torch.ones(77)}, path, _use_new_zipfile_serialization=False)
+    good, size = path.read_bytes(), struct.pack("<q", 77)
+    assert good.count(size) == 1
+    for wrong in (76, 78, 1 << 40, -1):
+        changed = good.replace(size, struct.pack("<q", wrong))
+        refused(path, changed, "is refused: it is damaged: a storage has two sizes")
+    refused(path, good[:-8], "it is incomplete: values of storages are missing")
+
+
 def test_archives_that_are_more_than_they_seem(tmp_path):
     path, data = tmp_path / "a.pth", tensor(numel=1 << 26, size=(1 << 26,))
     bomb = archive(path, data, {"0": bytes(1 << 28)}, zipfile.ZIP_DEFLATED)

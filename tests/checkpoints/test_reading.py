@@ -178,6 +178,7 @@ HISTORY = b"cmmengine.logging.history_buffer\nHistoryBuffer\n"
         (b"ctorch._utils\n_rebuild_tensor_v2\n(NK\x00))\x89NtR.", "a tensor with arguments"),
         (b"ctorch._utils\n_rebuild_parameter\n(N\x88NtR.", "a parameter with arguments"),
         (HISTORY + b")\x81.", "a HistoryBuffer"),
+        (b"ccollections\nOrderedDict\n)}X\x01\x00\x00\x00aK\x01s\x92.", "OrderedDict with options"),
         (HISTORY + b"(K\x01t\x81.", "HistoryBuffer' with arguments"),
         (HISTORY + b")\x81}b.", "a HistoryBuffer with arguments"),
     ],
