@@ -59,11 +59,12 @@ class BlankHistory(Blank):
             from mmengine.logging import HistoryBuffer
         except ImportError:  # weights are read without OpenMMLab, too
             return Unknown(self.name)
-        names = ("_log_history", "_count_history", "max_length")
-        values, counts, length = map((state if type(state) is dict else {}).get, names)
+        state = state if type(state) is dict else {}
+        values, counts = state.get("_log_history"), state.get("_count_history")
         if not (isinstance(values, np.ndarray) and isinstance(counts, np.ndarray)):
             refuse("a HistoryBuffer")
         fits = values.ndim == 1 and values.shape == counts.shape
+        length = state.get("max_length")
         if not fits or type(length) is not int or length < len(values):
             refuse("a HistoryBuffer")
         limits.spend(values.nbytes + counts.nbytes)
@@ -226,7 +227,8 @@ def _tensor(limits: Limits, storage: Any, offset: Any, size: Any, stride: Any, *
     if not fits:
         refuse("a tensor")
     numel = math.prod(size)
-    end = offset + 1 + sum((n - 1) * s for n, s in zip(size, stride)) if numel else offset
+    last = sum((n - 1) * step for n, step in zip(size, stride, strict=True))
+    end = offset + last + 1 if numel else offset
     whole = storage._untyped_storage
     if end * dtype.itemsize > whole.nbytes() or numel >= 1 << 62:
         raise pickle.UnpicklingError("it is damaged: a tensor reaches beyond its storage")
@@ -317,12 +319,6 @@ for _core in ("core", "_core"):
     TABLE[f"numpy.{_core}.multiarray._reconstruct"] = _blank_array
     TABLE[f"numpy.{_core}.multiarray.scalar"] = _scalar
     TABLE[f"numpy.{_core}.numeric._frombuffer"] = _array
-
-TORCH_READS = re.compile(
-    r"collections\.OrderedDict|_codecs\.encode|torch\.(Size|[A-Z][a-z0-9A-Z]*Storage)"
-    r"|torch\._utils\._rebuild_(tensor_v2|parameter)|torch\.(float\d+|bfloat16|int\d+|uint8|bool)"
-)
-"""Names that torch's own weights-only reader knows, whatever its version."""
 
 
 def token(full: str) -> Any:

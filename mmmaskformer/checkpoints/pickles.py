@@ -122,13 +122,13 @@ class Unpickler(pickle._Unpickler):
 
     def load_setitems(self) -> None:
         items = self.pop_mark()
-        for key, value in zip(items[::2], items[1::2]):
+        for key, value in zip(items[::2], items[1::2], strict=True):
             self.put(self.stack[-1], key, value)
 
     def load_dict(self) -> None:
         items = self.pop_mark()
         self.stack.append({})
-        for key, value in zip(items[::2], items[1::2]):
+        for key, value in zip(items[::2], items[1::2], strict=True):
             self.put(self.stack[-1], key, value)
 
     def extend(self, items: list[Any]) -> None:

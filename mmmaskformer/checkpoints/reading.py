@@ -26,7 +26,6 @@ import numpy as np
 import torch
 
 from . import checksum
-from .calls import TORCH_READS
 from .limits import Limits
 from .pickles import Settler, Unpickler
 
@@ -35,6 +34,11 @@ OLD_TORCH = pickle.dumps(0x1950A86A20F9469CFC6C, protocol=2)
 """How the files of torch before 1.6 begin."""
 WEIGHTS = re.compile(r"model|optimizer|\w*state_dict")
 """Entries in which nothing may be left out."""
+TORCH_READS = re.compile(
+    r"collections\.OrderedDict|_codecs\.encode|torch\.(Size|[A-Z][a-z0-9A-Z]*Storage)"
+    r"|torch\._utils\._rebuild_(tensor_v2|parameter)|torch\.(float\d+|bfloat16|int\d+|uint8|bool)"
+)
+"""Names that torch's own weights-only reader knows, whatever its version."""
 
 
 def load_checkpoint_file(filename: str | os.PathLike, map_location: Any = None) -> Any:
@@ -101,7 +105,7 @@ def _read(path: str, map_location: Any) -> Any:
             "files. Load it with the torch of its time and save it again"
         )
     if start.startswith(ZIP):
-        return _read_archive(path, map_location)
+        return _read_archive(path, map_location, path)
     if start.startswith(OLD_TORCH):
         return _read_old_torch(path, map_location)
     return _read_pickle(path)
@@ -145,8 +149,12 @@ def _settled(content: Any, path: str) -> Any:
     return content
 
 
-def _read_archive(path: str, map_location: Any) -> Any:
-    """A file of torch since 1.6."""
+def _read_archive(path: str, map_location: Any, name: str) -> Any:
+    """A file of torch since 1.6.
+
+    Args:
+        name: of the file that the user knows.
+    """
     limits = Limits(os.path.getsize(path))
     with zipfile.ZipFile(path) as archive:
         infos = {info.filename.lower(): info for info in archive.infolist()}
@@ -159,7 +167,7 @@ def _read_archive(path: str, map_location: Any) -> Any:
         if ways - {zipfile.ZIP_DEFLATED}:
             raise pickle.UnpicklingError("it is compressed in another way than by deflation")
         if ways:
-            return _read_compressed(archive, map_location)
+            return _read_compressed(archive, map_location, name)
     stream = torch._C.PyTorchFileReader(path).get_record("data.pkl")
     root = next(iter(infos)).split("/")[0]
     sizes = {name: info.file_size for name, info in infos.items()}
@@ -170,7 +178,7 @@ def _read_archive(path: str, map_location: Any) -> Any:
 
     limits = Limits(os.path.getsize(path))
     reader = Unpickler(io.BytesIO(stream), limits=limits, storage=storage)
-    content = _settled(reader.load(), path)
+    content = _settled(reader.load(), name)
     signed = isinstance(content, Mapping) and checksum.KEY in content
     if signed and zlib.crc32(stream) != infos[f"{root}/data.pkl"].CRC:
         raise pickle.UnpicklingError("its contents have changed since they were written")
@@ -179,14 +187,14 @@ def _read_archive(path: str, map_location: Any) -> Any:
     return _read_by_torch(path, reader, mmap=True, map_location=_to_memory(map_location))
 
 
-def _read_compressed(archive: zipfile.ZipFile, map_location: Any) -> Any:
+def _read_compressed(archive: zipfile.ZipFile, map_location: Any, name: str) -> Any:
     with tempfile.TemporaryDirectory() as folder:
         path = os.path.join(folder, "checkpoint.pth")
         with zipfile.ZipFile(path, "w") as plain:
             for info in archive.infolist():
                 with archive.open(info) as source, plain.open(info.filename, "w") as target:
                     shutil.copyfileobj(source, target)
-        return _read_archive(path, map_location)
+        return _read_archive(path, map_location, name)
 
 
 def _without_values(kind: Any, numel: int, available: int) -> Any:
