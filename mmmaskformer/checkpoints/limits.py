@@ -28,7 +28,7 @@ class Limits:
             factor = float(text)
         except ValueError:
             raise ValueError(f"{VARIABLE}={text!r}: wanted is a number, such as 2") from None
-        self.objects = int(1_000_000 * factor)
+        self.objects = int(500_000 * factor)
         self.bytes = int((8 * size + (64 << 20)) * factor)
 
     def spend(self, count: int) -> None:

@@ -509,7 +509,7 @@ def test_limits_can_be_raised(tmp_path, monkeypatch):
 
 
 def test_number_of_objects_is_limited(tmp_path, monkeypatch):
-    monkeypatch.setenv(VARIABLE, "0.001")
+    monkeypatch.setenv(VARIABLE, "0.002")
     (tmp_path / "a.pkl").write_bytes(b"\x80\x04)" + b"\x85" * 2000 + b".")
     with pytest.raises(RuntimeError, match="is refused: it has too many objects"):
         reading.load_checkpoint_file(tmp_path / "a.pkl")
