@@ -2,8 +2,8 @@
 
 * mmcv: mmdet and mmseg import mmcv's compiled ops everywhere. Where only mmcv-lite is installed, a
   placeholder lets them import; calling an op raises an error that names it.
-* mmengine's checkpoints: torch >= 2.6 refuses mmengine's own. All are read by `load_checkpoint`
-  of `checkpoints.reading`, which runs no code.
+* mmengine's checkpoints: torch >= 2.6 refuses mmengine's own. All are read by
+  `checkpoints.reading`, which runs no code.
 """
 
 from __future__ import annotations
@@ -12,7 +12,9 @@ import importlib.abc
 import importlib.machinery
 import importlib.util
 import os
+import shutil
 import sys
+import tempfile
 import types
 
 
@@ -68,8 +70,31 @@ def read_checkpoints_safely(checkpoint: types.ModuleType) -> None:
     loaders = {"": load_from_local, ("http://", "https://"): load_from_http}
     for prefixes, loader in loaders.items():
         checkpoint.CheckpointLoader.register_scheme(prefixes, loader, force=True)
-    # mmengine's other schemes ("open-mmlab://") call this by name.
+    # mmengine's other schemes ("open-mmlab://", "s3://") call these by name.
     checkpoint.load_from_http = load_from_http
+    if not isinstance(checkpoint.torch, _TorchWithSafeLoad):
+        checkpoint.torch = _TorchWithSafeLoad(checkpoint.torch)
+
+
+class _TorchWithSafeLoad:
+    """torch, but for `load`; in the eyes of one module."""
+
+    def __init__(self, torch: types.ModuleType) -> None:
+        self._torch = torch
+
+    def __getattr__(self, name):
+        return getattr(self._torch, name)
+
+    def load(self, file, map_location=None):
+        from .checkpoints.reading import load_checkpoint_file
+
+        if isinstance(file, (str, os.PathLike)):
+            return load_checkpoint_file(file, map_location)
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, "checkpoint.pth")
+            with open(path, "wb") as copy:
+                shutil.copyfileobj(file, copy)
+            return load_checkpoint_file(path, map_location)
 
 
 AFTER_IMPORT = {

@@ -3,9 +3,13 @@
 import subprocess
 import sys
 import textwrap
+import types
 
 import pytest
 import torch
+from mmengine.model import BaseModel
+from mmengine.runner import FlexibleRunner, Runner, checkpoint
+from torch.utils.data import DataLoader
 
 from tests.conftest import ROOT
 
@@ -64,6 +68,61 @@ def test_checkpoints_are_read_safely_whatever_is_imported_first(first, tmp_path)
 class Harmful:
     def __reduce__(self):
         return eval, ("1 + 1",)
+
+
+def test_every_scheme_of_mmengine_reads_safely(tmp_path, monkeypatch):
+    """Some of its loaders call `torch.load` themselves, on paths and on streams."""
+    path = tmp_path / "bad.pth"
+    torch.save({"state_dict": Harmful()}, path)
+    monkeypatch.setattr(checkpoint, "get_external_models", lambda: {"bad": str(path)})
+    backend = types.SimpleNamespace(get=lambda name: path.read_bytes())
+    monkeypatch.setattr(checkpoint, "get_file_backend", lambda *args, **kwargs: backend)
+    for name in (str(path), "openmmlab://bad", "s3://bad.pth"):
+        with pytest.raises(RuntimeError, match=r"\.pth is refused: it asks for"):
+            checkpoint.CheckpointLoader.load_checkpoint(name)
+    torch.save({"w": torch.ones(1)}, path)
+    assert checkpoint.CheckpointLoader.load_checkpoint("s3://bad.pth")["w"] == 1
+    assert checkpoint.torch.Tensor is torch.Tensor
+
+
+class OneWeight(BaseModel):
+    def __init__(self):
+        super().__init__()
+        self.layer = torch.nn.Linear(1, 1)
+
+    def forward(self, x, mode="loss"):
+        return dict(loss=self.layer(x).sum())
+
+
+@pytest.mark.parametrize("runner", [Runner, FlexibleRunner])
+def test_resuming_executes_nothing_of_the_checkpoint(runner, tmp_path):
+    """mmengine hands the text of the config in it to `Config.fromstring`."""
+
+    def run(iterations, load_from=None):
+        made = runner(
+            model=OneWeight(),
+            work_dir=str(tmp_path),
+            experiment_name=f"{runner.__name__}{iterations}{tmp_path}".replace("/", "_"),
+            train_dataloader=DataLoader([dict(x=torch.ones(1))] * 9),
+            train_cfg=dict(by_epoch=False, max_iters=iterations),
+            optim_wrapper=dict(optimizer=dict(type="SGD", lr=0.1)),
+            param_scheduler=dict(type="OneCycleLR", eta_max=0.1, total_steps=9, by_epoch=False),
+            default_hooks=dict(checkpoint=dict(type="CheckpointHook", by_epoch=False, interval=2)),
+            load_from=load_from,
+            resume=load_from is not None,
+        )
+        made.train()
+        return made
+
+    run(2)
+    saved = torch.load(tmp_path / "iter_2.pth", weights_only=False)
+    text = f"import os\nos.mkdir({str(tmp_path / 'harmed')!r})\n"
+    saved["meta"]["config"] = saved["meta"]["cfg"] = text
+    torch.save(saved, tmp_path / "evil.pth")
+    resumed = run(4, str(tmp_path / "evil.pth"))
+    assert resumed.iter == 4
+    assert len(resumed.message_hub.log_scalars["train/loss"].data[0]) == 4
+    assert not (tmp_path / "harmed").exists()
 
 
 def test_missing_op_names_itself_and_the_remedy():

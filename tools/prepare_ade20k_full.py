@@ -16,7 +16,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from mmmaskformer.checkpoints.pickles import ArrayUnpickler
+from mmmaskformer.checkpoints.reading import load_checkpoint_file
 from mmmaskformer.datasets import preparation
 from mmmaskformer.datasets.tables import metainfo
 
@@ -115,8 +115,7 @@ def check_index(path: Path) -> list[Path]:
         ValueError: it can not be read, or a class has another name there.
     """
     try:
-        with path.open("rb") as file:
-            index = ArrayUnpickler(file).load()
+        index = load_checkpoint_file(path)
         names = list(index["objectnames"])
         files = [
             Path(folder) / name

@@ -5,7 +5,6 @@ What `tools/convert_weights.py` does, as functions: read safely, convert, check,
 
 from __future__ import annotations
 
-import pickle
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -21,7 +20,7 @@ from ..utils.files import replacing
 from ..utils.text import listing
 from .description import Backbone, Head, compare, describe, read_backbone, read_head
 from .naming import CheckpointError, Conversion, convert
-from .reading import load_checkpoint_file, load_pickle_file
+from .reading import load_checkpoint_file
 
 
 @dataclass(frozen=True)
@@ -55,7 +54,7 @@ def read_weights(path: str | Path) -> tuple[dict[str, Tensor], list[str]]:
     if not path.is_file():
         raise FileNotFoundError(f"weights {path} can not be found, or are no file")
     try:
-        content, beside = _read_file(path), []
+        content, beside = load_checkpoint_file(path, "cpu"), []
     except RuntimeError as error:
         raise CheckpointError(str(error)) from error
     for key in ("model", "state_dict"):
@@ -75,35 +74,6 @@ def read_weights(path: str | Path) -> tuple[dict[str, Tensor], list[str]]:
             "'state_dict'"
         )
     return weights, beside
-
-
-ZIP, GZIP = b"PK\x03\x04", b"\x1f\x8b"
-OLD_TORCH = pickle.dumps(0x1950A86A20F9469CFC6C, protocol=2)
-"""How the files of torch before 1.6 begin."""
-
-
-def _read_file(path: Path) -> Any:
-    """The content, by what the file begins with: suffixes are not to be relied on."""
-    with open(path, "rb") as file:
-        start = file.read(len(OLD_TORCH))
-    if path.suffix == ".safetensors":
-        return _read_safetensors(path)
-    if start.startswith(GZIP):
-        raise CheckpointError(f"{path} is compressed; unpack it first: gunzip {path}")
-    if start.startswith((ZIP, OLD_TORCH)):
-        return load_checkpoint_file(str(path), "cpu")
-    return load_pickle_file(path)
-
-
-def _read_safetensors(path: Path) -> dict[str, Tensor]:
-    try:
-        from safetensors.torch import load_file
-    except ImportError as error:
-        raise CheckpointError(f"to read {path}, run: pip install safetensors") from error
-    try:
-        return load_file(path)
-    except Exception as error:
-        raise CheckpointError(f"{path} is damaged or incomplete: {error}") from error
 
 
 def _as_tensor(value: Any) -> Tensor | None:

@@ -76,7 +76,7 @@ def test_files_that_run_code_are_refused(convert, suffix, tmp_path):
     assert not marker.exists()
 
 
-@pytest.mark.parametrize("what", [torch.zeros(1), {1}, print, np.random.RandomState(0)])
+@pytest.mark.parametrize("what", [torch.zeros(1), print, np.random.RandomState(0)])
 def test_pickles_hold_arrays_and_plain_containers_only(what, tmp_path):
     path = tmp_path / "weights.pkl"
     path.write_bytes(pickle.dumps({"model": {"a": what}}, protocol=2))
@@ -153,9 +153,10 @@ def test_head_without_backbone_is_refused(small_model):
 
 
 def test_entries_that_are_no_arrays_are_named(tmp_path):
-    torch.save({"state_dict": {"a": torch.zeros(1), "epoch": 3}}, tmp_path / "a.pth")
-    with pytest.raises(CheckpointError, match="entries that are no arrays: epoch"):
-        read_weights(tmp_path / "a.pth")
+    for strange in (3, {1}):
+        torch.save({"state_dict": {"a": torch.zeros(1), "epoch": strange}}, tmp_path / "a.pth")
+        with pytest.raises(CheckpointError, match="entries that are no arrays: epoch"):
+            read_weights(tmp_path / "a.pth")
 
 
 def test_pickles_of_python_2(tmp_path):

@@ -1,14 +1,19 @@
+import collections
 import io
 import os
 import pickle
+import zipfile
 
 import numpy as np
 import pytest
 import torch
+from mmdet.apis import DetInferencer
 from mmengine.logging import HistoryBuffer
+from mmengine.registry import PARAM_SCHEDULERS
 from mmengine.runner.checkpoint import CheckpointLoader
 
-from mmmaskformer.checkpoints import pickles, reading
+from mmmaskformer.checkpoints import checksum, pickles, reading
+from mmmaskformer.checkpoints.limits import VARIABLE, Limits
 
 
 def test_checkpoint_of_mmengine_loads(tmp_path):
@@ -72,27 +77,73 @@ def test_torchscript_archive_is_refused(tmp_path):
         reading.load_checkpoint_file(path)
 
 
+def interpret(opcodes):
+    limits = Limits(len(opcodes))
+    return pickles.Unpickler(io.BytesIO(opcodes), limits=limits, encoding="latin1").load()
+
+
+def settle(content, required=True):
+    settler = pickles.Settler()
+    settler.settle(content, required)
+    return settler.left_out
+
+
 @pytest.mark.parametrize(
     ("opcodes", "message"),
     [
-        # State set on an admitted class would change torch for the whole process.
-        (b"ctorch.storage\nTypedStorage\nN}(X\x05\x00\x00\x00numpyNu\x86b.", "asks to change"),
         # Records of module sources make torch write patch files.
         (b"(X\x06\x00\x00\x00moduleNNNtQ.", "persistent record"),
         (b"Pmodule\n.", "persistent record"),
+        (b"\x82\x01.", "persistent record"),  # extensions of this process
+        (b"\x97.", "persistent record"),  # buffers outside of the stream
+        (b"]N\x85R.", "a list to be called"),
+        (b"]Nb.", "to change a list"),
+        (b"K\x01NNs.", "to change a int"),
+        (b"K\x01Na.", "to change a int"),
+        (b"K\x01K\x02\x93.", "requires str"),
+        (b"}](K\x01eNs.", "a key in it is a container"),
+        (b"h\x05.", "refers to what is not there"),
+        (b"\xff", "it has a byte 255"),
     ],
 )
 def test_doors_beside_imports_are_shut(opcodes, message):
-    numpy_method = torch.storage.TypedStorage.__dict__.get("numpy")
     with pytest.raises(pickle.UnpicklingError, match=message):
-        pickles.CheckpointUnpickler(io.BytesIO(b"\x80\x02" + opcodes)).load()
-    assert torch.storage.TypedStorage.__dict__.get("numpy") is numpy_method
+        interpret(b"\x80\x04" + opcodes)
+
+
+NAMES = [
+    (b"cbuiltins\neval\n", "builtins.eval"),
+    # Classes of torch that the stream would call with anything, or change.
+    (b"ctorch.storage\nUntypedStorage\n", "torch.storage.UntypedStorage"),
+    (b"ctorch\nGenerator\n", "torch.Generator"),
+    (b"ccollections\nOrderedDict.__init__\n", "collections.OrderedDict.__init__"),
+]
+WAYS = {
+    "name": b"%s.",
+    "reduce": b"%s(X\x01\x00\x00\x00atR.",
+    "new": b"%s)\x81.",
+    "new with options": b"%s)}X\x09\x00\x00\x00allocatorJAAAAs\x92.",
+    "object": b"(%so.",
+    "state": b"%s}X\x05\x00\x00\x00numpyNsb.",
+    "items": b"%s)R(X\x01\x00\x00\x00aNu(K\x01e.",
+}
+
+
+@pytest.mark.parametrize(("name", "shown"), NAMES)
+@pytest.mark.parametrize("way", WAYS)
+def test_unknown_names_are_tokens_whatever_is_done_with_them(name, shown, way):
+    token = interpret(b"\x80\x04" + WAYS[way] % name)
+    with pytest.raises(pickle.UnpicklingError, match=f"it asks for '?{shown}"):
+        settle({"w": token})
+    content = {"a": token, "b": [token, 1], "c": (1, (token,)), "d": 2}
+    assert settle(content, required=False) == {token.name}
+    assert content == {"b": [None, 1], "d": 2}
 
 
 NDARRAY = b"cnumpy\nndarray\n"
 MAKE = b"cnumpy._core.multiarray\n_reconstruct\n(" + NDARRAY + b"(K\x00tC\x01btR"
-FROM_BUFFER = b"cnumpy._core.numeric\n_frombuffer\n"
 DTYPE = b"cnumpy\ndtype\n(X\x02\x00\x00\x00%stR"
+HISTORY = b"cmmengine.logging.history_buffer\nHistoryBuffer\n"
 
 
 @pytest.mark.parametrize(
@@ -100,9 +151,11 @@ DTYPE = b"cnumpy\ndtype\n(X\x02\x00\x00\x00%stR"
     [
         # With object arrays, or arrays over other arrays' memory, numpy's constructors write
         # anywhere.
-        (NDARRAY + b"(K\x01K\x01tR.", "'numpy.ndarray' to be called"),
+        (NDARRAY + b"(K\x01K\x01tR.", "asks for 'numpy.ndarray'"),
         (DTYPE % b"O8" + b".", "arrays of type 'O8'"),
         (DTYPE % b"V8" + b".", "arrays of type 'V8'"),
+        (MAKE + b".", "asks for an array"),
+        (MAKE + b"Nb.", "an array with arguments that do not belong to it"),
         (MAKE + b"(K\x01(K\x02t" + DTYPE % b"u1" + b"\x89C\x01atb.", "not of simple numbers"),
         (MAKE + b"(K\x01(J\xff\xff\xff\xfft" + DTYPE % b"u1" + b"\x89C\x00tb.", "simple numbers"),
         (
@@ -111,14 +164,28 @@ DTYPE = b"cnumpy\ndtype\n(X\x02\x00\x00\x00%stR"
             + b"(K\x00tX\x01\x00\x00\x00CtR.",
             "simple numbers",
         ),
-        (b"cbuiltins\nbytes\n(J\x00\x00\x00\x10tR.", "bytes of int"),
-        (b"c_codecs\nencode\n(X\x01\x00\x00\x00aX\x03\x00\x00\x00hextR.", "the encoding 'hex'"),
-        (b"ccollections\nOrderedDict\n)R}b.", "asks to change OrderedDict"),
+        (DTYPE % b"u1" + b"Nb.", "'numpy.dtype' with arguments"),
+        (b"cbuiltins\nbytes\n(J\x00\x00\x00\x10tR.", "'builtins.bytes' with arguments"),
+        (b"cbuiltins\nbytes\n(](M\x00\x01etR.", "'builtins.bytes' with arguments"),
+        (b"c_codecs\nencode\n(X\x01\x00\x00\x00aX\x03\x00\x00\x00hextR.", "'_codecs.encode' with"),
+        (b"cbuiltins\nset\n(K\x05tR.", "'builtins.set' with"),
+        (b"cbuiltins\ncomplex\n(K\x05tR.", "'builtins.complex' with"),
+        (b"ccollections\nOrderedDict\n(](K\x01etR.", "'collections.OrderedDict' with"),
+        (b"ccollections\nCounter\n(K\x01tR.", "a kind of dict with"),
+        (b"ccollections\ndeque\n(K\x01tR.", "'collections.deque' with"),
+        (b"ctorch\nSize\n(K\x01tR.", "'torch.Size' with"),
+        (b"ctorch\ndevice\n(X\x02\x00\x00\x00a:tR.", "'torch.device' with"),
+        (b"ctorch._utils\n_rebuild_tensor_v2\n(NK\x00))\x89NtR.", "a tensor with arguments"),
+        (b"ctorch._utils\n_rebuild_parameter\n(N\x88NtR.", "a parameter with arguments"),
+        (HISTORY + b")\x81.", "a HistoryBuffer"),
+        (b"ccollections\nOrderedDict\n)}X\x01\x00\x00\x00aK\x01s\x92.", "OrderedDict with options"),
+        (HISTORY + b"(K\x01t\x81.", "HistoryBuffer' with arguments"),
+        (HISTORY + b")\x81}b.", "a HistoryBuffer with arguments"),
     ],
 )
-def test_arrays_are_made_of_simple_numbers_only(opcodes, message):
+def test_every_argument_of_a_call_is_checked(opcodes, message):
     with pytest.raises(pickle.UnpicklingError, match=message):
-        pickles.ArrayUnpickler(io.BytesIO(b"\x80\x04" + opcodes)).load()
+        settle({"w": interpret(b"\x80\x04" + opcodes)})
 
 
 def test_arrays_come_back_as_they_were():
@@ -132,19 +199,322 @@ def test_arrays_come_back_as_they_were():
     }
     arrays["again"] = arrays["f"]
     for protocol in range(2, pickle.HIGHEST_PROTOCOL + 1):
-        content = pickle.dumps(arrays, protocol)
-        loaded = pickles.ArrayUnpickler(io.BytesIO(content)).load()
+        loaded = interpret(pickle.dumps(arrays, protocol))
+        settle(loaded)
         assert loaded["again"] is loaded["f"]
         for name, array in arrays.items():
             np.testing.assert_array_equal(loaded[name], array)
             assert np.asarray(loaded[name]).dtype == np.asarray(array).dtype
 
 
+def test_plain_values_come_back_as_they_were():
+    plain = {
+        "text": "\u00e4\ud800",
+        "numbers": [1, -(2**70), 0.5, True, None, 2j],
+        3: (1, (2, ())),
+        (1, "a"): {1, 2},
+        "frozen": frozenset("ab"),
+        "bytes": [b"\xff" * 300, bytearray(b"a")],
+        "ordered": collections.OrderedDict(b=1, a=2),
+        "deque": collections.deque([1, 2], 5),
+        "size": [torch.Size([2, 3]), torch.device("cuda", 1), torch.bfloat16],
+    }
+    for protocol in range(pickle.HIGHEST_PROTOCOL + 1):
+        loaded = interpret(pickle.dumps(plain, protocol))
+        assert settle(loaded) == set()
+        assert loaded == plain
+        assert [type(v) for v in loaded.values()] == [type(v) for v in plain.values()]
+        assert loaded["deque"].maxlen == 5
+    kinds = {"count": collections.Counter("aab"), "default": collections.defaultdict(list, a=[1])}
+    assert interpret(pickle.dumps(kinds)) == {"count": {"a": 2, "b": 1}, "default": {"a": [1]}}
+
+
+def nest(levels, kind):
+    content = kind()
+    for _ in range(levels):
+        content = {"a": content} if kind is dict else kind([content])
+    return content
+
+
+@pytest.mark.parametrize("kind", [list, tuple, dict])
+def test_nesting_has_an_end(kind):
+    settle(nest(90, kind))
+    for levels in (110, 200_000):
+        with pytest.raises(pickle.UnpicklingError, match="nested too deeply"):
+            settle(nest(levels, kind))
+
+
+def test_deep_parts_met_first_at_a_shallow_place_are_found():
+    inner = nest(60, tuple)
+    outer = inner
+    for _ in range(60):
+        outer = [outer]
+    with pytest.raises(pickle.UnpicklingError, match="nested too deeply"):
+        settle([inner, outer])
+
+
+def test_containers_in_themselves_and_exponential_ones_are_refused():
+    loop = []
+    loop.append([loop])
+    shared = ("x",)
+    for _ in range(60):
+        shared = (shared, shared)
+    for content in (loop, {"a": loop}, shared):
+        with pytest.raises(pickle.UnpicklingError, match="contain themselves or are nested"):
+            settle(content)
+
+
 def test_truncated_and_missing_checkpoints_name_themselves(tmp_path):
     path = tmp_path / "cut.pth"
-    torch.save({"w": torch.randn(1000)}, path)
-    path.write_bytes(path.read_bytes()[:2000])
-    with pytest.raises(RuntimeError, match=r"cut\.pth can not be read"):
+    for legacy in (False, True):
+        torch.save({"w": torch.randn(1000)}, path, _use_new_zipfile_serialization=not legacy)
+        path.write_bytes(path.read_bytes()[:2000])
+        with pytest.raises(
+            RuntimeError, match=r"cut\.pth (can not be read|is refused: it is damaged)"
+        ):
+            reading.load_checkpoint_file(str(path))
+    path.write_bytes(b"")
+    with pytest.raises(RuntimeError, match=r"cut\.pth can not be read: it ends too early"):
         reading.load_checkpoint_file(str(path))
     with pytest.raises(FileNotFoundError, match=r"none\.pth"):
         reading.load_checkpoint_file(str(tmp_path / "none.pth"))
+
+
+def test_folders_and_pipes_are_refused_at_once(tmp_path):
+    os.mkfifo(tmp_path / "pipe.pth")
+    for path in (tmp_path, tmp_path / "pipe.pth", "/dev/zero"):
+        with pytest.raises(RuntimeError, match="can not be read: it is no file"):
+            reading.load_checkpoint_file(path)
+
+
+def tensors():
+    whole = torch.arange(24.0).view(4, 6)
+    made = {
+        f"of {dtype}": torch.ones(3, dtype=dtype)
+        for dtype in (torch.float16, torch.bfloat16, torch.float64, torch.int64, torch.bool)
+    }
+    views = {"view": whole[1:, ::2], "transposed": whole.t(), "whole": whole, "none": whole[:0]}
+    return {
+        **{**made, **views, "scalar": torch.tensor(3.0), "again": whole},
+        "expanded": torch.ones(1).expand(5),
+        "parameter": torch.nn.Parameter(torch.ones(2)),
+    }
+
+
+def save(content, path, kind):
+    if kind == "compressed":
+        torch.save(content, f"{path}.stored")
+        with (
+            zipfile.ZipFile(f"{path}.stored") as source,
+            zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as target,
+        ):
+            for name in source.namelist():
+                target.writestr(name, source.read(name))
+    else:
+        torch.save(content, path, _use_new_zipfile_serialization=kind != "legacy")
+
+
+@pytest.mark.parametrize("by_torch", [True, False])
+@pytest.mark.parametrize("kind", ["zip", "legacy", "compressed"])
+def test_tensors_come_back_as_they_were(kind, by_torch, tmp_path, monkeypatch):
+    """By torch's own reader where it knows everything in the file."""
+    state_dict = torch.nn.BatchNorm1d(3).state_dict()
+    state_dict.update(tensors())
+    saved = {"state_dict": state_dict, "seed": 3 if by_torch else np.int64(3)}
+    save(saved, tmp_path / "a.pth", kind)
+    calls = []
+    load = torch.load
+    monkeypatch.setattr(torch, "load", lambda *a, **k: calls.append(k) or load(*a, **k))
+    loaded = reading.load_checkpoint_file(tmp_path / "a.pth", "cpu")
+    assert [call["weights_only"] for call in calls] == [by_torch]
+    assert loaded["seed"] == 3
+    assert list(loaded["state_dict"]) == list(state_dict)
+    assert loaded["state_dict"]._metadata == state_dict._metadata
+    for name, tensor in state_dict.items():
+        ours = loaded["state_dict"][name]
+        assert torch.equal(ours, tensor), name
+        assert (ours.dtype, ours.stride(), type(ours)) == (
+            tensor.dtype,
+            tensor.stride(),
+            type(tensor),
+        )
+    ours = loaded["state_dict"]
+    assert ours["whole"].data_ptr() == ours["again"].data_ptr()
+    ours["whole"][1, 0] = -1  # memory of our own, shared as it was
+    assert ours["view"][0, 0] == -1
+
+
+@pytest.mark.parametrize("kind", ["zip", "legacy"])
+@pytest.mark.parametrize(
+    "place",
+    [
+        None,
+        "meta",
+        torch.device("meta"),
+        {"cpu": "meta"},
+        lambda storage, location: storage,
+        lambda storage, location: None,
+    ],
+)
+def test_map_location_is_that_of_torch(kind, place, tmp_path):
+    save({"w": torch.arange(3.0)}, tmp_path / "a.pth", kind)
+    ours = reading.load_checkpoint_file(tmp_path / "a.pth", place)["w"]
+    theirs = torch.load(tmp_path / "a.pth", map_location=place)["w"]
+    assert ours.device == theirs.device
+    assert ours.is_meta or torch.equal(ours, theirs)
+
+
+def test_file_may_be_overwritten_while_its_tensors_are_in_use(tmp_path):
+    path = tmp_path / "a.pth"
+    torch.save({"w": torch.arange(100_000.0)}, path)
+    loaded = reading.load_checkpoint_file(path)
+    path.write_bytes(b"")
+    assert torch.equal(loaded["w"], torch.arange(100_000.0))
+
+
+class Inside:
+    pass
+
+
+def test_what_is_unknown_is_left_out_outside_of_the_weights(tmp_path):
+    content = {
+        "state_dict": {"w": torch.ones(1)},
+        "meta": {"iter": 3, "started": Inside(), "names": ["a", Inside()]},
+        "args": Inside(),
+    }
+    torch.save(content, tmp_path / "a.pth")
+    with pytest.warns(UserWarning, match=r"a\.pth: left out, .*: 'tests\..*\.Inside'"):
+        loaded = reading.load_checkpoint_file(tmp_path / "a.pth")
+    assert loaded["meta"] == {"iter": 3, "names": ["a", None]}
+    assert list(loaded) == ["state_dict", "meta"]
+    for name in ("state_dict", "model", "optimizer", "ema_state_dict"):
+        torch.save({"meta": {}, name: {"w": Inside()}}, tmp_path / "a.pth")
+        with pytest.raises(RuntimeError, match=r"a\.pth is refused: it asks for '.*\.Inside'"):
+            reading.load_checkpoint_file(tmp_path / "a.pth")
+
+
+@pytest.mark.parametrize(
+    "scheduler",
+    [
+        dict(type="OneCycleLR", eta_max=0.1, total_steps=10),
+        dict(type="ReduceOnPlateauLR", monitor="loss"),
+        dict(type="PolyLR", end=10),
+        dict(type="CosineAnnealingLR", T_max=10),
+    ],
+)
+def test_state_of_every_scheduler_of_mmengine_is_read(scheduler, tmp_path):
+    def build():
+        optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=0.1, momentum=0.9)
+        return PARAM_SCHEDULERS.build(dict(optimizer=optimizer, by_epoch=True, **scheduler))
+
+    before, after = build(), build()
+    for _ in range(3):
+        before.step({"loss": 1.0}) if "monitor" in scheduler else before.step()
+    content = {
+        "param_schedulers": [before.state_dict()],
+        "optimizer": before.optimizer.state_dict(),
+    }
+    torch.save(content, tmp_path / "a.pth")
+    loaded = reading.load_checkpoint_file(tmp_path / "a.pth")
+    after.optimizer.load_state_dict(loaded["optimizer"])
+    after.load_state_dict(loaded["param_schedulers"][0])
+    for _ in range(3):
+        for one in (before, after):
+            one.step({"loss": 1.0}) if "monitor" in scheduler else one.step()
+        assert after.get_last_value() == before.get_last_value()
+
+
+def test_histories_change_nothing_but_themselves(tmp_path):
+    state = {
+        "max_length": 7,
+        "_log_history": np.array([1.0, 2.0]),
+        "_count_history": np.array([1, 1]),
+        "statistics_methods": {"mean": "poison", "more": "poison"},
+        "mean": "poison",
+    }
+
+    before = dict(HistoryBuffer()._statistics_methods)
+    pickled = pickle.dumps(state, 2)[2:-1]
+    content = b"\x80\x02}X\x01\x00\x00\x00h" + HISTORY + b")\x81" + pickled + b"bs."
+    (tmp_path / "a.pkl").write_bytes(content)
+    history = reading.load_checkpoint_file(tmp_path / "a.pkl")["h"]
+    assert history.mean() == 1.5
+    assert history.max_length == 7
+    assert set(vars(history)) == {"max_length", "_log_history", "_count_history"}
+    assert dict(HistoryBuffer._statistics_methods) == before
+
+
+def test_text_that_mmengine_would_execute_never_reaches_it(tmp_path, monkeypatch):
+    text = f"import os\nos.mkdir({str(tmp_path / 'harmed')!r})\n"
+    content = {
+        "meta": {"iter": 1, "epoch": 0, "config": text, "cfg": text},
+        "message_hub": {"runtime_info": {"cfg": text, "best_score": 1.0}, "log_scalars": {}},
+        "state_dict": {},
+    }
+    torch.save(content, tmp_path / "a.pth")
+    loaded = CheckpointLoader.load_checkpoint(str(tmp_path / "a.pth"))
+    assert loaded["meta"] == {"iter": 1, "epoch": 0}
+    assert loaded["message_hub"]["runtime_info"] == {"best_score": 1.0}
+    with pytest.raises(ValueError, match="Cannot find the config in the checkpoint"):
+        DetInferencer(weights=str(tmp_path / "a.pth"))
+    assert not (tmp_path / "harmed").exists()
+
+
+def test_files_that_mmengine_would_delete_lie_beside_the_checkpoint(tmp_path):
+    """Its CheckpointHook deletes the former best checkpoint under the name that a file says."""
+    own, precious = tmp_path / "run/best_mIoU_iter_5.pth", tmp_path / "best_thesis.pth"
+    own.parent.mkdir()
+    own.touch()
+    precious.touch()
+    info = {
+        "best_ckpt": str(precious),
+        "best_ckpt_mIoU": f"/moved/from/{own.name}",
+        "best_ckpt_x": "best_gone.pth",
+        "keep_ckpt_ids": ["../../best_thesis"],
+        "best_score": 2.0,
+    }
+    torch.save({"message_hub": {"runtime_info": info}, "state_dict": {}}, own.with_name("a.pth"))
+    loaded = reading.load_checkpoint_file(own.with_name("a.pth"))["message_hub"]["runtime_info"]
+    assert loaded == {"best_ckpt_mIoU": str(own), "best_score": 2.0}
+
+
+@pytest.mark.parametrize("kind", ["zip", "legacy"])
+def test_flipped_bit_is_noticed_where_a_checksum_was_written(kind, tmp_path):
+    path = tmp_path / "a.pth"
+    content = {"state_dict": {"w": torch.full((5000,), 1.5)}, "meta": {"iter": 77777}}
+    content[checksum.KEY] = checksum.stamp(content)
+    save(content, path, kind)
+    assert reading.load_checkpoint_file(path)["meta"]["iter"] == 77777
+    data = bytearray(path.read_bytes())
+    places = [data.index(torch.full((5,), 1.5).numpy().tobytes()) + 9002]
+    if kind == "zip":  # a number outside of the tensors
+        places.append(data.index((77777).to_bytes(4, "little")))
+    for place in places:
+        data[place] ^= 4
+        path.write_bytes(data)
+        with pytest.raises(RuntimeError, match=r"a\.pth is refused: its contents have changed"):
+            reading.load_checkpoint_file(path)
+        data[place] ^= 4
+
+
+def test_limits_can_be_raised(tmp_path, monkeypatch):
+    save({"w": torch.zeros(70 << 20, dtype=torch.uint8)}, tmp_path / "a.pth", "compressed")
+    with pytest.raises(RuntimeError, match=r"take far more memory .*; MMMASKFORMER_READ_LIMIT=10"):
+        reading.load_checkpoint_file(tmp_path / "a.pth")
+    monkeypatch.setenv(VARIABLE, "2")
+    assert reading.load_checkpoint_file(tmp_path / "a.pth")["w"].numel() == 70 << 20
+    monkeypatch.setenv(VARIABLE, "much")
+    with pytest.raises(RuntimeError, match=f"{VARIABLE}='much': wanted is a number"):
+        reading.load_checkpoint_file(tmp_path / "a.pth")
+
+
+def test_number_of_objects_is_limited(tmp_path, monkeypatch):
+    monkeypatch.setenv(VARIABLE, "0.002")
+    (tmp_path / "a.pkl").write_bytes(b"\x80\x04)" + b"\x85" * 2000 + b".")
+    with pytest.raises(RuntimeError, match="is refused: it has too many objects"):
+        reading.load_checkpoint_file(tmp_path / "a.pkl")
+    pickled = pickle.dumps("a" * (65 << 20), 2)[:-1]
+    encode = b"c_codecs\nencode\nh\x00X\x06\x00\x00\x00latin1\x86R"
+    (tmp_path / "a.pkl").write_bytes(pickled + encode * 200 + b".")
+    with pytest.raises(RuntimeError, match="would take far more memory than its size"):
+        reading.load_checkpoint_file(tmp_path / "a.pkl")

@@ -5,7 +5,7 @@ import pytest
 from mmseg.datasets import COCOStuffDataset, MapillaryDataset_v1
 from PIL import Image
 
-from mmmaskformer.checkpoints.pickles import ArrayUnpickler
+from mmmaskformer.checkpoints.reading import load_checkpoint_file
 from mmmaskformer.datasets import (
     ADE20KFullDataset,
     CamVidDataset,
@@ -60,8 +60,8 @@ def test_table_of_ade20k_full():
 def test_names_of_ade20k_full_are_the_index_s(shared):
     meta = metainfo("ade20k_full")
     classes, ids = meta["classes"], meta["category_ids"]
-    with (shared / "data/ade20k_full_mini/ADE20K_2021_17_01/index_ade20k.pkl").open("rb") as file:
-        names = ArrayUnpickler(file).load()["objectnames"]
+    index = shared / "data/ade20k_full_mini/ADE20K_2021_17_01/index_ade20k.pkl"
+    names = load_checkpoint_file(index)["objectnames"]
     given = {number: name for number, name in enumerate(names, 1) if name and number in ids}
     assert given == {n: classes[ids.index(n)] for n in given}
     assert len(given) > 20
