@@ -91,7 +91,7 @@ def find_weights(content: Any) -> tuple[Any, dict[str, Any]]:
     for weights, beside in found:
         try:
             recognise([name for name in weights if isinstance(name, str)])
-        except CheckpointError:
+        except (CheckpointError, TypeError):  # TypeError: a number, for instance
             continue
         return weights, beside
     return found[0]
