@@ -21,6 +21,7 @@ import numpy as np
 from mmmaskformer.datasets import preparation
 from mmmaskformer.datasets.preparation import read_labels
 from mmmaskformer.datasets.tables import metainfo
+from mmmaskformer.utils.files import replacing
 from mmmaskformer.utils.png_ids import ids_to_colors
 
 META = metainfo("ade20k")
@@ -92,6 +93,15 @@ def is_complete(target: Path, names: Sequence[str]) -> bool:
     return there == list(names) and all((folder / name).is_file() for name in names)
 
 
+def keep_or_write(target: Path, text: bytes) -> None:
+    """Write a json that is not there; raise ValueError for one that holds something else."""
+    if not target.exists():
+        with replacing(target) as work:
+            work.write_bytes(text)
+    elif not target.is_file() or target.read_bytes() != text:
+        raise ValueError(f"{target} is not what its annotations say; remove it and start again")
+
+
 def prepare_split(root: Path, split: str, workers: int) -> None:
     """Write the pngs and the json of a split, unless they are complete."""
     for kind, url in DOWNLOADS.items():
@@ -117,7 +127,7 @@ def prepare_split(root: Path, split: str, workers: int) -> None:
         )
     ]
     content = {"images": images, "annotations": annotations, "categories": categories}
-    preparation.keep_or_write_json(target, content)
+    keep_or_write(target, json.dumps(content).encode())
     print(
         f"{target}: {len(images)} images, {sum(len(a['segments_info']) for a in annotations)} "
         "segments"

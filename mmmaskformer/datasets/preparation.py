@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import fcntl
-import json
 import multiprocessing
 import os
 import re
@@ -237,16 +236,6 @@ def keep_or_write(path: Path, array: np.ndarray) -> None:
     if not is_whole(path, array.shape[:2]):
         write_image(path, array)
     elif not np.array_equal(read_image(path), array):
-        raise ValueError(f"{path} is not what its annotations say; remove it and start again")
-
-
-def keep_or_write_json(path: Path, content: dict) -> None:
-    """The same for a json file."""
-    text = json.dumps(content)
-    if not path.exists():
-        with replacing(path) as work:
-            work.write_text(text)
-    elif not path.is_file() or path.read_bytes() != text.encode():
         raise ValueError(f"{path} is not what its annotations say; remove it and start again")
 
 

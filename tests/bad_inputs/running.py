@@ -131,6 +131,7 @@ def _work(row: Row, folder: Path, log: Path) -> None:
         taken = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
         resource.setrlimit(resource.RLIMIT_AS, (taken + MEMORY, taken + MEMORY))
         os.chdir(folder)
+        os.environ["COLUMNS"] = "1000"  # rich breaks lines
         if row.change is not None:
             row.change(folder)
         status = _call(row)
@@ -180,7 +181,9 @@ def judge(row: Row, status: int | None, text: str) -> str:
         return "silently wrong"
     lines = [line for line in text.splitlines() if line.strip()]
     last = lines[-1] if lines else ""
-    clear = re.search(words, last, re.IGNORECASE) is not None
+    # check_dataset reports every finding, and says in its last line how many there are.
+    said = " ".join(text.split()) if row.tool == "check_dataset" else last
+    clear = re.search(words, said, re.IGNORECASE) is not None
     if "Traceback (most recent call last)" in text:
         return "traceback with a clear line" if clear else "traceback"
     return "one clear line" if clear and ERROR_LINE.match(last) else "unclear"
