@@ -117,8 +117,8 @@ def recognise(weights: Iterable[str]) -> tuple[Format, str]:
         prefixes = sorted({match[1] for match in map(mark.match, names) if match})
         if len(prefixes) > 1:
             raise CheckpointError(
-                f"there are {len(prefixes)} models in the file, under {listing(prefixes, 4)}: save the "
-                "weights of one of them"
+                f"there are {len(prefixes)} models in the file, under {listing(prefixes, 4)}: save "
+                "the weights of one of them"
             )
         outside = [name for name in names if prefixes and not name.startswith(prefixes[0])]
         # The backbone of another model is not what the file is.

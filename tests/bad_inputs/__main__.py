@@ -14,7 +14,7 @@ os.environ["OMP_NUM_THREADS"] = "1"  # a process with threads can not be forked
 from tests.bad_inputs.row import Row
 from tests.bad_inputs.running import GOOD, VERDICTS, Outcome, run, run_all
 from tests.bad_inputs.tables import ROWS
-from tests.bad_inputs.workspace import make_workspace
+from tests.bad_inputs.workspace import make_data, make_downloads, make_models
 
 
 def parse_args() -> argparse.Namespace:
@@ -28,21 +28,23 @@ def parse_args() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def preload() -> None:
-    """Import what the tools import, once for all rows."""
+def preload(models: bool) -> None:
+    """Import what the tools import, once for all rows; without models what datasets need."""
     import mmmaskformer  # noqa: F401, I001
     import cv2
-    import mmdet.models  # noqa: F401
-    import mmseg.apis  # noqa: F401
     import torch
-    from mmengine.runner import Runner  # noqa: F401
-    from mmseg.utils import register_all_modules  # noqa: F401
 
-    import mmmaskformer.engine.registration  # noqa: F401
-    import mmmaskformer.dataset_check.command  # noqa: F401
+    import mmmaskformer.checkpoints.reading
+    import mmmaskformer.datasets.preparation
 
     torch.set_num_threads(1)
     cv2.setNumThreads(0)
+    if models:
+        import mmdet.models  # noqa: F401
+        import mmseg.apis  # noqa: F401
+
+        import mmmaskformer.dataset_check.command
+        import mmmaskformer.engine.registration  # noqa: F401
 
 
 def table(rows: list[Row], outcomes: list[Outcome]) -> str:
@@ -54,10 +56,12 @@ def table(rows: list[Row], outcomes: list[Outcome]) -> str:
     lines += ["", f"{good} of {len(rows)} rows ({good / len(rows):.1%}) are as they should be.", ""]
     lines += ["| tool | " + " | ".join(VERDICTS) + " |", "|---" * (1 + len(VERDICTS)) + "|"]
     for tool in dict.fromkeys(row.tool for row in rows):
-        found = Counter(o.verdict for row, o in zip(rows, outcomes) if row.tool == tool)
+        found = Counter(
+            o.verdict for row, o in zip(rows, outcomes, strict=True) if row.tool == tool
+        )
         lines.append(f"| {tool} | " + " | ".join(str(found[v]) for v in VERDICTS) + " |")
     lines += ["", "| tool | input | kind | wanted | outcome | last line |", "|---" * 6 + "|"]
-    for row, outcome in zip(rows, outcomes):
+    for row, outcome in zip(rows, outcomes, strict=True):
         if outcome.verdict not in GOOD:
             cells = (row.tool, row.name or row.arguments, row.kind, row.wants, outcome.verdict)
             cells = (*cells, outcome.last[-160:])
@@ -72,12 +76,15 @@ def main() -> None:
         for row in ROWS
         if (not args.tools or row.tool in args.tools) and (args.like or "") in row.title
     ]
-    preload()
+    models = any(not row.tool.startswith("prepare_") for row in rows)
+    preload(models)
     workspace = args.workspace or Path(tempfile.mkdtemp()) / "inputs"
     if not workspace.is_dir():
         workspace.mkdir(parents=True)
-        make_workspace(workspace, run)
-        shutil.rmtree(workspace / "runs")
+        make_data(workspace)
+        make_downloads(workspace)
+        if models:
+            make_models(workspace, run)
     found = {}
     for number, outcome in run_all(rows, workspace, args.jobs):
         found[number] = outcome
@@ -89,7 +96,7 @@ def main() -> None:
     text = table(rows, outcomes)
     if args.out:
         args.out.write_text(text, encoding="utf-8")
-    for row, outcome in zip(rows, outcomes):
+    for row, outcome in zip(rows, outcomes, strict=True):
         if args.verbose and outcome.verdict not in GOOD:
             print(f"---- {row.title} ({outcome.verdict}, wanted {row.wants!r})")
             print(outcome.text[-1500:])

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import pickle
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +13,7 @@ from PIL import Image
 
 from mmmaskformer.utils.png_ids import ids_to_colors
 from tests.bad_inputs.row import Row
+from tests.bad_inputs.running import Outcome
 from tests.conftest import ROOT
 
 COMMON = """
@@ -129,10 +132,8 @@ def make_downloads(root: Path) -> None:
         save(f"{folder}/ADE_{short}_1_seg.png", np.zeros((2, 3, 3)))
 
 
-def make_workspace(root: Path, run) -> None:
-    """Everything; `run` runs a row in a forked process, given the folder."""
-    make_data(root)
-    make_downloads(root)
+def make_models(root: Path, run: Callable[[Row, Path], Outcome]) -> None:
+    """Configs, trained checkpoints, predictions and a released file."""
     for kind in ("own", "pan"):
         (root / f"{kind}.py").write_text(config(kind))
         train = Row("train", "good", f"{kind}.py --work-dir runs/{kind}", "ok")
@@ -148,6 +149,7 @@ def make_workspace(root: Path, run) -> None:
     outcome = run(Row("python", "good", "released.pkl", "ok", call=make_released), root)
     if not (root / "released.pkl").is_file():
         raise RuntimeError(outcome.text)
+    shutil.rmtree(root / "runs")
 
 
 def make_released() -> None:

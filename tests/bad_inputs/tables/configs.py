@@ -9,7 +9,7 @@ TOOLS = {
     "check_dataset": "{} --workers 1",
     "print_parameters": "{}",
     "visualize_queries": "--model {} own.pth --device cpu",
-    "benchmark": "{} --metrics complexity --size 64 64 --device cpu",
+    "benchmark": "{} --metrics complexity --size 64 64 --segments 2 --device cpu",
     "quickstart": "{} --work-dir runs/a --images 1",
 }
 FILES = {
@@ -22,7 +22,7 @@ FILES = {
     "raises": ("unreadable", append("own.py", "1 / 0\n"), "own.py", "own|zero"),
     "no base": ("missing", text("x.py", "_base_ = './nowhere.py'\n"), "x.py", "nowhere"),
     "base of itself": ("contradictory", text("x.py", "_base_ = './x.py'\n"), "x.py", "x"),
-    "no model": ("missing", append("own.py", "model = None\n"), "own.py", "model"),
+    "no model": ("missing", append("own.py", "model = None\n"), "own.py", "model|head"),
     "model of a list": ("bad type", append("own.py", "model = [1]\n"), "own.py", "model|list"),
     "unknown model": (
         "bad value",

@@ -182,5 +182,5 @@ CASES = [
 TITLES = [f"{n}, {case[2]} ({case[3]})" for n, case in enumerate(CASES)]
 ROWS = [
     Row(f"prepare_{tool}", kind, arguments, words, change, name=title)
-    for (tool, kind, arguments, words, change), title in zip(CASES, TITLES)
+    for (tool, kind, arguments, words, change), title in zip(CASES, TITLES, strict=True)
 ]
