@@ -219,6 +219,7 @@ def test_a_folder_is_held_by_one_tool_until_its_process_ends(tmp_path, capfd):
         assert holder.stdout.readline() == b"held\n"
         threading.Timer(0.5, holder.kill).start()
         with preparation.alone(tmp_path):
+            assert not command_line(holder.pid)  # not before it has ended
             assert holder.wait() == -signal.SIGKILL
     finally:
         holder.kill()
