@@ -1,4 +1,5 @@
 import json
+import os
 
 import cv2
 import numpy as np
@@ -70,6 +71,30 @@ def test_foreign_folder_is_not_overwritten(tmp_path):
     with pytest.raises(FileExistsError, match="not the shapes dataset"):
         shapes.make_shapes(tmp_path)
     assert (tmp_path / "mine.txt").read_text() == "keep"
+
+
+@pytest.mark.parametrize("name", ["version_final.txt", "version_0 mine"])
+def test_a_folder_of_versions_is_foreign(tmp_path, name):
+    (tmp_path / name).write_text("keep")
+    with pytest.raises(FileExistsError, match="not the shapes dataset"):
+        shapes.make_shapes(tmp_path)
+    assert (tmp_path / name).read_text() == "keep"
+
+
+def test_what_a_killed_process_left_is_removed(tmp_path, monkeypatch):
+    monkeypatch.setattr(shapes, "SPLITS", {"train": 1, "val": 1})
+    left = {f".shapes_{2**31 - 1}_abcdef_1", f".shapes_{os.getppid()}_abcdef_1", ".shapes_mine"}
+    for name in left:
+        (tmp_path / name).mkdir()
+    (tmp_path / "shapes/annotations").mkdir(parents=True)
+    (tmp_path / "shapes/version_0").touch()
+    shapes.make_shapes(tmp_path / "shapes")
+    there = {path.name for path in tmp_path.iterdir()}
+    assert there == {"shapes", f".shapes_{os.getppid()}_abcdef_1", ".shapes_mine"}
+    assert {path.name for path in (tmp_path / "shapes").iterdir()} == {
+        "images", "annotations", "version_1", *(f"panoptic_{s}" for s in ("train", "val")),
+        "panoptic_train.json", "panoptic_val.json",
+    }  # fmt: skip
 
 
 def test_killed_generation_leaves_nothing_under_the_name(tmp_path, monkeypatch):

@@ -2,12 +2,16 @@
 
 Recognised are MaskFormer checkpoints of the original implementation (Detectron2), transformers,
 mmseg and mmdet, and ResNet and Swin classifiers of Detectron2, torchvision and Swin's authors;
-architecture and number of classes are read from the weights.
+architecture and number of classes are read from the weights. Names and colours of the classes are
+those of --dataset, else those that SRC has, else those of the released models' datasets where the
+number of classes is one of theirs.
 """
 
 import argparse
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from mmengine.config import Config
 
@@ -20,7 +24,28 @@ from mmmaskformer.checkpoints.conversion import (
 )
 from mmmaskformer.checkpoints.description import compare, describe
 from mmmaskformer.checkpoints.naming import CheckpointError
+from mmmaskformer.datasets.tables import metainfo
 from mmmaskformer.utils.text import listing
+
+DATASETS = (
+    "ade20k",
+    "ade20k_full",
+    "camvid",
+    "cityscapes",
+    "coco_panoptic",
+    "coco_stuff_10k",
+    "mapillary",
+    "shapes",
+)
+RELEASED = {
+    19: "cityscapes",
+    65: "mapillary",
+    133: "coco_panoptic",
+    150: "ade20k",
+    171: "coco_stuff_10k",
+    847: "ade20k_full",
+}
+"""Datasets of the released models, by their number of classes."""
 
 
 def parse_args() -> argparse.Namespace:
@@ -28,6 +53,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("src", help=".pkl, .pth, .bin or .safetensors file")
     parser.add_argument("dst", help="checkpoint to write")
     parser.add_argument("--num-classes", type=int, help="fail if the file is for another number")
+    parser.add_argument("--dataset", choices=DATASETS, help="whose class names DST gets")
     parser.add_argument("--config", help="fail if the weights do not fit the model of this config")
     return parser.parse_args()
 
@@ -61,8 +87,47 @@ def check_config(report: Report, args: argparse.Namespace) -> None:
         )
 
 
+def find_names(report: Report, args: argparse.Namespace, meta: Any) -> tuple[dict, str]:
+    """Classes, palette and things for the file's `dataset_meta`, and where they are from.
+
+    Args:
+        meta: what the source says of itself, if anything; mmengine's files name the classes.
+    """
+    count = report.num_classes
+    if args.dataset is not None:
+        names = metainfo(args.dataset)
+        if count != len(names["classes"]):
+            raise CheckpointError(
+                f"--dataset {args.dataset} has {len(names['classes'])} classes, {args.src} "
+                f"{count} ({report.description})"
+            )
+        return names, f"{args.dataset}, as --dataset says"
+    names = own_names(meta, count)
+    if names:
+        return names, "those that SRC has"
+    if count in RELEASED:
+        name = RELEASED[count]
+        return metainfo(name), f"{name}, by their number; if they are others, give --dataset"
+    return {}, f"not known: SRC has none and no released model has {count}; give --dataset"
+
+
+def own_names(meta: Any, count: int | None) -> dict[str, list]:
+    """What mmengine's files, and those before it, say of the classes, where it has their number."""
+    meta = {str(k): v for k, v in meta.items()} if isinstance(meta, Mapping) else {}
+    stated = meta.get(
+        "dataset_meta", {key.lower(): meta.get(key) for key in ("CLASSES", "PALETTE")}
+    )
+    names = {}
+    for key in ("classes", "palette", "isthing", "category_ids"):
+        values = stated.get(key) if isinstance(stated, Mapping) else None
+        if isinstance(values, (list, tuple)) and len(values) == count:
+            names[key] = list(values)
+    plain = all(isinstance(name, str) for name in names.get("classes", [None]))
+    return names if plain else {}
+
+
 def convert_file(args: argparse.Namespace) -> tuple[Report, list[str]]:
-    """Read, convert, check, write."""
+    """Read, convert, check, write; what the names are, and what else the source holds."""
     source, target = Path(args.src), Path(args.dst)
     if target.is_dir() or not args.dst:
         raise CheckpointError(f"DST {args.dst!r} must be a file's name")
@@ -72,14 +137,23 @@ def convert_file(args: argparse.Namespace) -> tuple[Report, list[str]]:
     report = convert_checked(weights)
     check(report, args)
     meta = dict(source=report.conversion.source.name, description=report.description)
+    notes = []
+    if report.num_classes is not None:
+        # Empty where unknown: without the entry mmseg's functions would guess a dataset.
+        meta["dataset_meta"], where = find_names(report, args, beside.get("meta"))
+        notes = [f"class names: {where}"]
+    elif args.dataset is not None:
+        raise CheckpointError(f"--dataset {args.dataset}, but {args.src} has no classes")
+    if beside:
+        notes.append(f"not used: {listing(beside, 20)} beside the weights")
     write_checkpoint(report.conversion.state_dict, target, meta)
-    return report, beside
+    return report, notes
 
 
 def main() -> None:
     args = parse_args()
     try:
-        report, beside = convert_file(args)
+        report, notes = convert_file(args)
     except (CheckpointError, OSError, RuntimeError) as error:
         text = " ".join(str(error).split())
         known = args.src in text or (args.dst and args.dst in text)
@@ -89,8 +163,8 @@ def main() -> None:
     for title, names in (("not used", conversion.unused), ("not filled", report.unfilled)):
         for name, reason in names.items():
             print(f"  {title}: {name} {reason}")
-    if beside:
-        print(f"  not used: {listing(beside, 20)} beside the weights")
+    for note in notes:
+        print(f"  {note}")
     if report.num_classes is not None:
         print("  attention heads can not be seen in weights; 8, as in the paper, are assumed")
     print(f"wrote {len(conversion.state_dict)} weights to {args.dst}")

@@ -52,16 +52,11 @@ def prepare(task: tuple[Path, Path]) -> None:
     split = split_of(photo)
     image_file = root / f"images_{SHORTEST}" / split / photo.name
     label_file = root / f"labels_{SHORTEST}" / split / f"{photo.stem}.png"
-    original = preparation.image_size(photo)
-    size = resized(original)
-    segmentation_file = photo.with_name(f"{photo.stem}_seg.png")
-    segmentation = preparation.read_labels(segmentation_file, channels=3, largest=255)
-    if segmentation.shape[:2] != original:
-        raise ValueError(
-            f"{segmentation_file} is {segmentation.shape[:2]} (height, width), its image {photo} "
-            f"{original}"
-        )
-    labels = labels_of(segmentation)
+    annotation = photo.with_name(f"{photo.stem}_seg.png")
+    preparation.inside(root, photo, annotation, image_file, label_file)
+    segmentation = preparation.read_labels(annotation, photo, channels=3, largest=255)
+    original = segmentation.shape[:2]
+    size, labels = resized(original), labels_of(segmentation)
     if size != original:
         labels = cv2.resize(labels, size[::-1], interpolation=cv2.INTER_NEAREST)
     if not preparation.is_whole(image_file, size):
@@ -107,13 +102,17 @@ def find_photos(root: Path, listed: list[Path]) -> dict[str, list[Path]]:
     return photos
 
 
-def check_index(path: Path) -> list[Path]:
+def check_index(root: Path) -> list[Path]:
     """Images that the download's index lists, once its names are found to be those of the table;
     none where there is no index.
 
     Raises:
         ValueError: it can not be read, or a class has another name there.
     """
+    path = root / "index_ade20k.pkl"
+    preparation.inside(root, path)
+    if not path.exists():
+        return []
     try:
         index = load_checkpoint_file(path)
         names = list(index["objectnames"])
@@ -121,8 +120,8 @@ def check_index(path: Path) -> list[Path]:
             Path(folder) / name
             for folder, name in zip(index["folder"], index["filename"], strict=True)
         ]
-    except FileNotFoundError:
-        return []
+    except RuntimeError as error:
+        raise ValueError(f"{error}; unpack the download again") from error
     except Exception as error:
         raise ValueError(
             f"{path} can not be read ({type(error).__name__}: {error}); wanted the download's "
@@ -132,7 +131,8 @@ def check_index(path: Path) -> list[Path]:
         theirs = names[number - 1] if number <= len(names) else "(none)"
         if theirs and theirs != ours:  # extracts of the dataset leave names empty
             raise ValueError(
-                f"{path}: object {number} should be {ours!r} (class {label}), but is {theirs!r}"
+                f"{path}: object {number} should be {ours!r} (class {label}), but is "
+                f"{str(theirs)[:80]!r}"
             )
     return files
 
@@ -141,13 +141,15 @@ def main() -> None:
     args = preparation.parse_arguments(__doc__, data_root="folder ADE20K_2021_17_01")
     root = args.data_root
     with preparation.one_line_errors():
-        photos = find_photos(root, check_index(root / "index_ade20k.pkl"))
-        for split in filter(photos.get, SPLITS):
-            for kind in ("images", "labels"):
-                preparation.remove_leftovers(root / f"{kind}_{SHORTEST}" / split)
-            tasks = [(root, photo) for photo in photos[split]]
-            preparation.run_all(prepare, tasks, args.workers, f"ADE20K-Full {split}")
-            print(f"{root / f'labels_{SHORTEST}' / split}: {len(tasks)} label maps")
+        photos = find_photos(root, check_index(root))
+        with preparation.alone(root):
+            for split in filter(photos.get, SPLITS):
+                for kind, suffix in (("images", ".jpg"), ("labels", ".png")):
+                    names = [f"{photo.stem}{suffix}" for photo in photos[split]]
+                    preparation.make_folder(root, root / f"{kind}_{SHORTEST}" / split, names)
+                tasks = [(root, photo) for photo in photos[split]]
+                preparation.run_all(prepare, tasks, args.workers, f"ADE20K-Full {split}")
+                print(f"{root / f'labels_{SHORTEST}' / split}: {len(tasks)} label maps")
 
 
 if __name__ == "__main__":

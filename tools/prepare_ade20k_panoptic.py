@@ -12,6 +12,7 @@ of a thing class without an instance stay void. Stopped and started again, it go
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
@@ -20,7 +21,7 @@ import numpy as np
 from mmmaskformer.datasets import preparation
 from mmmaskformer.datasets.preparation import read_labels
 from mmmaskformer.datasets.tables import metainfo
-from mmmaskformer.utils.files import read_json, replacing
+from mmmaskformer.utils.files import replacing
 from mmmaskformer.utils.png_ids import ids_to_colors
 
 META = metainfo("ade20k")
@@ -65,46 +66,57 @@ def segments_of(ids: np.ndarray) -> list[dict]:
     return segments
 
 
-def merge(root: Path, split: str, stem: str) -> np.ndarray:
-    """Segment ids of one image from its semantic and instance map."""
-    folder = root / "annotations_instance" / split
-    semantic = read_labels(root / "annotations" / split / f"{stem}.png", 1, NUM_CLASSES)
-    instances = read_labels(folder / f"{stem}.png", 3, len(THINGS))
-    if semantic.shape != instances.shape[:2]:
-        raise ValueError(
-            f"{folder / stem}.png is {instances.shape[:2]}, its semantic map {semantic.shape}"
-        )
-    return panoptic_ids(semantic, instances)
-
-
 def prepare(task: tuple[Path, str, str]) -> tuple[dict, dict]:
     """Write one image's png unless it is there; its entries in `images` and `annotations`."""
     root, split, stem = task
-    ids = merge(root, split, stem)
-    png = root / f"ade20k_panoptic_{SPLITS[split]}" / f"{stem}.png"
-    preparation.keep_or_write(png, ids_to_colors(ids))
     photo = root / "images" / split / f"{stem}.jpg"
-    size = preparation.image_size(photo)
-    if size != ids.shape:
-        raise ValueError(f"{photo} is {size}, its annotation {ids.shape}")
-    image = {"id": stem, "file_name": photo.name, "width": size[1], "height": size[0]}
+    png = root / f"ade20k_panoptic_{SPLITS[split]}" / f"{stem}.png"
+    maps = [root / kind / split / f"{stem}.png" for kind in ("annotations", "annotations_instance")]
+    preparation.inside(root, photo, png, *maps)
+    semantic = read_labels(maps[0], photo, 1, NUM_CLASSES)
+    ids = panoptic_ids(semantic, read_labels(maps[1], photo, 3, len(THINGS)))
+    preparation.keep_or_write(png, ids_to_colors(ids))
+    height, width = ids.shape
+    image = {"id": stem, "file_name": photo.name, "width": width, "height": height}
     segments = segments_of(ids)
     return image, {"image_id": stem, "file_name": png.name, "segments_info": segments}
 
 
+def is_complete(target: Path, names: Sequence[str]) -> bool:
+    """Whether a json lists these images, and their pngs are there."""
+    folder = target.with_suffix("")
+    try:
+        images = json.loads(target.read_bytes())["annotations"]
+        there = [image["file_name"] for image in images]
+    except (OSError, ValueError, LookupError, TypeError, RecursionError):
+        return False
+    return there == list(names) and all((folder / name).is_file() for name in names)
+
+
+def keep_or_write(target: Path, text: bytes) -> None:
+    """Write a json that is not there; raise ValueError for one that holds something else."""
+    if not target.exists():
+        with replacing(target) as work:
+            work.write_bytes(text)
+    elif not target.is_file() or target.read_bytes() != text:
+        raise ValueError(f"{target} is not what its annotations say; remove it and start again")
+
+
 def prepare_split(root: Path, split: str, workers: int) -> None:
-    """Write the pngs and the json of a split, unless the json is complete."""
+    """Write the pngs and the json of a split, unless they are complete."""
     for kind, url in DOWNLOADS.items():
         preparation.need_folder(root / kind / split, url)
-    name = f"ade20k_panoptic_{SPLITS[split]}"
-    target = root / f"{name}.json"
+    target = root / f"ade20k_panoptic_{SPLITS[split]}.json"
     stems = sorted(path.stem for path in (root / "images" / split).glob("*.jpg"))
+    names = [f"{stem}.png" for stem in stems]
     if not stems:
         raise ValueError(f"{root / 'images' / split} has no images")
-    if target.is_file() and len(read_json(target)["images"]) == len(stems):
+    preparation.inside(root, target)
+    if is_complete(target, names):
         print(f"{target} is complete")
         return
-    preparation.remove_leftovers(root / name)
+    preparation.make_folder(root, root, [target.name])
+    preparation.make_folder(root, target.with_suffix(""), names)
     tasks = [(root, split, stem) for stem in stems]
     entries = preparation.run_all(prepare, tasks, workers, f"ADE20K {split}")
     images, annotations = (list(part) for part in zip(*entries, strict=True))
@@ -115,8 +127,7 @@ def prepare_split(root: Path, split: str, workers: int) -> None:
         )
     ]
     content = {"images": images, "annotations": annotations, "categories": categories}
-    with replacing(target) as work:
-        work.write_text(json.dumps(content))
+    keep_or_write(target, json.dumps(content).encode())
     print(
         f"{target}: {len(images)} images, {sum(len(a['segments_info']) for a in annotations)} "
         "segments"
@@ -125,9 +136,12 @@ def prepare_split(root: Path, split: str, workers: int) -> None:
 
 def main() -> None:
     args = preparation.parse_arguments(__doc__, data_root="folder ADEChallengeData2016")
+    root = args.data_root
     with preparation.one_line_errors():
-        for split in SPLITS:
-            prepare_split(args.data_root, split, args.workers)
+        preparation.need_folder(root, DOWNLOADS["images"])
+        with preparation.alone(root):
+            for split in SPLITS:
+                prepare_split(root, split, args.workers)
 
 
 if __name__ == "__main__":

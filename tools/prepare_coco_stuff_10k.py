@@ -9,6 +9,8 @@ unlabelled, 2..172 are the classes. Stopped and started again, it goes on.
 
 from __future__ import annotations
 
+import math
+import re
 import sys
 from pathlib import Path
 
@@ -30,49 +32,56 @@ NUM_CLASSES = len(metainfo("coco_stuff_10k")["classes"])
 UNLABELLED, FIRST, IGNORED = 1, 2, 255
 
 
-def read_mat(path: Path) -> np.ndarray:
+WANTED = (
+    f"wanted integers (height, width), {UNLABELLED} (unlabelled) to {FIRST + NUM_CLASSES - 1}, in "
+    f"HDF5: v1.1 has 0 (unlabelled) to 182; download v1.0, {ADDRESS}"
+)
+LARGEST_CHUNK = 1 << 26
+"""Values that HDF5 may unpack at once."""
+
+
+def read_mat(path: Path, size: tuple[int, int]) -> np.ndarray:
     """`S` of an annotation (H, W), as in the file: 1..172.
 
+    Args:
+        size: height and width of its image; compared before anything is read.
+
     Raises:
-        ValueError: missing, damaged, of another version.
+        ValueError: missing, damaged, of another version or size, or kept in another file.
     """
     if not path.is_file():
         raise ValueError(f"{path} is missing")
     with path.open("rb") as file:
-        matlab5 = file.read(10) == b"MATLAB 5.0"
-    if matlab5:
-        raise ValueError(f"{path} {wrong_version(read_matlab5(path))}")
+        if file.read(10) == b"MATLAB 5.0":
+            raise ValueError(f"{path} is of MATLAB 5, as v1.1 is, {WANTED}")
     try:
         with h5py.File(path) as file:
+            check_stored(path, file, size)
             labels = np.asarray(file["S"]).T
+    except ValueError as error:
+        if str(path) in str(error):
+            raise
+        raise ValueError(f"{path} can not be read ({error}); it is damaged") from error
     except Exception as error:
         raise ValueError(f"{path} can not be read ({error}); it is damaged") from error
-    largest = FIRST + NUM_CLASSES - 1
-    fits = labels.ndim == 2 and labels.size > 0 and labels.dtype.kind in "iu"
-    if not fits or labels.min() < UNLABELLED or labels.max() > largest:
-        raise ValueError(f"{path} {wrong_version(labels)}")
+    if labels.min() < UNLABELLED or labels.max() > FIRST + NUM_CLASSES - 1:
+        raise ValueError(f"{path} has S with {labels.min()}..{labels.max()}, {WANTED}")
     return labels
 
 
-def read_matlab5(path: Path) -> np.ndarray:
-    """`S` of a .mat before MATLAB 7.3, as v1.1 has it."""
-    from scipy.io import loadmat
-
-    try:
-        return np.asarray(loadmat(path, variable_names=["S"])["S"])
-    except Exception as error:
-        raise ValueError(f"{path} can not be read ({error}); it is damaged") from error
-
-
-def wrong_version(labels: np.ndarray) -> str:
-    values = f"values of type {labels.dtype}"
-    if labels.size and labels.dtype.kind in "iu":
-        values = f"{labels.min()}..{labels.max()}"
-    return (
-        f"has S of shape {labels.shape} with {values}, wanted integers (height, width), "
-        f"{UNLABELLED} (unlabelled) to {FIRST + NUM_CLASSES - 1}, in HDF5: v1.1 has 0 "
-        f"(unlabelled) to 182; download v1.0, {ADDRESS}"
-    )
+def check_stored(path: Path, file: h5py.File, size: tuple[int, int]) -> None:
+    """Raise ValueError unless `S` is a small array of integers that the file itself holds."""
+    if not isinstance(file.get("S", getlink=True), h5py.HardLink):
+        raise ValueError(f"{path} has no S of its own, {WANTED}")
+    data = file["S"]
+    if not isinstance(data, h5py.Dataset) or data.shape is None or data.dtype.kind not in "iu":
+        raise ValueError(f"{path} has S of type {getattr(data, 'dtype', 'group')}, {WANTED}")
+    if data.external or data.is_virtual:
+        raise ValueError(f"{path} keeps S in other files, which are not read, {WANTED}")
+    if data.shape[::-1] != size:
+        raise ValueError(f"{path} is {data.shape[::-1]} (height, width), its image {size}")
+    if math.prod(data.chunks or (1,)) > LARGEST_CHUNK:
+        raise ValueError(f"{path} has S in pieces of {data.chunks}, {WANTED}")
 
 
 def prepare(task: tuple[Path, str]) -> None:
@@ -80,17 +89,22 @@ def prepare(task: tuple[Path, str]) -> None:
     root, stem = task
     photo = root / "images" / f"{stem}.jpg"
     label = root / "labels" / f"{stem}.png"
-    size = preparation.read_image(photo).shape[:2]  # to its end: training reads it, too
     mat = root / "annotations" / f"{stem}.mat"
-    labels = read_mat(mat)
-    if labels.shape != size:
-        raise ValueError(f"{mat} is {labels.shape} (height, width), its image {photo} {size}")
+    preparation.inside(root, photo, mat, label)
+    size = preparation.read_image(photo).shape[:2]  # to its end: training reads it, too
+    labels = read_mat(mat, size)
     labels = np.where(labels == UNLABELLED, IGNORED, labels - FIRST).astype(np.uint8)
     preparation.keep_or_write(label, labels)
 
 
-def read_list(path: Path) -> list[str]:
-    """Names of images, without suffix, one a line."""
+def read_list(root: Path, split: str) -> list[str]:
+    """Names of a split's images, without suffix, one a line.
+
+    Raises:
+        ValueError: missing, empty, no text, or something else than names.
+    """
+    path = root / f"imageLists/{split}.txt"
+    preparation.inside(root, path)
     try:
         stems = path.read_text(encoding="utf-8").split() if path.is_file() else []
     except UnicodeDecodeError as error:
@@ -100,7 +114,10 @@ def read_list(path: Path) -> list[str]:
         ) from error
     if not stems:
         raise ValueError(f"{path} is missing or empty: download {ADDRESS} and unpack it")
-    return stems
+    for stem in stems:
+        if not re.fullmatch(r"\w[\w.-]*", stem):
+            raise ValueError(f"{path} has {stem[:80]!r}, wanted names of images, one a line")
+    return list(dict.fromkeys(stems))
 
 
 def main() -> None:
@@ -109,12 +126,14 @@ def main() -> None:
     with preparation.one_line_errors():
         for kind in ("images", "annotations"):
             preparation.need_folder(root / kind, ADDRESS)
-        lists = {split: read_list(root / f"imageLists/{split}.txt") for split in ("train", "test")}
-        preparation.remove_leftovers(root / "labels")
-        for split, stems in lists.items():
-            tasks = [(root, stem) for stem in stems]
-            preparation.run_all(prepare, tasks, args.workers, f"COCO-Stuff-10K {split}")
-            print(f"{root / 'labels'}: {len(stems)} label maps of {split}")
+        lists = {split: read_list(root, split) for split in ("train", "test")}
+        names = {f"{stem}.png" for stems in lists.values() for stem in stems}
+        with preparation.alone(root):
+            preparation.make_folder(root, root / "labels", names)
+            for split, stems in lists.items():
+                tasks = [(root, stem) for stem in stems]
+                preparation.run_all(prepare, tasks, args.workers, f"COCO-Stuff-10K {split}")
+                print(f"{root / 'labels'}: {len(stems)} label maps of {split}")
 
 
 if __name__ == "__main__":

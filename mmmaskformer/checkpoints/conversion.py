@@ -6,7 +6,7 @@ What `tools/convert_weights.py` does, as functions: read safely, convert, check,
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from torch.overrides import TorchFunctionMode
 from ..utils.files import replacing
 from ..utils.text import listing
 from .description import Backbone, Head, compare, describe, read_backbone, read_head
-from .naming import CheckpointError, Conversion, convert
+from .naming import CheckpointError, Conversion, convert, recognise
 from .reading import load_checkpoint_file
 
 
@@ -40,11 +40,11 @@ class Report:
     num_classes: int | None
 
 
-def read_weights(path: str | Path) -> tuple[dict[str, Tensor], list[str]]:
+def read_weights(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """The weights in a `.pkl`, `.pth`, `.bin` or `.safetensors` file, without running code.
 
     Returns:
-        weights by name, and the names of what else the file holds.
+        weights by name, and what else the file holds.
 
     Raises:
         FileNotFoundError: no such file.
@@ -54,13 +54,9 @@ def read_weights(path: str | Path) -> tuple[dict[str, Tensor], list[str]]:
     if not path.is_file():
         raise FileNotFoundError(f"weights {path} can not be found, or are no file")
     try:
-        content, beside = load_checkpoint_file(path, "cpu"), []
+        content, beside = find_weights(load_checkpoint_file(path, "cpu"))
     except RuntimeError as error:
         raise CheckpointError(str(error)) from error
-    for key in ("model", "state_dict"):
-        if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
-            beside += [str(name) for name in content if name != key]
-            content = content[key]
     weights = {}
     for name, value in content.items() if isinstance(content, Mapping) else ():
         tensor = _as_tensor(value)
@@ -70,10 +66,45 @@ def read_weights(path: str | Path) -> tuple[dict[str, Tensor], list[str]]:
     if strange or not weights:
         what = f"entries that are no arrays: {listing(strange, 4)}" if strange else "no weights"
         raise CheckpointError(
-            f"{path} holds {what}; wanted is a dict of arrays by name, alone or under 'model' or "
-            "'state_dict'"
+            f"{path} holds {what}; wanted is a dict of arrays by name, alone or under "
+            f"{', '.join(KEYS)}"
         )
     return weights, beside
+
+
+KEYS = (
+    "state_dict", "model", "model_state_dict", "model_state", "module", "net", "network",
+    "ema_state_dict", "model_ema", "ema_model", "ema",
+)  # fmt: skip
+"""Where programs put the weights of a model, those to prefer first."""
+
+
+def find_weights(content: Any) -> tuple[Any, dict[str, Any]]:
+    """The weights in what a file holds, and what is beside them.
+
+    They may be under several keys, one in another (`model`, then `module`). Where a file holds
+    two sets, such as weights and their averages, the first whose names belong to a known
+    implementation counts, and else the first.
+    """
+    found = list(_candidates(content, {}, 4))
+    for weights, beside in found:
+        try:
+            recognise([name for name in weights if isinstance(name, str)])
+        except (CheckpointError, TypeError):  # TypeError: a number, for instance
+            continue
+        return weights, beside
+    return found[0]
+
+
+def _candidates(
+    content: Any, beside: dict[str, Any], depth: int
+) -> Iterator[tuple[Any, dict[str, Any]]]:
+    inner = [key for key in KEYS if isinstance(content, Mapping) and key in content]
+    for key in inner if depth else ():
+        if isinstance(content[key], Mapping):
+            others = {str(name): value for name, value in content.items() if name != key}
+            yield from _candidates(content[key], {**beside, **others}, depth - 1)
+    yield content, beside
 
 
 def _as_tensor(value: Any) -> Tensor | None:

@@ -23,6 +23,7 @@ class Format:
         rules: pattern and replacement; the first whose pattern matches the whole name counts.
         dropped: patterns of names that are left out, and the reason.
         merges_by_position: whether Swin's patch merging has the original's order of neighbours.
+        is_segmentor: False for image classifiers.
         licence: what users must know about weights of this format.
     """
 
@@ -31,6 +32,7 @@ class Format:
     rules: Sequence[Rule]
     dropped: Sequence[tuple[str, str]] = ()
     merges_by_position: bool = True
+    is_segmentor: bool = True
     licence: str = ""
 
     def rename(self, name: str) -> str | None:
@@ -72,30 +74,35 @@ def classifiers() -> list[Format]:
             r"stem\.conv2\.weight",
             detectron2_resnet("", "", deep_stem=True),
             [head],
+            is_segmentor=False,
         ),
         Format(
             "a Detectron2 ResNet",
             r"stem\.conv1\.weight",
             detectron2_resnet("", "", deep_stem=False),
             [head],
+            is_segmentor=False,
         ),
         Format(
             "a torchvision ResNet",
             r"layer1\.0\.conv1\.weight",
             [(r"(?:conv1|bn1|stem|layer\d)\..+", r"\g<0>")],
             [head],
+            is_segmentor=False,
         ),
         Format(
             "a Swin transformer of its authors",
             r"layers\.0\.blocks\.0\.attn\.qkv\.weight",
             swin("", ""),
             [head, mask],
+            is_segmentor=False,
         ),
         Format(
             "a torchvision Swin transformer",
             r"features\.1\.0\.attn\.qkv\.weight",
             torchvision_swin(),
             [head],
+            is_segmentor=False,
         ),
     ]
 

@@ -7,7 +7,7 @@ names is rewritten by its format's rules, dropped for a stated reason, or report
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -42,17 +42,14 @@ def convert(weights: Mapping[str, Tensor]) -> Conversion:
     Raises:
         CheckpointError: unknown format, or names that no rule of the format covers.
     """
-    prefix = "module." if all(name.startswith("module.") for name in weights) else ""
-    source = recognise([name[len(prefix) :] for name in weights])
+    source, prefix = recognise(weights)
     state_dict: dict[str, Tensor] = {}
     parts: dict[str, dict[int, Tensor]] = {}
     sources: dict[str, str] = {}
     unused: dict[str, str] = {}
     unknown: list[str] = []
     for full_name, tensor in weights.items():
-        name = full_name[len(prefix) :]
-        reason = source.reason_to_drop(name)
-        new = source.rename(name)
+        new, reason = _rename(unwrapped(full_name), source, prefix)
         if reason is not None:
             unused[full_name] = reason
         elif new is None:
@@ -82,15 +79,52 @@ def convert(weights: Mapping[str, Tensor]) -> Conversion:
     return Conversion(source, state_dict, unused)
 
 
-def recognise(names: list[str]) -> Format:
-    """The format that the names belong to.
+def _rename(name: str, source: Format, prefix: str) -> tuple[str | None, str | None]:
+    """A name's new name, and why it is left out; None where there is none."""
+    if name in COUNTERS:
+        return None, "counts the averages of the model"
+    if not name.startswith(prefix):
+        return None, f"is not under {prefix!r}, where the model is"
+    name = name[len(prefix) :]
+    return source.rename(name), source.reason_to_drop(name)
+
+
+WRAPPERS = re.compile(
+    r"(?:^|(?<=\.))(?:module|_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module)\."
+)
+"""Parts of names that torch's wrappers of modules (and of parts of them) add."""
+COUNTERS = {"steps", "n_averaged"}
+"""What averaged models keep beside their weights."""
+
+
+def unwrapped(name: str) -> str:
+    """A name without what torch's wrappers add to it."""
+    return WRAPPERS.sub("", name)
+
+
+def recognise(weights: Iterable[str]) -> tuple[Format, str]:
+    """The format that the names belong to, and the prefix under which its model is.
+
+    Programs around a model (Lightning, averaging, detectors that are trained by others) put its
+    names under theirs; the prefix is what stands before a format's own names.
 
     Raises:
-        CheckpointError: they belong to none; lists the known ones.
+        CheckpointError: they belong to none, and it lists the known ones; or to several models.
     """
+    names = [unwrapped(name) for name in weights]
     for source in FORMATS:
-        if any(re.match(source.mark, name) for name in names):
-            return source
+        mark = re.compile(rf"((?:[^.]+\.)*?)(?:{source.mark})")
+        prefixes = sorted({match[1] for match in map(mark.match, names) if match})
+        if len(prefixes) > 1:
+            raise CheckpointError(
+                f"there are {len(prefixes)} models in the file, under {listing(prefixes, 4)}: save "
+                "the weights of one of them"
+            )
+        outside = [name for name in names if prefixes and not name.startswith(prefixes[0])]
+        # The backbone of another model is not what the file is.
+        whole = COUNTERS.issuperset(outside) and "backbone." not in "".join(prefixes)
+        if prefixes and (source.is_segmentor or whole):
+            return source, prefixes[0]
     raise CheckpointError(
         f"weights named {listing(names, 4)} belong to no implementation that is known here: "
         + "; ".join(source.name for source in FORMATS)

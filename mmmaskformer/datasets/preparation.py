@@ -1,18 +1,21 @@
 """What the tools share that turn downloads into datasets.
 
 Every image is written under a temporary name, read back and renamed; a tool that was killed is
-started again and goes on.
+started again and goes on. Two tools on one folder come one after the other, nothing outside of the
+folder is read or written, and files that no tool made are left alone.
 """
 
 from __future__ import annotations
 
 import argparse
+import fcntl
 import multiprocessing
 import os
+import re
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
@@ -25,6 +28,10 @@ from PIL import Image
 from rich.progress import track
 
 from ..utils.files import replacing
+
+FORMATS = ("PNG", "JPEG", "BMP", "GIF")
+"""What images may be; pillow would hand some of its other formats to other programs."""
+SIGNATURES = {".png": b"\x89PNG\r\n\x1a\n", ".jpg": b"\xff\xd8\xff"}
 
 
 def parse_arguments(doc: str, **folders: str) -> argparse.Namespace:
@@ -95,23 +102,54 @@ def _end_with_parent() -> None:
     os._exit(1)
 
 
+@contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Wait until no other tool holds the folder, and hold it. It is free when its process ends."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print(f"another tool writes to {folder}: waiting until it ends", flush=True)
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        except OSError:  # some file systems have no locks
+            print(f"warning: {folder} can not be locked; start no other tool on it")
+        yield
+    finally:
+        os.close(handle)
+
+
+def inside(root: Path, *paths: Path) -> None:
+    """Raise ValueError unless the paths, with their links followed, lie in the folder `root`."""
+    for path in paths:
+        target = path.resolve()
+        if not target.is_relative_to(root.resolve()):
+            raise ValueError(
+                f"{path} leads out of {root}, to {target}; nothing there is read or written: put "
+                "the file itself into the folder"
+            )
+
+
 def read_image(path: Path) -> np.ndarray:
     """Pixels as in the file: (H, W) or (H, W, channels).
 
     Raises:
-        ValueError: missing, damaged or no image.
+        ValueError: missing, damaged, no image, or too large for pillow.
     """
-    if not path.is_file():
-        raise ValueError(f"{path} is missing")
+    image_size(path)
     try:
-        with Image.open(path) as image:
+        with Image.open(path, formats=FORMATS) as image:
             return np.asarray(image)
     except Exception as error:
         raise ValueError(f"{path} can not be read ({error}); it is damaged") from error
 
 
-def read_labels(path: Path, channels: int, largest: int) -> np.ndarray:
-    """A label image of 8 bits; its first channel, or its only one, holds 0..largest."""
+def read_labels(path: Path, photo: Path, channels: int, largest: int) -> np.ndarray:
+    """A label image of 8 bits, as large as its photo; its first channel, or its only one, holds
+    0..largest."""
+    size, wanted = image_size(path), image_size(photo)
+    if size != wanted:
+        raise ValueError(f"{path} is {size} (height, width), its image {photo} {wanted}")
     array = read_image(path)
     if array.dtype != np.uint8 or array.shape[2:] != ((channels,) if channels > 1 else ()):
         raise ValueError(
@@ -127,23 +165,45 @@ def image_size(path: Path) -> tuple[int, int]:
     """Height and width of an image, read from its head.
 
     Raises:
-        ValueError: missing, or no image.
+        ValueError: missing, no image, or too large for pillow.
     """
+    if not path.is_file():
+        raise ValueError(f"{path} is missing")
     try:
-        with Image.open(path) as image:
+        with Image.open(path, formats=FORMATS) as image:
             return image.size[::-1]
-    except FileNotFoundError:
-        raise ValueError(f"{path} is missing") from None
+    except Image.DecompressionBombError as error:
+        raise ValueError(f"{path} is too large: {error}") from error
     except Exception as error:
         raise ValueError(f"{path} can not be read ({error}); it is damaged") from error
 
 
 def is_whole(path: Path, size: tuple[int, int]) -> bool:
-    """Whether there is an image of this height and width that can be read to its end."""
-    try:
-        return read_image(path).shape[:2] == size
-    except ValueError:
+    """Whether there is an image of this height and width; False where it is missing, or so
+    damaged as a machine that lost its power leaves it.
+
+    Raises:
+        ValueError: it is somebody else's: of another size, or no image at all.
+    """
+    if not os.path.lexists(path):
         return False
+    try:
+        there = image_size(path)
+        if there == size:
+            read_image(path)
+    except ValueError as error:
+        with path.open("rb") as file:
+            start = file.read(8)
+        large = isinstance(error.__cause__, Image.DecompressionBombError)
+        if not large and (start.startswith(SIGNATURES[path.suffix]) or not start.strip(b"\0")):
+            return False
+        raise ValueError(f"{error}, or is yours: remove it and start again") from error
+    if there != size:
+        raise ValueError(
+            f"{path} is {there} (height, width), wanted {size}: remove it, if it is not yours, "
+            "and start again"
+        )
+    return True
 
 
 def write_image(path: Path, array: np.ndarray, **options) -> None:
@@ -173,27 +233,41 @@ def keep_or_write(path: Path, array: np.ndarray) -> None:
     Raises:
         ValueError: it holds something else, and may be somebody's.
     """
-    try:
-        there = read_image(path)
-    except ValueError:
+    if not is_whole(path, array.shape[:2]):
         write_image(path, array)
-    else:
-        if not np.array_equal(there, array):
-            raise ValueError(f"{path} is not what its annotations say; remove it and start again")
+    elif not np.array_equal(read_image(path), array):
+        raise ValueError(f"{path} is not what its annotations say; remove it and start again")
 
 
-def remove_leftovers(folder: Path) -> None:
-    """Make a folder for `write_image`, without the temporary files of a killed process.
+def make_folder(root: Path, folder: Path, names: Iterable[str] = ()) -> None:
+    """Make a folder for files of these names, without what dead processes left of them.
 
     Raises:
-        ValueError: there is a file of this name.
+        ValueError: there is a file of the folder's name, or it leads out of `root`.
     """
+    inside(root, folder)
     if folder.exists() and not folder.is_dir():
         raise ValueError(f"{folder} is a file, wanted a folder to write to: move it away")
     folder.mkdir(parents=True, exist_ok=True)
+    names = set(names)
     for path in folder.glob(".*"):
-        if path.suffix[1:].isdigit():
+        match = re.fullmatch(r"\.(.+)\.([1-9]\d*)", path.name)
+        if match and match[1] in names and not is_alive(int(match[2])) and path.is_file():
             path.unlink()
+
+
+def is_alive(process: int) -> bool:
+    """Whether a process other than this one has this id and has not ended."""
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        return True
+    try:  # empty when it has ended and nobody has taken notice yet
+        return process != os.getpid() and bool(Path(f"/proc/{process}/cmdline").read_bytes())
+    except OSError:  # a system without /proc
+        return True
 
 
 def need_folder(folder: Path, download: str) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import tempfile
 from pathlib import Path
@@ -19,6 +20,7 @@ from mmseg.datasets import BaseSegDataset
 from rich.progress import track
 
 from ..registry import DATASETS
+from .preparation import alone, is_alive
 from .tables import metainfo
 
 META = metainfo("shapes")
@@ -48,29 +50,43 @@ def make_shapes(root: str | Path) -> None:
     Layout: `images/{split}/*.png`, `annotations/{split}/*.png` (class index, 255 ignored),
     `panoptic_{split}/*.png` and `panoptic_{split}.json` (COCO panoptic format, 0 void).
     """
-    root = Path(root)
+    root = Path(root).resolve()
     marker = root / f"version_{VERSION}"
     if marker.is_file():
         return
-    if root.exists() and any(root.iterdir()) and not list(root.glob("version_*")):
-        raise FileExistsError(f"{root.resolve()} exists and is not the shapes dataset; remove it")
+    if root.exists() and not (root.is_dir() and _is_ours(root)):
+        raise FileExistsError(f"{root} exists and is not the shapes dataset; remove it")
     root.parent.mkdir(parents=True, exist_ok=True)
-    print_log(f"making the shapes dataset in {root.resolve()}", "current")
-    work = Path(tempfile.mkdtemp(prefix=".shapes_", dir=root.parent))
+    with alone(root.parent):
+        if not marker.is_file():  # another process may have made it meanwhile
+            _make(root, marker.name)
+
+
+def _is_ours(root: Path) -> bool:
+    """Whether a folder is empty, or holds an older version of the dataset and nothing else."""
+    names = {path.name for path in root.iterdir()}
+    parts = {"images", "annotations"}.union(
+        *({f"panoptic_{s}", f"panoptic_{s}.json"} for s in SPLITS)
+    )
+    return not names or re.fullmatch(r"version_\d+", " ".join(names - parts)) is not None
+
+
+def _make(root: Path, marker: str) -> None:
+    """Make the dataset beside `root` and rename it; what dead processes left there is removed."""
+    for left in root.parent.glob(".shapes_*"):
+        match = re.fullmatch(r"\.shapes_([1-9]\d*)_[a-z0-9_]{8}", left.name)
+        if match and not is_alive(int(match[1])) and not left.is_symlink():
+            shutil.rmtree(left, ignore_errors=True)
+    print_log(f"making the shapes dataset in {root}", "current")
+    work = Path(tempfile.mkdtemp(prefix=f".shapes_{os.getpid()}_", dir=root.parent))
     try:
         for split, count in SPLITS.items():
             _write_split(work, split, count)
-        (work / marker.name).touch()
+        (work / marker).touch()
         os.chmod(work, 0o755)
-        if marker.is_file():
-            return  # another process was faster
-        if any(old != marker for old in root.glob("version_*")):
+        if any(root.glob("version_*")):
             shutil.rmtree(root)
-        try:
-            os.rename(work, root)
-        except OSError:
-            if not marker.is_file():
-                raise
+        os.rename(work, root)
     finally:
         shutil.rmtree(work, ignore_errors=True)
 

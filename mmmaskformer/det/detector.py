@@ -9,13 +9,14 @@ from mmengine.structures import BaseDataElement, InstanceData, PixelData
 from torch import Tensor
 
 from ..heads.base import check_results, is_mirrored
+from ..heads.names import ClassNames
 from ..registry import MODELS
 from .data_preprocessor import MaskFormerDetDataPreprocessor
 from .panoptic_encoding import add_panoptic_truth, encode_segments
 
 
 @MODELS.register_module()
-class MaskFormerDetector(BaseDetector):
+class MaskFormerDetector(ClassNames, BaseDetector):
     """Backbone and a `MaskFormerHead` under mmdet's names; the weights are those of the
     segmentor `MaskFormer`.
 

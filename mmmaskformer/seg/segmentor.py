@@ -11,6 +11,7 @@ from torch import Tensor
 from ..core.view_merging import merge_views
 from ..core.views import View
 from ..heads.base import check_results, is_mirrored
+from ..heads.names import ClassNames
 from ..registry import MODELS
 from .data_preprocessor import MaskFormerDataPreProcessor
 
@@ -22,7 +23,7 @@ TEST_CFG_KEYS = {
 
 
 @MODELS.register_module()
-class MaskFormer(EncoderDecoder):
+class MaskFormer(ClassNames, EncoderDecoder):
     """`EncoderDecoder` for the heads of this package: MaskFormer's and the per-pixel baselines'.
 
     It adds test batches of images of different sizes, and in `test_cfg`:

@@ -162,6 +162,38 @@ def test_what_else_a_file_holds_is_named(convert, small_model, tmp_path):
     assert "attention heads can not be seen in weights; 8" in output
 
 
+NESTED = {
+    "DeepSpeed": lambda w: {"module": w, "lr": 1},
+    "torch": lambda w: {"model_state_dict": w, "optimizer_state_dict": {"state": {}}},
+    "Lightning": lambda w: {"state_dict": {f"model.{n}": t for n, t in w.items()}, "epoch": 1},
+    "averaged alone": lambda w: {
+        "ema_state_dict": {**{f"module.{n}": t for n, t in w.items()}, "steps": torch.tensor(2)}
+    },
+    "averaged beside": lambda w: {
+        "model_ema": {n: t + 1 for n, t in w.items() if t.is_floating_point()},
+        "model": {"state_dict": w},
+    },
+    "another model first": lambda w: {"state_dict": {"encoder.x": torch.ones(1)}, "network": w},
+}
+
+
+@pytest.mark.parametrize("kind", NESTED)
+def test_weights_are_found_where_they_are(kind, small_model, tmp_path):
+    weights = small_model.state_dict()
+    torch.save(NESTED[kind](weights), tmp_path / "a.pth")
+    found = convert_checked(read_weights(tmp_path / "a.pth")[0]).conversion.state_dict
+    assert found.keys() == weights.keys()
+    assert all(torch.equal(found[name], tensor) for name, tensor in weights.items())
+
+
+def test_a_dict_that_holds_itself(tmp_path):
+    content = {"a": torch.ones(1)}
+    content["model"] = content
+    torch.save(content, tmp_path / "a.pth")
+    with pytest.raises(CheckpointError, match="its containers contain themselves"):
+        read_weights(tmp_path / "a.pth")
+
+
 @pytest.mark.parametrize("suffix", [".pth", ".PKL", ""])
 def test_content_decides_not_the_suffix(released, suffix):
     other = released.with_suffix(suffix)

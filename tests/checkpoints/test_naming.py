@@ -3,7 +3,13 @@
 import pytest
 import torch
 
-from mmmaskformer.checkpoints.naming import CheckpointError, convert, merge_by_channel, recognise
+from mmmaskformer.checkpoints.naming import (
+    WRAPPERS,
+    CheckpointError,
+    convert,
+    merge_by_channel,
+    recognise,
+)
 
 MARK = {"sem_seg_head.layer_4.weight": torch.ones(1)}
 PREDICTOR = "decode_head.predictor."
@@ -159,10 +165,54 @@ def test_classifier_layers_are_named_not_used():
     assert "classifier" in result.unused["head.bias"]
 
 
-def test_prefix_of_data_parallel_models():
-    weights = {f"module.{name}": tensor for name, tensor in MARK.items()}
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        "module.{}",
+        "model.{}",
+        "net.{}",
+        "_orig_mod.{}",
+        "model._orig_mod.{}",
+        "module._orig_mod.module.{}",
+        "segmentor.net.module.{}",
+        "_fsdp_wrapped_module.{}",
+    ],
+)
+def test_prefixes_of_wrappers(wrap):
+    names = {
+        "model.pixel_level_module.decoder.mask_projection.bias": "pixel_decoder.mask_features.bias",
+        "class_predictor.bias": "class_embed.bias",
+    }
+    weights = {wrap.format(name): torch.ones(1) for name in names}
+    if WRAPPERS.sub("", wrap.format("")):
+        weights["metric.total"] = torch.ones(1)
+    result = convert({**weights, "steps": torch.tensor(3)})
+    assert list(result.state_dict) == [PREDICTOR + name for name in names.values()]
+    prefix = WRAPPERS.sub("", wrap.format(""))
+    expected = {"steps": "counts the averages of the model"}
+    if prefix:
+        expected["metric.total"] = f"is not under {prefix!r}, where the model is"
+    assert result.unused == expected
+
+
+def test_wrappers_of_parts():
+    weights = {"sem_seg_head._orig_mod.layer_4.module.weight": torch.ones(1)}
     expected = [PREDICTOR + "pixel_decoder.output_convs.3.conv.weight"]
     assert list(convert(weights).state_dict) == expected
+
+
+def test_classifiers_stand_alone():
+    name = "layer1.0.conv1.weight"
+    assert recognise([f"model.{name}", "n_averaged"])[1] == "model."
+    for others in ([f"model.{name}", "model2.fc.bias"], [f"backbone.{name}"]):
+        with pytest.raises(CheckpointError, match="belong to no implementation"):
+            recognise(others)
+
+
+def test_two_models_are_not_told_apart():
+    names = [f"{who}.{name}" for name in MARK for who in ("teacher", "student")]
+    with pytest.raises(CheckpointError, match=r"2 models in the file, under student\., teacher\."):
+        recognise(names)
 
 
 def test_unknown_names_are_listed():
@@ -190,4 +240,5 @@ def test_unknown_names_are_listed():
     ],
 )
 def test_every_format_is_recognised(name, source):
-    assert recognise([name]).name == source
+    found, prefix = recognise([name])
+    assert (found.name, prefix) == (source, "")

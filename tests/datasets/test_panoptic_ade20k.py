@@ -149,12 +149,12 @@ BROKEN = {
     "size": (
         "annotations_instance/training/a.png",
         lambda path: save(path, np.zeros((3, 5, 3))),
-        r"annotations_instance/training/a\.png is \(3, 5\), its semantic map \(3, 4\)",
+        r"annotations_instance/training/a\.png is \(3, 5\) .*, its image .*a\.jpg \(3, 4\)",
     ),
     "photo of another size": (
         "images/training/a.jpg",
         lambda path: save(path, np.zeros((5, 4, 3))),
-        r"images/training/a\.jpg is \(5, 4\), its annotation \(3, 4\)",
+        r"annotations/training/a\.png is \(3, 4\) .*, its image .*training/a\.jpg \(5, 4\)",
     ),
     "damaged photo": ("images/training/a.jpg", lambda p: p.write_bytes(b"x"), r"training/a\.jpg"),
     "damaged map": (
@@ -177,6 +177,11 @@ BROKEN = {
         lambda path: save(path, np.ones((3, 4, 3))),
         r"ade20k_panoptic_train/a\.png is not what its annotations say; remove it",
     ),
+    "json of another tool": (
+        "ade20k_panoptic_val.json",
+        lambda path: path.write_text("[]"),
+        r"ade20k_panoptic_val\.json is not what its annotations say; remove it",
+    ),
     "no images": (
         "images/training",
         lambda path: [file.unlink() for file in path.iterdir()],
@@ -191,7 +196,7 @@ def test_broken_input_is_one_error_that_names_the_file(tool, ade, monkeypatch, c
     change(ade / name)
     with pytest.raises(SystemExit, match=f"^error: .*{message}"):
         run(tool, monkeypatch, ade)
-    assert not (ade / "ade20k_panoptic_train.json").exists()
+    assert (ade / "ade20k_panoptic_train.json").exists() == (name == "ade20k_panoptic_val.json")
 
 
 def test_png_that_was_not_written_whole_is_not_kept(tool, ade, monkeypatch):

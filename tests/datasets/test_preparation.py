@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -14,11 +15,12 @@ from PIL import Image
 from mmmaskformer.datasets import preparation
 from mmmaskformer.datasets.preparation import (
     image_size,
+    inside,
     is_whole,
     keep_or_write,
+    make_folder,
     read_image,
     read_labels,
-    remove_leftovers,
     run_all,
     write_image,
 )
@@ -52,7 +54,6 @@ def test_truncated_images_are_not_whole(tmp_path):
         assert not is_whole(path, (64, 64))
         write_image(path, array)
         assert is_whole(path, (64, 64))
-        assert not is_whole(path, (64, 63))
         path.write_bytes(path.read_bytes()[:-200])
         assert not is_whole(path, (64, 64))
         with pytest.raises(ValueError, match=rf"a\.{name[2:]} can not be read .* damaged"):
@@ -60,17 +61,55 @@ def test_truncated_images_are_not_whole(tmp_path):
 
 
 def test_label_images_are_checked(tmp_path):
-    write_image(tmp_path / "a.png", np.array([[0, 7]], np.uint8))
-    assert read_labels(tmp_path / "a.png", 1, 7).tolist() == [[0, 7]]
+    photo, path = tmp_path / "a.jpg", tmp_path / "a.png"
+    write_image(photo, np.zeros((1, 2, 3), np.uint8))
+    write_image(path, np.array([[0, 7]], np.uint8))
+    assert read_labels(path, photo, 1, 7).tolist() == [[0, 7]]
     with pytest.raises(ValueError, match=r"a\.png must hold 0\.\.6, got 7"):
-        read_labels(tmp_path / "a.png", 1, 6)
+        read_labels(path, photo, 1, 6)
     with pytest.raises(
         ValueError, match=r"a\.png must have 3 channel\(s\) of 8 bits, got \(1, 2\)"
     ):
-        read_labels(tmp_path / "a.png", 3, 7)
-    write_image(tmp_path / "a.png", np.array([[0, 7]], np.uint16))
+        read_labels(path, photo, 3, 7)
+    write_image(path, np.array([[0, 7]], np.uint16))
     with pytest.raises(ValueError, match=r"a\.png must have 1 channel\(s\) of 8 bits, .* uint16"):
-        read_labels(tmp_path / "a.png", 1, 7)
+        read_labels(path, photo, 1, 7)
+    write_image(path, np.array([[0], [7]], np.uint8))
+    with pytest.raises(
+        ValueError,
+        match=r"a\.png is \(2, 1\) \(height, width\), its image .*a\.jpg \(1, 2\)",
+    ):
+        read_labels(path, photo, 1, 7)
+
+
+def test_the_size_is_compared_before_pixels_are_read(tmp_path):
+    """A head that says 8000x8000 and has no pixels behind it."""
+    write_image(tmp_path / "a.jpg", np.zeros((1, 2, 3), np.uint8))
+    Image.new("L", (8000, 8000)).save(tmp_path / "a.png")
+    (tmp_path / "a.png").write_bytes((tmp_path / "a.png").read_bytes()[:50])
+    with pytest.raises(ValueError, match=r"a\.png is \(8000, 8000\) \(height, width\)"):
+        read_labels(tmp_path / "a.png", tmp_path / "a.jpg", 1, 7)
+
+
+def test_only_formats_that_pillow_reads_itself(tmp_path):
+    (tmp_path / "a.png").write_text("%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 2 1\n%%EOF\n")
+    with pytest.raises(ValueError, match=r"a\.png can not be read \(cannot identify"):
+        image_size(tmp_path / "a.png")
+
+
+def test_links_are_followed_inside_only(tmp_path):
+    root, other = tmp_path / "root", tmp_path / "other"
+    for folder in (root, other):
+        folder.mkdir()
+        (folder / "a.png").touch()
+    (root / "b.png").symlink_to("a.png")
+    inside(root, root / "b.png", root / "new.png")
+    (tmp_path / "link").symlink_to(root)
+    inside(tmp_path / "link", tmp_path / "link/a.png")
+    (root / "c.png").symlink_to(other / "a.png")
+    for bad in (root / "c.png", root / "../other/a.png", other):
+        with pytest.raises(ValueError, match=r"leads out of .*root, to .*/other"):
+            inside(root, bad)
 
 
 def test_somebody_elses_png_is_kept(tmp_path):
@@ -82,9 +121,20 @@ def test_somebody_elses_png_is_kept(tmp_path):
     with pytest.raises(ValueError, match=r"a\.png is not what its annotations say; remove it"):
         keep_or_write(path, array + 1)
     assert read_image(path).tolist() == [[1, 2]]
-    path.write_bytes(path.read_bytes()[:40])
-    keep_or_write(path, array + 1)
-    assert read_image(path).tolist() == [[2, 3]]
+    for damaged in (path.read_bytes()[:40], b"", bytes(500)):
+        path.write_bytes(damaged)
+        keep_or_write(path, array + 1)
+        assert read_image(path).tolist() == [[2, 3]]
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.jpg"])
+def test_a_file_that_is_no_image_is_not_replaced(tmp_path, name):
+    (tmp_path / name).write_text("my notes")
+    with pytest.raises(ValueError, match=rf"{name} can not be read .* is yours: remove it"):
+        is_whole(tmp_path / name, (1, 2))
+    write_image(tmp_path / name, np.zeros((2, 2), np.uint8))
+    with pytest.raises(ValueError, match=rf"{name} is \(2, 2\) .* wanted \(1, 2\): remove it"):
+        is_whole(tmp_path / name, (1, 2))
 
 
 def test_a_png_that_reads_back_otherwise_is_not_kept(tmp_path, monkeypatch):
@@ -128,18 +178,54 @@ def test_interrupted_block_leaves_the_old_file(tmp_path):
     assert [file.read_text() for file in tmp_path.iterdir()] == ["new"]
 
 
-def test_only_leftovers_are_removed(tmp_path):
-    for name in (".a.png.12", "a.png", ".hidden", "a.12", ".a.png.x"):
+def dead_process():
+    process = subprocess.Popen(["true"])
+    process.wait()
+    return process.pid
+
+
+def test_only_leftovers_of_dead_processes_are_removed(tmp_path):
+    dead, alive = dead_process(), os.getppid()
+    gone = {f".a.png.{dead}", f".a.png.{os.getpid()}"}
+    kept = {f".a.png.{alive}", ".a.png.0", f".backup.{dead}", f".b.png.{dead}", "a.png", "a.12"}
+    for name in gone | kept:
         (tmp_path / name).touch()
-    remove_leftovers(tmp_path)
-    assert {path.name for path in tmp_path.iterdir()} == {"a.png", ".hidden", "a.12", ".a.png.x"}
+    make_folder(tmp_path, tmp_path, ["a.png"])
+    assert {path.name for path in tmp_path.iterdir()} == kept
 
 
 def test_a_file_is_no_folder(tmp_path):
     (tmp_path / "labels").write_text("mine")
     with pytest.raises(ValueError, match="labels is a file, wanted a folder to write to"):
-        remove_leftovers(tmp_path / "labels")
+        make_folder(tmp_path, tmp_path / "labels")
     assert (tmp_path / "labels").read_text() == "mine"
+
+
+HOLDER = """
+import sys, time
+from pathlib import Path
+from mmmaskformer.datasets.preparation import alone
+with alone(Path(sys.argv[1])):
+    print("held", flush=True)
+    time.sleep(60)
+"""
+
+
+def test_a_folder_is_held_by_one_tool_until_its_process_ends(tmp_path, capfd):
+    holder = subprocess.Popen(
+        [sys.executable, "-c", HOLDER, str(tmp_path)], cwd=ROOT, stdout=subprocess.PIPE
+    )
+    try:
+        assert holder.stdout.readline() == b"held\n"
+        threading.Timer(0.5, holder.kill).start()
+        with preparation.alone(tmp_path):
+            assert not command_line(holder.pid)  # not before it has ended
+            assert holder.wait() == -signal.SIGKILL
+    finally:
+        holder.kill()
+    assert f"another tool writes to {tmp_path}: waiting" in capfd.readouterr().out
+    with preparation.alone(tmp_path):  # free again
+        pass
 
 
 def square(task):

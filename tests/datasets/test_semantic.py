@@ -140,7 +140,8 @@ def test_camvid_preparation(run_tool, segnet, tmp_path):
             )
             assert sample["gt_seg_map"].ravel().tolist() == [*range(11), 255]
             assert np.abs(sample["img"] - np.array([50 * number, 100, 200])).max() <= 3
-        (tmp_path / "out/images/val/a.jpg").write_bytes(b"half")
+        half = (tmp_path / "out/images/val/a.jpg").read_bytes()[:100]
+        (tmp_path / "out/images/val/a.jpg").write_bytes(half)
         (tmp_path / "out/annotations/test/a.png").unlink()
 
 
@@ -148,5 +149,9 @@ def test_broken_camvid_is_named(run_tool, segnet, tmp_path):
     Image.fromarray(np.full((4, 3), 12, np.uint8)).save(segnet / "valannot/a.png")
     error = run_tool("prepare_camvid", segnet, tmp_path / "out", ok=False)
     assert error.endswith("valannot/a.png must hold 0..11, got 12")
+    Image.fromarray(np.zeros((3, 4), np.uint8)).save(segnet / "valannot/a.png")
+    error = run_tool("prepare_camvid", segnet, tmp_path / "out", ok=False)
+    assert error.endswith(f"is (3, 4) (height, width), its image {segnet}/val/a.png (4, 3)")
+    assert not list((tmp_path / "out/images/val").iterdir())
     error = run_tool("prepare_camvid", segnet / "train", tmp_path / "out", ok=False)
     assert error.endswith(f"no images in {segnet}/train/train")
