@@ -4,7 +4,10 @@ import argparse
 from pathlib import Path
 
 from mmengine.config import Config
+from mmengine.hooks import Hook
+from mmengine.registry import HOOKS, DefaultScope
 
+from mmmaskformer.dataset_check.settings import built_class
 from mmmaskformer.engine.config_check import config_errors
 from mmmaskformer.engine.cpu import leave_cpu_distributed
 from mmmaskformer.engine.runner import (
@@ -64,8 +67,22 @@ def use_tta(cfg: Config) -> None:
     cfg.model = dict(cfg.tta_model, module=cfg.model)
 
 
+def for_training_only(hook: dict) -> bool:
+    """Whether a hook has something to do in training or validation, and nothing in testing."""
+    kind = built_class(HOOKS, hook)
+    own = {name for name in dir(Hook) if getattr(kind, name, None) is not getattr(Hook, name)}
+    in_both = {"after_load_checkpoint", "_before_epoch", "_after_epoch", "_before_iter"}
+    in_both.add("_after_iter")
+    trains = any("train" in name or "val" in name for name in own)
+    return trains and not (own & in_both or any("test" in name for name in own))
+
+
 def forget_training(cfg: Config) -> None:
-    """Drop what only training needs: mmseg's visualization hook would load its data."""
+    """Drop what only training needs: mmseg's visualization hook would load its data, and hooks
+    such as mmengine's EarlyStoppingHook look for a training loop."""
+    with DefaultScope.overwrite_default_scope(cfg.get("default_scope", "mmseg")):
+        hooks = [hook for hook in cfg.get("custom_hooks") or [] if not for_training_only(hook)]
+    cfg.custom_hooks = hooks
     for key in ("train_dataloader", "train_cfg", "optim_wrapper", "param_scheduler", "strategy"):
         cfg.pop(key, None)
 

@@ -6,6 +6,7 @@ import ast
 import difflib
 import importlib.util
 import inspect
+import math
 import textwrap
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -96,6 +97,11 @@ def check_config(cfg: Config) -> None:
     check_values(cfg)
     checker = Checker(cfg.filename)
     scopes = (cfg.get("default_scope") or "mmengine",)
+    if importlib.util.find_spec(scopes[0]) is None:
+        raise ValueError(
+            f"{cfg.filename}: default_scope={scopes[0]!r}: no such package is installed; wanted "
+            "'mmseg' or 'mmdet'"
+        )
     loaders = dict.fromkeys(f"{split}_dataloader" for split in SPLITS)
     for key, registry in {**SECTIONS, **loaders}.items():
         checker.check(cfg.get(key), key, registry, scopes)
@@ -164,8 +170,7 @@ class Checker:
         known = {"type", "_scope_", *TAKEN_BY_BUILDERS.get(registry, ())}.union(*takers)
         given = {k: v for k, v in value.items() if k in known or not takes_out(parent, k)}
         self.refuse_unknown(given, place, known - {"self"}, found[0].__name__)
-        prefix = inspect.signature(found[0]).parameters.get("data_prefix")
-        folders = getattr(prefix, "default", None)
+        folders = default_of(found[0], "data_prefix")
         given = value.get("data_prefix")
         if isinstance(given, Mapping) and isinstance(folders, Mapping) and len(folders) > 1:
             self.refuse_unknown(given, f"{place}.data_prefix", folders, found[0].__name__)
@@ -215,6 +220,15 @@ def takes_out(parent: Sequence[Callable], key: str) -> bool:
     return any(f"'{key}'" in source_of(c) for c in theirs)
 
 
+def default_of(built: Callable, name: str):
+    """The default of a keyword of a class or of those it inherits from; None without one."""
+    for one in getattr(built, "__mro__", ()):
+        parameter = inspect.signature(one.__init__).parameters.get(name)
+        if parameter is not None:
+            return parameter.default
+    return None
+
+
 @lru_cache(None)
 def taker_of(built: Callable) -> frozenset[str] | None:
     """The keywords that a class or function takes; None where nobody can know."""
@@ -232,7 +246,10 @@ def taker_of(built: Callable) -> frozenset[str] | None:
         swallowed = [p.name for p in parameters.values() if p.kind is p.VAR_KEYWORD]
         if not swallowed:
             return frozenset(known)
-        if not only_passed_on(one.__init__, swallowed[0]):
+        uses, passed = uses_of(one.__init__, swallowed[0])
+        if not uses:
+            return frozenset(known - set(swallowed))
+        if uses > passed:
             return None
     return None
 
@@ -246,9 +263,12 @@ def source_of(built: Callable) -> str:
         return ""
 
 
-def only_passed_on(function: Callable, name: str) -> bool:
-    """Whether the function does nothing with its `**name` but hand it to `super().__init__`."""
-    tree = ast.parse(source_of(function))
+def uses_of(function: Callable, name: str) -> tuple[float, int]:
+    """How often a function uses its `**name`, and hands it to `super().__init__`."""
+    source = source_of(function)
+    if not source:
+        return math.inf, 0
+    tree = ast.parse(source)
     uses = sum(isinstance(n, ast.Name) and n.id == name for n in ast.walk(tree))
     passed = sum(
         isinstance(call, ast.Call)
@@ -256,7 +276,7 @@ def only_passed_on(function: Callable, name: str) -> bool:
         and any(k.arg is None and ast.unparse(k.value) == name for k in call.keywords)
         for call in ast.walk(tree)
     )
-    return 0 < passed == uses
+    return uses, passed
 
 
 @contextmanager

@@ -34,15 +34,18 @@ TYPES = {
     "work_dir": (str, "a folder's name"),
     "custom_hooks": ((list, tuple), "a list"),
     "default_hooks": (Mapping, "a dict"),
-    "launcher": (str, "the name of a launcher"),
+    "auto_scale_lr.enable": (bool, "True or False"),
+    **{
+        f"{split}_{part}": (Mapping, "a dict") for split in SPLITS for part in ("dataloader", "cfg")
+    },
 }
 
 
-def value_at(cfg: Mapping, place: str) -> Any:
+def value_at(cfg: Config, place: str) -> Any:
     """The value at a dotted place; None where there is none."""
     value: Any = cfg
     for key in place.split("."):
-        value = value.get(key) if isinstance(value, Mapping) else None
+        value = value.get(key) if isinstance(value, (Mapping, Config)) else None
     return value
 
 
@@ -75,7 +78,8 @@ def problems(cfg: Config) -> Iterator[tuple[str, str]]:
         if value is not None and not (is_whole(value) and (value >= 1 or value == -1)):
             yield place, "a whole number above 0, or -1"
     for place, (kind, wanted) in TYPES.items():
-        if cfg.get(place) is not None and not isinstance(cfg[place], kind):
+        value = value_at(cfg, place)
+        if value is not None and not isinstance(value, kind):
             yield place, wanted
     level = cfg.get("log_level")
     if level is not None and not isinstance(logging.getLevelName(level), int):
