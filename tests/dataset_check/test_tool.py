@@ -269,10 +269,6 @@ EXTRA = {
         "train_dataloader.dataset.pipeline.pop(1)",
         "train: no LoadAnnotations or LoadPanopticAnnotations among the pipeline's",
     ),
-    "unknown": (
-        "train_dataloader.dataset.pipeline.append(dict(type='Padd'))",
-        "train: no transform of type 'Padd' is registered",
-    ),
     "unlabelled": (
         "train_dataloader.dataset.data_prefix.pop('seg_map_path')",
         "train: the dataset has no annotations",
