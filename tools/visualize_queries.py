@@ -50,7 +50,10 @@ class Model:
         cfg.model.backbone.init_cfg = None
         with config_errors(cfg):
             self.model = MODELS.build(cfg.model).to(device).eval()
-        load_checkpoint(self.model, checkpoint, map_location="cpu", strict=True)
+        try:
+            load_checkpoint(self.model, checkpoint, map_location="cpu", strict=True)
+        except RuntimeError as error:
+            raise ValueError(f"checkpoint {checkpoint} does not fit {config}: {error}") from error
         self.classes = read_classes(cfg.test_dataloader.dataset)
         steps = [s for s in cfg.test_dataloader.dataset.pipeline if "Annotations" not in s.type]
         self.pipeline = Compose(steps)
@@ -101,6 +104,10 @@ def titles(models: list) -> list[str]:
 
 def main() -> None:
     args = parse_args()
+    if args.count < 1:
+        raise ValueError(f"--count must be at least 1, got {args.count}")
+    if args.device.split(":")[0] not in ("cpu", "cuda"):
+        raise ValueError(f"--device must be cpu, cuda or cuda:NUMBER, got {args.device!r}")
     for _, checkpoint in args.model:
         if not Path(checkpoint).is_file():
             raise FileNotFoundError(f"checkpoint {checkpoint} does not exist")

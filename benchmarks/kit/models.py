@@ -56,9 +56,10 @@ def load_config(
         ValueError: there is no such config, it is of another framework, or an option does not fit.
     """
     try:
-        cfg = get_config(config) if "::" in config else read_config(config)
+        cfg = get_config(config) if "::" in config else None
     except Exception as error:
         raise ValueError(f"config {config}: {first_line(error)}") from error
+    cfg = cfg if cfg is not None else read_config(config)
     set_options(cfg, options or {})
     check_config(cfg)
     if framework_of(cfg) not in frameworks or "model" not in cfg:

@@ -5,12 +5,14 @@ import multiprocessing
 import sys
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from types import SimpleNamespace
 
 import pytest
 from torch.utils.data import DataLoader
 
 from mmmaskformer.datasets.folder import read_classes
 from mmmaskformer.utils import command
+from mmmaskformer.utils.files import replacing
 from tests.commands import mistake
 
 
@@ -80,6 +82,26 @@ def test_debug_shows_where(capsys, monkeypatch, how):
     code, lines = ends(capsys, OSError("no"))
     assert (code, lines[0]) == (2, "Traceback (most recent call last):")
     assert lines[-1] == "error: no"
+
+
+def test_a_full_disk_names_the_file(capsys, monkeypatch, tmp_path):
+    """torch's writer says "unexpected pos" and no file; an open file's error has no name."""
+    path = tmp_path / "a.pth"
+
+    def write(error):
+        with replacing(path) as work:
+            work.write_text("a part")
+            raise error
+
+    no_space = OSError(errno.ENOSPC, "No space left on device")
+    line = f"error: {path}: No space left on device"
+    for error, free in ((no_space, 1 << 30), (RuntimeError("unexpected pos 64 vs 0"), 0)):
+        monkeypatch.setattr("shutil.disk_usage", lambda _, free=free: SimpleNamespace(free=free))
+        assert mistake(capsys, command.run, lambda error=error: write(error)) == line
+        assert list(tmp_path.iterdir()) == []
+    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=1 << 30))
+    with pytest.raises(RuntimeError, match="unexpected pos"):
+        write(RuntimeError("unexpected pos 64 vs 0"))
 
 
 def test_interrupt_is_silent(capsys):
