@@ -7,8 +7,9 @@ import os
 import re
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -37,14 +38,21 @@ class Parser(argparse.ArgumentParser):
 
 
 def run(main: Callable[[], object]) -> None:
-    """Call `main`, and end the process as its outcome asks for.
+    """Call `main`, and end the process as its outcome asks for; see `one_line_errors`."""
+    with one_line_errors():
+        main()
+
+
+@contextmanager
+def one_line_errors() -> Iterator[None]:
+    """Whatever goes wrong in the block ends the process.
 
     A mistake of the user (`is_mistake`) becomes one line on stderr and exit code 2. Ctrl-C ends
     with 130, a reader who closes the pipe with 141, both silently. Any other error keeps its
     traceback and is followed by a line that asks for a report, exit code 1.
     """
     try:
-        main()
+        yield
     except KeyboardInterrupt:
         sys.exit(130)
     except BrokenPipeError:
@@ -83,7 +91,8 @@ def raised_here(error: BaseException) -> bool:
     if not frames:
         return False
     file, line = frames[-1]
-    ours = (PACKAGE, PACKAGE.parent / "benchmarks", Path(sys.argv[0]).resolve().parent)
+    beside = (PACKAGE.parent / folder for folder in ("tools", "benchmarks"))
+    ours = (PACKAGE, *beside, Path(sys.argv[0]).resolve().parent)
     return line.startswith("raise ") and not {*ours}.isdisjoint(Path(file).resolve().parents)
 
 
