@@ -326,8 +326,10 @@ def test_parameters_are_printed_with_their_group():
         ),
         (
             ["tools/train.py", CONFIG, "--cfg-options", "model.decode_head.num_querys=1"],
-            "num_querys",
+            "MaskFormerHead takes no 'num_querys'; did you mean 'num_queries'",
         ),
+        (["tools/train.py", CONFIG, "--resume", "none.pth"], "--resume none.pth is no file"),
+        (["tools/train.py", CONFIG, "--launcher", "slurm"], "SLURM_PROCID is not in the env"),
         pytest.param(
             ["tools/train.py", CONFIG, "--amp"],
             "--amp needs a GPU",

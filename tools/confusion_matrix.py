@@ -49,7 +49,7 @@ def read_pair(sample: dict, folder: Path, ignored: int, classes: int) -> tuple:
     found = read_labels(str(path)).astype(np.int64) - int(bool(reduced))
     if truth.shape != found.shape:
         raise ValueError(
-            f"{path} is {found.shape}, its truth {sample['seg_map_path']} {truth.shape}"
+            f"{path} is {found.shape}, but its truth {sample['seg_map_path']} is {truth.shape}"
         )
     counted = truth != ignored
     truth, found = truth[counted], found[counted]

@@ -1,6 +1,7 @@
-"""Run a script of mmseg or mmdet on a config, with the stack mended before it is imported.
+r"""Run a script of mmseg or mmdet on a config, with the stack mended before it is imported.
 
-    python tools/openmmlab.py mmseg analysis_tools/browse_dataset.py CONFIG --output-dir shown
+    python tools/openmmlab.py mmseg analysis_tools/browse_dataset.py CONFIG \
+        --output-dir shown --not-show
 
 The script's own options follow its name. Without a name the scripts are listed.
 """
