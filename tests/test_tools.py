@@ -288,7 +288,7 @@ def test_quickstart_draws_and_reuses(workspace, monkeypatch, capsys):
     main = runpy.run_path(str(ROOT / command[0]))["main"]
     monkeypatch.setattr(sys, "argv", list(map(str, command)))
     monkeypatch.setitem(
-        main.__globals__, "run", lambda tool, *_: sys.exit(" ".join(map(str, tool)))
+        main.__globals__, "follow", lambda tool, *_: sys.exit(" ".join(map(str, tool)))
     )
     monkeypatch.setattr(signal, "signal", lambda *_: None)
     again = f"tools/train.py {config} --work-dir {folder}/maskformer_tiny --resume"
