@@ -29,10 +29,11 @@ from benchmarks.kit.arguments import (
     positive,
 )
 from benchmarks.kit.measure import machine
+from mmmaskformer.utils import command
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = command.Parser(description=__doc__.split("\n")[0])
     parser.add_argument(
         "configs", nargs="+", help="config files, or mmseg::FOLDER/NAME.py, mmdet::..."
     )
@@ -135,23 +136,20 @@ def guard(run: dict, old: dict, args: argparse.Namespace, console: Console) -> b
 def main() -> None:
     args = parse_args()
     console = report.wide_console()
-    try:
-        check(args)
-        settings = settings_of(args)
-        run, old = prepare(args, settings)
-        accuracy = suite.evaluate_all(args.configs, args.checkpoints, settings) if args.eval else {}
-        results = suite.measure(args.configs, settings, args.metrics)
-        results = {name: {**accuracy.get(name, {}), **values} for name, values in results.items()}
-        run |= {"results": results, "ratios": ratios.ratios(results)}
-        console.print(report.rich_table(run["title"], *report.cells(results)))
-        if args.out:
-            for path in report.write_report(args.out, run):
-                console.print(str(path), highlight=False, soft_wrap=True)
-        if old and not guard(run, old, args, console):
-            sys.exit(1)
-    except (OSError, ValueError, MemoryError) as error:
-        sys.exit(f"error: {error}")
+    check(args)
+    settings = settings_of(args)
+    run, old = prepare(args, settings)
+    accuracy = suite.evaluate_all(args.configs, args.checkpoints, settings) if args.eval else {}
+    results = suite.measure(args.configs, settings, args.metrics)
+    results = {name: {**accuracy.get(name, {}), **values} for name, values in results.items()}
+    run |= {"results": results, "ratios": ratios.ratios(results)}
+    console.print(report.rich_table(run["title"], *report.cells(results)))
+    if args.out:
+        for path in report.write_report(args.out, run):
+            console.print(str(path), highlight=False, soft_wrap=True)
+    if old and not guard(run, old, args, console):
+        sys.exit(1)
 
 
 if __name__ == "__main__":
-    main()
+    command.run(main)

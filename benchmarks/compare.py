@@ -12,18 +12,18 @@ with other sizes than the paper's, is another quantity than the published one.
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 
 import mmmaskformer  # noqa: F401  (mends the stack before mmseg is imported)
 from benchmarks.kit import published, report
+from mmmaskformer.utils.command import Parser, run
 from mmmaskformer.utils.files import replacing
 
 CONFIGS = Path(__file__).resolve().parents[1] / "configs"
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = Parser(description=__doc__.split("\n")[0])
     parser.add_argument("results", nargs="*", metavar="[CONFIG=]RESULTS.json")
     parser.add_argument("--out", type=Path, help="write the tables to this Markdown file, too")
     return parser.parse_args()
@@ -45,18 +45,15 @@ def tables_of(arguments: list[str]) -> list[tuple]:
 
 def main() -> None:
     args = parse_args()
-    try:
-        tables = tables_of(args.results)
-        if args.out:
-            text = "\n".join(report.markdown(*table) for table in tables)
-            with replacing(args.out) as work:
-                work.write_text(text, encoding="utf-8")
-    except (OSError, ValueError) as error:
-        sys.exit(f"error: {error}")
+    tables = tables_of(args.results)
+    if args.out:
+        text = "\n".join(report.markdown(*table) for table in tables)
+        with replacing(args.out) as work:
+            work.write_text(text, encoding="utf-8")
     console = report.wide_console()
     for table in tables:
         console.print(report.rich_table(*table))
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -4,6 +4,7 @@
   placeholder lets them import; calling an op raises an error that names it.
 * mmengine's checkpoints: torch >= 2.6 refuses mmengine's own. All are read by
   `checkpoints.reading`, which runs no code.
+* mmseg's and mmdet's functions for single images: they know steps of a pipeline by literal names.
 """
 
 from __future__ import annotations
@@ -97,9 +98,23 @@ class _TorchWithSafeLoad:
             return load_checkpoint_file(path, map_location)
 
 
+def mend_inferencers(module: types.ModuleType) -> None:
+    """Let the inferencers of mmseg and mmdet, and `inference_model`, load as our configs say."""
+    from .datasets import inferencers
+
+    for name in ("MMSegInferencer", "DetInferencer"):
+        if hasattr(module, name):
+            inferencers.mend_inferencer(getattr(module, name))
+    if hasattr(module, "_preprare_data"):
+        inferencers.mend_inference_model(module)
+
+
 AFTER_IMPORT = {
     "mmcv": provide_mmcv_ext,
     "mmengine.runner.checkpoint": read_checkpoints_safely,
+    "mmseg.apis.inference": mend_inferencers,
+    "mmseg.apis.mmseg_inferencer": mend_inferencers,
+    "mmdet.apis.det_inferencer": mend_inferencers,
 }
 """Module name -> what is done with the module right after its first import."""
 

@@ -15,6 +15,8 @@ import warnings
 from multiprocessing import forkserver
 from pathlib import Path
 
+import pytest
+
 from tests.conftest import ROOT, WARM
 
 
@@ -71,3 +73,14 @@ def python(*command, ok=True, **environment):
         text = Path(output.name).read_text()
     assert (process.exitcode == 0) == ok, text[-3000:]
     return text
+
+
+def mistake(capsys, call, *arguments, **keywords):
+    """The one line of error with which a tool that is called in this process ends."""
+    capsys.readouterr()
+    with pytest.raises(SystemExit) as caught:
+        call(*arguments, **keywords)
+    assert caught.value.code == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: ")
+    return line

@@ -81,12 +81,9 @@ def convert(monkeypatch, capsys):
         if ok:
             runpy.run_path(tool, run_name="__main__")
             return capsys.readouterr().out
-        with pytest.raises(SystemExit) as exit_info:
-            runpy.run_path(tool, run_name="__main__")
-        message = exit_info.value.code
-        assert message.startswith("error: ")
-        assert "\n" not in message
-        return message
+        from tests.commands import mistake
+
+        return mistake(capsys, runpy.run_path, tool, run_name="__main__")
 
     return run
 

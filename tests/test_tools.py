@@ -87,8 +87,9 @@ def test_test_writes_label_maps_and_pictures(workspace, trained, flag):
     output = python(
         "tools/test.py", CONFIG, trained, "--work-dir", out, *flags, "--out", out / "maps",
         "--show-dir", out / "shown", *options(workspace),
-        "train_dataloader.dataset.type=nothing",  # no training data are needed
+        f"train_dataloader.dataset.data_root={out / 'train'}",
     )  # fmt: skip
+    assert not (out / "train").exists()  # no training data are needed
     assert re.search(r"mIoU: \d", output)
     maps = sorted((out / "maps").glob("*.png"))
     assert [m.stem for m in maps] == [f"{i:05d}" for i in range(4)]
@@ -287,7 +288,7 @@ def test_quickstart_draws_and_reuses(workspace, monkeypatch, capsys):
     main = runpy.run_path(str(ROOT / command[0]))["main"]
     monkeypatch.setattr(sys, "argv", list(map(str, command)))
     monkeypatch.setitem(
-        main.__globals__, "run", lambda tool, *_: sys.exit(" ".join(map(str, tool)))
+        main.__globals__, "follow", lambda tool, *_: sys.exit(" ".join(map(str, tool)))
     )
     monkeypatch.setattr(signal, "signal", lambda *_: None)
     again = f"tools/train.py {config} --work-dir {folder}/maskformer_tiny --resume"
@@ -326,8 +327,10 @@ def test_parameters_are_printed_with_their_group():
         ),
         (
             ["tools/train.py", CONFIG, "--cfg-options", "model.decode_head.num_querys=1"],
-            "num_querys",
+            "MaskFormerHead takes no 'num_querys'; did you mean 'num_queries'",
         ),
+        (["tools/train.py", CONFIG, "--resume", "none.pth"], "--resume none.pth is no file"),
+        (["tools/train.py", CONFIG, "--launcher", "slurm"], "SLURM_PROCID is not in the env"),
         pytest.param(
             ["tools/train.py", CONFIG, "--amp"],
             "--amp needs a GPU",

@@ -9,18 +9,16 @@ or the config disagrees with itself or with the files. `--out` gets classes.csv 
 import argparse
 import os
 import sys
-from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 from mmmaskformer.dataset_check.command import check_dataset
 from mmmaskformer.dataset_check.splits import SPLITS
 from mmmaskformer.engine.runner import add_common_arguments, load_config
+from mmmaskformer.utils.command import Parser, run
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("config", help="config file")
     parser.add_argument(
         "--split", nargs="+", choices=SPLITS, help="default: train, val, and test if it is another"
@@ -36,18 +34,11 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> None:
     args = parse_args()
-    try:
-        errors = check_dataset(load_config(args), args.split, args.workers, args.out)
-    except BrokenProcessPool:
-        sys.exit("error: a worker was killed, perhaps for want of memory; try --workers 1")
-    except (OSError, ValueError) as error:
-        sys.exit("error: " + " ".join(str(error).split()))
-    except KeyboardInterrupt:
-        sys.exit(130)
+    errors = check_dataset(load_config(args), args.split, args.workers, args.out)
     if errors:
         sys.exit(f"error: {args.config}: {errors} problems would stop or spoil training")
     print("no problems found")
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

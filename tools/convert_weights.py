@@ -8,7 +8,6 @@ number of classes is one of theirs.
 """
 
 import argparse
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -25,6 +24,7 @@ from mmmaskformer.checkpoints.conversion import (
 from mmmaskformer.checkpoints.description import compare, describe
 from mmmaskformer.checkpoints.naming import CheckpointError
 from mmmaskformer.datasets.tables import metainfo
+from mmmaskformer.utils.command import Parser, run
 from mmmaskformer.utils.text import listing
 
 DATASETS = (
@@ -49,7 +49,7 @@ RELEASED = {
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description="Convert weights of other implementations")
+    parser = Parser(description="Convert weights of other implementations")
     parser.add_argument("src", help=".pkl, .pth, .bin or .safetensors file")
     parser.add_argument("dst", help="checkpoint to write")
     parser.add_argument("--num-classes", type=int, help="fail if the file is for another number")
@@ -157,7 +157,7 @@ def main() -> None:
     except (CheckpointError, OSError, RuntimeError) as error:
         text = " ".join(str(error).split())
         known = args.src in text or (args.dst and args.dst in text)
-        sys.exit(f"error: {text if known else f'{args.src}: {text}'}")
+        raise CheckpointError(text if known else f"{args.src}: {text}") from error
     conversion = report.conversion
     print(f"{args.src}: {conversion.source.name}; {report.description}")
     for title, names in (("not used", conversion.unused), ("not filled", report.unfilled)):
@@ -173,4 +173,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -12,7 +12,6 @@ import json
 import os
 import signal
 import sys
-from concurrent.futures.process import BrokenProcessPool
 from functools import partial
 from pathlib import Path
 
@@ -20,11 +19,12 @@ from rich.console import Console
 from rich.progress import track
 
 from mmmaskformer import evaluation
+from mmmaskformer.utils.command import Parser, run
 from mmmaskformer.utils.files import replacing
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = Parser(description=__doc__.split("\n")[0])
     parser.add_argument("--gt_json_file", type=Path, required=True, help="ground truth")
     parser.add_argument("--pred_json_file", type=Path, required=True, help="prediction")
     parser.add_argument("--gt_folder", type=Path, help="folder of the ground truth's pngs")
@@ -73,15 +73,8 @@ def evaluate(args: argparse.Namespace) -> None:
 def main() -> None:
     args = parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    try:
-        evaluate(args)
-    except BrokenProcessPool:
-        sys.exit("error: a worker process was killed, perhaps for want of memory; try --workers 1")
-    except (ValueError, OSError) as error:
-        sys.exit("error: " + " ".join(str(error).split()))
-    except KeyboardInterrupt:
-        sys.exit(130)
+    evaluate(args)
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

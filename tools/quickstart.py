@@ -26,7 +26,9 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Column, Table
 
 import mmmaskformer  # noqa: F401  (mends the stack before mmseg is imported)
+from mmmaskformer.engine.runner import read_config
 from mmmaskformer.evaluation import read_ids
+from mmmaskformer.utils.command import Parser, run
 from mmmaskformer.utils.files import png_name, read_json, replacing
 from mmmaskformer.utils.parameters import count_parameters
 from mmmaskformer.visualization import label_panels, panoptic_overlay
@@ -37,7 +39,7 @@ KEYS = ("mIoU", "aAcc", "PQ", "step", "memory", "parameters")
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = Parser(description=__doc__.split("\n")[0])
     names = ("maskformer_r18_shapes", "upernet_r18_shapes", "maskformer_r18_shapes-panoptic")
     shapes = [ROOT / "configs" / f"{name}.py" for name in names]
     parser.add_argument("configs", nargs="*", type=Path, default=shapes)
@@ -57,7 +59,7 @@ def steps_done(folder: Path) -> list[dict]:
     return entries
 
 
-def run(command: list, log: Path, watch) -> float:
+def follow(command: list, log: Path, watch) -> float:
     """Run a command with its output in `log`, calling `watch` now and then.
 
     Returns the peak resident memory of the process in MB; a failure ends the program with the
@@ -82,12 +84,13 @@ def run(command: list, log: Path, watch) -> float:
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
         tail = "\n".join(log.read_text().splitlines()[-15:])
-        sys.exit(f"{tail}\n\nerror: {command[0]} failed; the whole output is in {log}")
+        print(tail, file=sys.stderr)
+        raise ValueError(f"{command[0]} failed; the whole output is in {log}")
     return usage.ru_maxrss / 1024
 
 
 def train_and_test(config: Path, folder: Path) -> dict:
-    cfg = Config.fromfile(config)
+    cfg = read_config(config)
     total = cfg.train_cfg.max_iters
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[note]}"))
     with Progress(*columns, TimeElapsedColumn(), console=CONSOLE) as progress:
@@ -101,7 +104,7 @@ def train_and_test(config: Path, folder: Path) -> dict:
                 progress.update(task, completed=last["step"], note=note)
 
         command = ["tools/train.py", config, "--work-dir", folder, "--resume"]
-        memory = run(command, folder / "train.log", watch)
+        memory = follow(command, folder / "train.log", watch)
         checkpoint = (folder / "last_checkpoint").read_text().strip()
         task = progress.add_task(f"test {config.stem}", total=None, note="")
         command = [
@@ -113,7 +116,7 @@ def train_and_test(config: Path, folder: Path) -> dict:
             "--out",
             folder / "predictions",
         ]
-        run(command, folder / "test.log", lambda: None)
+        follow(command, folder / "test.log", lambda: None)
         progress.update(task, total=1, completed=1)
     metrics = read_json(max((folder / "test").glob("*/*.json"), key=os.path.getmtime))
     return {
@@ -136,7 +139,7 @@ def parameters_of(cfg: Config) -> int:
 
 def prepare_folder(config: Path, folder: Path, retrain: bool) -> None:
     """Keep what an earlier run of the very same config left; move anything else aside."""
-    text = Config.fromfile(config).pretty_text
+    text = read_config(config).pretty_text
     marker = folder / "config.txt"
     if folder.exists() and (retrain or not marker.is_file() or marker.read_text() != text):
         old = folder.with_name(f"{folder.name}.{time.strftime('%Y%m%d_%H%M%S')}")
@@ -156,7 +159,7 @@ def draw(configs: list[Path], folders: list[Path], count: int, path: Path) -> No
     from mmseg.utils import register_all_modules
 
     register_all_modules()
-    dataset = DATASETS.build(Config.fromfile(configs[0]).test_dataloader.dataset)
+    dataset = DATASETS.build(read_config(configs[0]).test_dataloader.dataset)
     chosen = [dataset.get_data_info(i) for i in np.linspace(0, len(dataset) - 1, count, dtype=int)]
     maps = {"ground truth": [read_labels(Path(info["seg_map_path"])) for info in chosen]}
     for config, folder in zip(configs, folders, strict=True):
@@ -170,7 +173,7 @@ def draw_panoptic(config: Path, folder: Path, count: int, path: Path) -> None:
     """Ground truth and prediction of some test images, as segments over the images."""
     from mmseg.registry import DATASETS
 
-    dataset = DATASETS.build(Config.fromfile(config).test_dataloader.dataset)
+    dataset = DATASETS.build(read_config(config).test_dataloader.dataset)
     meta = dataset.metainfo
     labels = {category: label for label, category in enumerate(meta.get("category_ids", []))}
     written = read_json(folder / "predictions/panoptic.json")["annotations"]
@@ -216,6 +219,10 @@ def show(configs: list[Path], results: list[dict], path: Path) -> None:
 def main() -> None:
     args = parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    for config in args.configs:
+        read_config(config)  # all of them, before the first one trains
+    if args.images < 1:
+        raise ValueError(f"--images must be at least 1, got {args.images}")
     configs = [config.resolve() for config in args.configs]
     folders = [args.work_dir.resolve() / config.stem for config in configs]
     results = []
@@ -243,4 +250,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -4,21 +4,27 @@ import argparse
 from pathlib import Path
 
 from mmengine.config import Config
+from mmengine.hooks import Hook
+from mmengine.registry import HOOKS, DefaultScope
 
+from mmmaskformer.dataset_check.settings import built_class
+from mmmaskformer.engine.config_check import config_errors
 from mmmaskformer.engine.cpu import leave_cpu_distributed
 from mmmaskformer.engine.runner import (
     CheckWeights,
     add_common_arguments,
     build_runner,
+    check_datasets,
     load_config,
     without_score_maps,
 )
+from mmmaskformer.utils.command import Parser, run
 
 WRITERS = ("IoUMetric", "SceneParsingMetric", "PanopticQualityMetric")
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description="Test (and evaluate) a segmentor")
+    parser = Parser(description="Test (and evaluate) a segmentor")
     parser.add_argument("config", help="config file")
     parser.add_argument("checkpoint", help="checkpoint file or URL")
     parser.add_argument("--out", help="folder for label maps, and for COCO panoptic json and png")
@@ -31,6 +37,9 @@ def parse_args() -> argparse.Namespace:
         dest="tta",
         action="store_true",
         help="test-time augmentation: the sizes and flips of the config's tta_pipeline",
+    )
+    parser.add_argument(
+        "--no-check", action="store_true", help="do not look for mistakes in the dataset first"
     )
     add_common_arguments(parser)
     return parser.parse_args()
@@ -58,8 +67,22 @@ def use_tta(cfg: Config) -> None:
     cfg.model = dict(cfg.tta_model, module=cfg.model)
 
 
+def for_training_only(hook: dict) -> bool:
+    """Whether a hook has something to do in training or validation, and nothing in testing."""
+    kind = built_class(HOOKS, hook)
+    own = {name for name in dir(Hook) if getattr(kind, name, None) is not getattr(Hook, name)}
+    in_both = {"after_load_checkpoint", "_before_epoch", "_after_epoch", "_before_iter"}
+    in_both.add("_after_iter")
+    trains = any("train" in name or "val" in name for name in own)
+    return trains and not (own & in_both or any("test" in name for name in own))
+
+
 def forget_training(cfg: Config) -> None:
-    """Drop what only training needs: mmseg's visualization hook would load its data."""
+    """Drop what only training needs: mmseg's visualization hook would load its data, and hooks
+    such as mmengine's EarlyStoppingHook look for a training loop."""
+    with DefaultScope.overwrite_default_scope(cfg.get("default_scope", "mmseg")):
+        hooks = [hook for hook in cfg.get("custom_hooks") or [] if not for_training_only(hook)]
+    cfg.custom_hooks = hooks
     for key in ("train_dataloader", "train_cfg", "optim_wrapper", "param_scheduler", "strategy"):
         cfg.pop(key, None)
 
@@ -68,6 +91,8 @@ def main() -> None:
     args = parse_args()
     cfg = load_config(args)
     forget_training(cfg)
+    if Path(args.checkpoint).is_dir():
+        raise ValueError(f"checkpoint {args.checkpoint} is a folder; wanted a file in it")
     if "://" not in args.checkpoint and not Path(args.checkpoint).is_file():
         raise FileNotFoundError(f"checkpoint {args.checkpoint} does not exist")
     if args.checkpoint.endswith(".pkl"):
@@ -75,6 +100,8 @@ def main() -> None:
             f"{args.checkpoint} is not a checkpoint of this package; convert it first: "
             "python tools/convert_weights.py SRC DST"
         )
+    if not args.no_check:
+        check_datasets(cfg, ["test"])
     cfg.load_from = args.checkpoint
     if args.show or args.show_dir:
         show_predictions(cfg, args)
@@ -85,9 +112,10 @@ def main() -> None:
         use_tta(cfg)
     runner = build_runner(cfg)
     runner.register_hook(CheckWeights())
-    runner.test()
+    with config_errors(cfg):
+        runner.test()
     leave_cpu_distributed()
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

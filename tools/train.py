@@ -1,15 +1,24 @@
 """Train a model: python tools/train.py CONFIG [--amp] [--resume] [--cfg-options k=v ...]"""
 
 import argparse
+from pathlib import Path
 
 import torch
 
+from mmmaskformer.engine.config_check import config_errors
 from mmmaskformer.engine.cpu import leave_cpu_distributed
-from mmmaskformer.engine.runner import add_common_arguments, build_runner, load_config
+from mmmaskformer.engine.runner import (
+    CheckTrainingState,
+    add_common_arguments,
+    build_runner,
+    check_datasets,
+    load_config,
+)
+from mmmaskformer.utils.command import Parser, run
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description="Train a segmentor")
+    parser = Parser(description="Train a segmentor")
     parser.add_argument("config", help="config file")
     parser.add_argument("--amp", action="store_true", help="automatic mixed precision")
     parser.add_argument(
@@ -17,6 +26,9 @@ def parse_args() -> argparse.Namespace:
         nargs="?",
         const="auto",
         help="resume from this checkpoint, or without a value from the latest in the work-dir",
+    )
+    parser.add_argument(
+        "--no-check", action="store_true", help="do not look for mistakes in the datasets first"
     )
     add_common_arguments(parser)
     return parser.parse_args()
@@ -33,9 +45,16 @@ def main() -> None:
     if args.resume:
         cfg.resume = True
         cfg.load_from = None if args.resume == "auto" else args.resume
-    build_runner(cfg).train()
+        if cfg.load_from and "://" not in cfg.load_from and not Path(cfg.load_from).is_file():
+            raise FileNotFoundError(f"--resume {cfg.load_from} is no file; wanted a checkpoint")
+    if not args.no_check:
+        check_datasets(cfg, ["train", "val"])
+    runner = build_runner(cfg)
+    runner.register_hook(CheckTrainingState())
+    with config_errors(cfg):
+        runner.train()
     leave_cpu_distributed()
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

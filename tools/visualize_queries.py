@@ -12,7 +12,6 @@ from pathlib import Path
 import mmcv
 import numpy as np
 import torch
-from mmengine.config import Config
 from mmengine.dataset import Compose
 from mmengine.registry import init_default_scope
 from mmengine.runner import load_checkpoint
@@ -20,12 +19,15 @@ from rich.progress import track
 
 from mmmaskformer.core.fusion import confident_queries
 from mmmaskformer.core.views import output_maps, views_of
+from mmmaskformer.engine.config_check import check_config, config_errors
+from mmmaskformer.engine.runner import read_config
 from mmmaskformer.registry import DATASETS, MODELS
+from mmmaskformer.utils.command import Parser, run
 from mmmaskformer.visualization.queries import QueryMasks, query_panels
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = Parser(description=__doc__.split("\n")[0])
     parser.add_argument(
         "--model", nargs=2, action="append", required=True, metavar=("CONFIG", "CHECKPOINT")
     )
@@ -42,11 +44,16 @@ class Model:
     """A model of a config with its weights, the classes, and the pipeline for image files."""
 
     def __init__(self, config: str, checkpoint: str, device: str) -> None:
-        cfg = Config.fromfile(config)
+        cfg = read_config(config)
+        check_config(cfg)
         init_default_scope(cfg.get("default_scope", "mmseg"))
         cfg.model.backbone.init_cfg = None
-        self.model = MODELS.build(cfg.model).to(device).eval()
-        load_checkpoint(self.model, checkpoint, map_location="cpu", strict=True)
+        with config_errors(cfg):
+            self.model = MODELS.build(cfg.model).to(device).eval()
+        try:
+            load_checkpoint(self.model, checkpoint, map_location="cpu", strict=True)
+        except RuntimeError as error:
+            raise ValueError(f"checkpoint {checkpoint} does not fit {config}: {error}") from error
         self.classes = read_classes(cfg.test_dataloader.dataset)
         steps = [s for s in cfg.test_dataloader.dataset.pipeline if "Annotations" not in s.type]
         self.pipeline = Compose(steps)
@@ -97,6 +104,10 @@ def titles(models: list) -> list[str]:
 
 def main() -> None:
     args = parse_args()
+    if args.count < 1:
+        raise ValueError(f"--count must be at least 1, got {args.count}")
+    if args.device.split(":")[0] not in ("cpu", "cuda"):
+        raise ValueError(f"--device must be cpu, cuda or cuda:NUMBER, got {args.device!r}")
     for _, checkpoint in args.model:
         if not Path(checkpoint).is_file():
             raise FileNotFoundError(f"checkpoint {checkpoint} does not exist")
@@ -123,4 +134,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -18,6 +18,8 @@ from mmengine.registry import MODELS
 from mmengine.runner import autocast
 from torch import Tensor, nn
 
+from mmmaskformer.engine.config_check import check_config
+from mmmaskformer.engine.runner import read_config, set_options
 from mmmaskformer.heads.maskformer_head import read_things
 
 FRAMEWORKS = ("mmseg", "mmdet")
@@ -53,13 +55,13 @@ def load_config(
     Raises:
         ValueError: there is no such config, it is of another framework, or an option does not fit.
     """
-    if "::" not in config and not Path(config).is_file():
-        raise ValueError(f"config {config} does not exist")
     try:
-        cfg = get_config(config) if "::" in config else Config.fromfile(config)
-        cfg.merge_from_dict(options or {})
+        cfg = get_config(config) if "::" in config else None
     except Exception as error:
         raise ValueError(f"config {config}: {first_line(error)}") from error
+    cfg = cfg if cfg is not None else read_config(config)
+    set_options(cfg, options or {})
+    check_config(cfg)
     if framework_of(cfg) not in frameworks or "model" not in cfg:
         wanted = " or ".join(frameworks)
         raise ValueError(f"config {config} must be a model of {wanted}, not of another framework")

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from mmengine.config import Config
-from mmengine.registry import DATASETS
+from mmengine.registry import DATASETS, MODELS
 from mmseg.datasets import BaseSegDataset
 
 from ..utils.text import listing
@@ -17,6 +19,7 @@ from .settings import Labels
 from .suggestions import suggest
 
 SPLITS = ("train", "val", "test")
+IMAGES = (".bmp", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp")
 
 
 @dataclass
@@ -63,10 +66,18 @@ def build_part(config: dict) -> Part:
     return Part(config, dataset.metainfo, samples)
 
 
-def build_parts(cfg: Config, split: str, found: Findings) -> list[Part]:
+def build_parts(cfg: Config, split: str, found: Findings, *, all_kinds: bool = True) -> list[Part]:
+    """The datasets of a split; what can not be built becomes an error.
+
+    Args:
+        all_kinds: whether a dataset that is no kind of mmseg's is an error; else it is left out.
+    """
     parts = []
     for config in settings.leaf_datasets(cfg[f"{split}_dataloader"].dataset):
         try:
+            kind = settings.built_class(DATASETS, config)
+            if not all_kinds and not (kind and issubclass(kind, BaseSegDataset)):
+                continue
             parts.append(build_part(config))
         except Exception as error:  # datasets of all kinds, assertions among their complaints
             text = " ".join(str(error).split()) or type(error).__name__
@@ -89,8 +100,14 @@ def metainfos_of(parts: dict[str, list[Part]]) -> dict[str, dict]:
     }
 
 
-def check_part(cfg: Config, split: str, part: Part, labels: Labels) -> Findings:
-    """What the config says about one dataset; sets `part.reading` unless that is impossible."""
+def check_part(
+    cfg: Config, split: str, part: Part, labels: Labels, *, must_read: bool = True
+) -> Findings:
+    """What the config says about one dataset; sets `part.reading` unless that is impossible.
+
+    Args:
+        must_read: whether that it is impossible is an error.
+    """
     found = Findings()
     if not part.samples:
         root, prefix = part.config.get("data_root"), part.config.get("data_prefix") or {}
@@ -100,13 +117,61 @@ def check_part(cfg: Config, split: str, part: Part, labels: Labels) -> Findings:
         )
     elif split == "train" and part.samples[0].get("seg_map_path") is None:
         found.errors.append("train: the dataset has no annotations")
+    found.warnings += [f"{split}: {line}" for line in left_out(part)]
+    found.warnings += [f"{split}: {line}" for line in surplus_segments(cfg, part)]
     try:
         pipeline = part.config.get("pipeline") or []
         part.reading = settings.reading_of(pipeline, labels)
         found.add(check_ignored_labels(cfg, split, part, labels))
     except ValueError as error:
-        found.errors.append(f"{split}: {error}")
+        if must_read:
+            found.errors.append(f"{split}: {error}")
     return found
+
+
+def left_out(part: Part) -> list[str]:
+    """Lines about images beside those of a dataset that differ in their suffix."""
+    prefix = part.config.get("data_prefix") or {}
+    listed = part.config.get("ann_file") or "segments_info" in (part.samples or [{}])[0]
+    if listed or prefix.get("img_path") == prefix.get("seg_map_path"):
+        return []
+    lines = []
+    suffixes = {Path(sample["img_path"]).suffix for sample in part.samples}
+    for folder in sorted({os.path.dirname(sample["img_path"]) for sample in part.samples}):
+        names = [file.name for file in os.scandir(folder)] if os.path.isdir(folder) else []
+        others = Counter(Path(name).suffix for name in names)
+        for suffix in sorted(others.keys() - suffixes):
+            if suffix.lower() in IMAGES:
+                lines.append(
+                    f"{others[suffix]} images in {folder} end in {suffix} and are left out: the "
+                    f"dataset's img_suffix ends in {listing(sorted(suffixes))}"
+                )
+    return lines
+
+
+def surplus_segments(cfg: Config, part: Part) -> list[str]:
+    """Lines about images with more segments than the model has queries."""
+    queries = [
+        settings.setting(MODELS, head, "num_queries")
+        for head in settings.heads_of(cfg.model).values()
+    ]
+    least = min((number for number in queries if isinstance(number, int)), default=None)
+    if least is None:
+        return []
+    numbers = {
+        sample["seg_map_path"]: sum(not s["iscrowd"] for s in sample["segments_info"])
+        for sample in part.samples
+        if "segments_info" in sample
+    }
+    surplus = [path for path, number in numbers.items() if number > least]
+    if not surplus:
+        return []
+    most = max(surplus, key=numbers.get)
+    return [
+        f"{len(surplus)} of {len(numbers)} images have more segments than the model has queries "
+        f"(num_queries={least}), up to {numbers[most]} in {most}; those without a query are not "
+        "learnt"
+    ]
 
 
 def check_ignored_labels(cfg: Config, split: str, part: Part, labels: Labels) -> Findings:

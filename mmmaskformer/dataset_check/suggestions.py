@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from .agreement import Findings
 from .settings import Labels
@@ -27,6 +27,8 @@ def suggest(
     if reduce_zero_label and filled != ignored:
         return found  # `check_pipeline` says so
     shift = int(reduce_zero_label)
+    if not shift and not label_map:
+        found.errors += suggest_binary(values.keys(), labels)
     present = {value for value in values if value != ignored}
     bad = sorted(v for v in present if v - shift >= classes and v - shift not in label_map)
     expected = {classes, ignored} & values.keys()
@@ -44,6 +46,16 @@ def suggest(
     if bad:
         found.errors.append(suggest_classes(bad, 0 in present, labels, shift))
     return found
+
+
+def suggest_binary(values: Collection[int], labels: Labels) -> list[str]:
+    """A line if label maps hold nothing but 0 and 255, which is ignored: masks, not labels."""
+    if set(values) != {0, 255} or labels.ignore_index != 255 or labels.num_classes < 2:
+        return []
+    return [
+        "the label maps hold 0 and 255 only, and 255 is ignored, so that class 0 is all there is "
+        "to learn: masks of 0 and 255 need 1 in place of 255"
+    ]
 
 
 def suggest_classes(bad: list[int], with_zero: bool, labels: Labels, shift: int) -> str:

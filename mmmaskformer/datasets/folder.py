@@ -37,7 +37,14 @@ def read_classes(path: Path) -> tuple[str, ...]:
     """The class names in a text file, one a line."""
     if not path.is_file():
         raise FileNotFoundError(f"{path} is missing: one class name a line, label 0 first")
-    names = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(
+            f"{path} is not in UTF-8: byte {error.object[error.start]:#x} at {error.start}; save "
+            "it again with this encoding"
+        ) from error
+    names = [line.strip() for line in text.splitlines()]
     names = [name for name in names if name]
     if not names:
         raise ValueError(f"{path} is empty: one class name a line, label 0 first")

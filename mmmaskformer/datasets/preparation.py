@@ -13,7 +13,6 @@ import multiprocessing
 import os
 import re
 import signal
-import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -27,6 +26,7 @@ import numpy as np
 from PIL import Image
 from rich.progress import track
 
+from ..utils.command import Parser, one_line_errors
 from ..utils.files import replacing
 
 FORMATS = ("PNG", "JPEG", "BMP", "GIF")
@@ -36,27 +36,17 @@ SIGNATURES = {".png": b"\x89PNG\r\n\x1a\n", ".jpg": b"\xff\xd8\xff"}
 
 def parse_arguments(doc: str, **folders: str) -> argparse.Namespace:
     """A tool's arguments: folders with their help, and --workers."""
-    parser = argparse.ArgumentParser(description=doc.split("\n")[0])
+    parser = Parser(description=doc.split("\n")[0])
     for name, text in folders.items():
         parser.add_argument(name, type=Path, help=text)
     parser.add_argument(
         "--workers", type=int, default=min(8, os.cpu_count() or 1), help="processes"
     )
-    args = parser.parse_args()
-    if args.workers < 1:
-        parser.error(f"--workers must be at least 1, got {args.workers}")
+    with one_line_errors():
+        args = parser.parse_args()
+        if args.workers < 1:
+            parser.error(f"--workers must be at least 1, got {args.workers}")
     return args
-
-
-@contextmanager
-def one_line_errors() -> Iterator[None]:
-    """What goes wrong with files ends the process with `error: ...`, in one line."""
-    try:
-        yield
-    except (OSError, ValueError) as error:
-        sys.exit("error: " + " ".join(str(error).split()))
-    except KeyboardInterrupt:
-        sys.exit(130)
 
 
 def run_all(work: Callable[[Any], Any], tasks: Sequence, workers: int, title: str) -> list:

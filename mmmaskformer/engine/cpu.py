@@ -11,6 +11,24 @@ import sys
 import torch
 from torch import distributed
 
+NEEDED = {
+    "pytorch": ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"),
+    "slurm": ("SLURM_PROCID", "SLURM_LOCALID", "SLURM_NTASKS"),
+    "mpi": ("OMPI_COMM_WORLD_LOCAL_RANK", "OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_RANK"),
+}
+"""Environment variables that each launcher sets."""
+
+
+def check_launcher(launcher: str) -> None:
+    """Raise ValueError unless the process was started by the launcher."""
+    missing = [name for name in NEEDED.get(launcher, ()) if name not in os.environ]
+    if missing:
+        starter = {"pytorch": "torchrun or tools/dist_train.sh", "slurm": "srun"}
+        raise ValueError(
+            f"--launcher {launcher}: {missing[0]} is not in the environment; start the tool with "
+            f"{starter.get(launcher, 'mpirun')}"
+        )
+
 
 def prepare_cpu_distributed(cfg, flexible: bool = False) -> None:
     """Let a launched run work without a GPU: gloo instead of nccl, no device ids.
@@ -18,6 +36,7 @@ def prepare_cpu_distributed(cfg, flexible: bool = False) -> None:
     mmengine's own initialisation calls `torch.cuda.set_device`, so the group is made before the
     runner is built, which is mmengine's Runner or, if `flexible`, its FlexibleRunner.
     """
+    check_launcher(cfg.launcher)
     if cfg.launcher == "none" or torch.cuda.is_available():
         return
     cfg.merge_from_dict({"env_cfg.dist_cfg.backend": "gloo"})

@@ -7,6 +7,7 @@ import difflib
 import inspect
 import os
 import re
+import sys
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,7 +19,10 @@ from mmengine.registry import RUNNERS
 from mmengine.runner import FlexibleRunner, Runner
 
 from ..checkpoints.description import compare, describe
+from ..dataset_check.quick import quick_check
+from ..utils.command import one_line
 from ..utils.text import listing
+from .config_check import check_config, config_errors
 from .cpu import prepare_cpu_distributed, replace_sync_batch_norm
 
 RUNNER_ONLY = (
@@ -36,43 +40,83 @@ READ_KEYS = {
 def add_common_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of mmseg's tools that training and testing share."""
     parser.add_argument("--work-dir", help="folder for logs, checkpoints and results")
-    parser.add_argument(
-        "--cfg-options",
-        nargs="+",
-        action=DictAction,
-        help="override settings of the config, as key=value or a.b.c=value; items of lists by "
-        'number or type, as in pipeline.RandomCrop.crop_size; lists as key="[a,b]" or key=a,b, '
-        "without white space",
-    )
+    add_config_options(parser)
     parser.add_argument(
         "--launcher", choices=["none", "pytorch", "slurm", "mpi"], default="none", help="launcher"
     )
     parser.add_argument("--local_rank", "--local-rank", type=int, default=0)
 
 
+def add_config_options(parser: argparse.ArgumentParser) -> None:
+    """`--cfg-options`, which `load_config` applies."""
+    parser.add_argument(
+        "--cfg-options",
+        nargs="+",
+        action=Options,
+        help="override settings of the config, as key=value or a.b.c=value; items of lists by "
+        'number or type, as in pipeline.RandomCrop.crop_size; lists as key="[a,b]" or key=a,b, '
+        "without white space",
+    )
+
+
+class Options(DictAction):
+    """mmengine's action of `--cfg-options`, whose complaints name the option."""
+
+    def __call__(self, parser, namespace, values, option_string=None) -> None:
+        for value in values:
+            if "=" not in value:
+                parser.error(f"{option_string} must be KEY=VALUE, got {value!r}")
+            try:
+                super().__call__(parser, namespace, [value], option_string)
+            except (AssertionError, ValueError) as error:
+                parser.error(f"{option_string} {value}: {error}")
+
+
 def load_config(args: argparse.Namespace) -> Config:
     """The config with `--cfg-options`, launcher and work_dir applied.
 
     Raises:
-        FileNotFoundError, ValueError: no such config; an option for a key that nothing reads, or
-            for an item that a list does not have, or has twice.
+        FileNotFoundError, ValueError: no such config, it can not be read, an option for a key
+            that nothing reads, or a key, type or value that nothing takes.
     """
-    if not Path(args.config).is_file():
-        raise FileNotFoundError(f"config {args.config} does not exist")
-    os.environ.setdefault("LOCAL_RANK", str(args.local_rank))
-    cfg = Config.fromfile(args.config)
-    options = args.cfg_options or {}
-    for key in options:
-        check_read(cfg, key)
-    cfg.merge_from_dict({numbered(cfg, key): value for key, value in options.items()})
-    if "train_cfg.max_iters" in options:
-        warn_of_fixed_schedule(cfg)
-    cfg.launcher = args.launcher
-    if args.work_dir is not None:
+    os.environ.setdefault("LOCAL_RANK", str(getattr(args, "local_rank", 0)))
+    cfg = read_config(args.config)
+    set_options(cfg, args.cfg_options or {})
+    check_config(cfg)
+    warn_of_fixed_schedule(cfg)
+    cfg.launcher = getattr(args, "launcher", "none")
+    if getattr(args, "work_dir", None) is not None:
         cfg.work_dir = args.work_dir
     elif cfg.get("work_dir") is None:
         cfg.work_dir = str(Path("work_dirs") / Path(args.config).stem)
     return cfg
+
+
+def read_config(path: str) -> Config:
+    """A config file; whatever is wrong with it is one ValueError or FileNotFoundError."""
+    if Path(path).is_dir():
+        raise ValueError(f"config {path} is a folder; wanted a .py file, as in configs/")
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"config {path} does not exist")
+    try:
+        return Config.fromfile(path)
+    except Exception as error:  # it is Python, so it may raise anything
+        raise ValueError(
+            f"config {path} can not be read: {type(error).__name__}: {one_line(error)}"
+        ) from error
+
+
+def set_options(cfg: Config, options: dict) -> None:
+    """Apply `--cfg-options`; ValueError for a key that nothing reads, or that does not fit."""
+    for key, value in options.items():
+        check_read(cfg, key)
+        place = numbered(cfg, key)
+        try:
+            cfg.merge_from_dict({place: value})
+        except (AssertionError, AttributeError, KeyError, TypeError, ValueError) as error:
+            raise ValueError(
+                f"--cfg-options {key}={value}: it does not fit {cfg.filename}: {one_line(error)}"
+            ) from error
 
 
 def check_read(cfg: Config, key: str) -> None:
@@ -130,8 +174,9 @@ def warn_of_fixed_schedule(cfg: Config) -> None:
     counting = [schedule for schedule in schedules if not schedule.get("by_epoch", True)]
     if not counting or any(schedule.get("end") is None for schedule in counting):
         return  # mmengine passes max_iters to a schedule without an end
-    last, wanted = max(counting, key=lambda schedule: schedule.end), cfg.train_cfg.max_iters
-    if last.end not in (wanted, wanted + 1):
+    last = max(counting, key=lambda schedule: schedule.end)
+    wanted = (cfg.get("train_cfg") or {}).get("max_iters")
+    if wanted is not None and last.end not in (wanted, wanted + 1):
         warnings.warn(
             f"train_cfg.max_iters is {wanted}, but the schedule of the learning rate ends at "
             f"{last.end}: set param_scheduler.{last.type}.end={wanted}",
@@ -171,9 +216,10 @@ def build_runner(cfg: Config) -> Runner | FlexibleRunner:
     prepare_cpu_distributed(cfg, flexible)
     if not torch.cuda.is_available():
         replace_sync_batch_norm()
-    runner = RUNNERS.build(cfg)
-    if flexible:  # Before the data, as Runner does: one seed, one run.
-        runner.model = runner.strategy.build_model(runner.model)
+    with config_errors(cfg):
+        runner = RUNNERS.build(cfg)
+        if flexible:  # Before the data, as Runner does: one seed, one run.
+            runner.model = runner.strategy.build_model(runner.model)
     return runner
 
 
@@ -187,6 +233,7 @@ class CheckWeights(Hook):
         while hasattr(model, "module"):  # test-time augmentation, distributed
             model = model.module
         wanted = shapes_of(model.state_dict())
+        check_is_checkpoint(runner, checkpoint)
         found = shapes_of(checkpoint.get("state_dict", checkpoint))
         problems = [
             problem
@@ -200,6 +247,55 @@ class CheckWeights(Hook):
                 f"{listing(problems, 4)}. "
                 "Weights of other implementations: tools/convert_weights.py"
             )
+
+
+class CheckTrainingState(Hook):
+    """Refuses to resume from a file that holds something else than a training run's state."""
+
+    def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        """Raise ValueError if weights, progress or, where one is resumed, optimizer are missing."""
+        check_is_checkpoint(runner, checkpoint)
+        if not runner._resume:
+            return
+        progress = checkpoint.get("meta") if isinstance(checkpoint.get("meta"), dict) else {}
+        needed = {"meta.epoch": "epoch" in progress, "meta.iter": "iter" in progress}
+        needed["optimizer"] = "optimizer" in checkpoint
+        missing = [key for key, there in needed.items() if not there]
+        if missing:
+            raise ValueError(
+                f"checkpoint {runner._load_from or runner.work_dir} has no {listing(missing)}, so "
+                "training can not be resumed from it; to start from its weights, use "
+                "--cfg-options load_from=FILE and not --resume"
+            )
+
+
+def check_is_checkpoint(runner: Runner, checkpoint) -> None:
+    """Raise ValueError for a file whose content is no dict, such as a list of tensors."""
+    if not isinstance(checkpoint, dict):
+        raise ValueError(
+            f"checkpoint {runner._load_from} holds a {type(checkpoint).__name__}; wanted a dict "
+            "of weights, or one with state_dict and meta"
+        )
+
+
+def check_datasets(cfg: Config, splits: list[str]) -> None:
+    """What `tools/check_dataset.py` can say about some splits without reading their images.
+
+    Warnings and errors are printed to stderr, one line each. Of several processes the first one
+    looks.
+
+    Raises:
+        ValueError: the last of the errors.
+    """
+    if os.environ.get("RANK", os.environ.get("SLURM_PROCID", "0")) != "0":
+        return
+    found = quick_check(cfg, [split for split in splits if cfg.get(f"{split}_dataloader")])
+    lines = [f"warning: {line}" for line in found.warnings]
+    lines += [f"error: {line}" for line in found.errors[:-1]]
+    for line in lines:
+        print(line, file=sys.stderr)
+    if found.errors:
+        raise ValueError(f"{found.errors[-1]} (--no-check goes on all the same)")
 
 
 def shapes_of(state_dict: dict) -> dict[str, tuple]:

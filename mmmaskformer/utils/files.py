@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+FULL = 1 << 16
+"""A disk with so many bytes left, or fewer, is full."""
 
 
 @contextmanager
@@ -16,6 +21,9 @@ def replacing(path: str | Path) -> Iterator[Path]:
 
     Folders are made. The name is hidden and does not end in `path`'s suffix, so that what a
     killed process leaves behind is in nobody's list of images.
+
+    Raises:
+        OSError: the file can not be written, for instance on a full disk; names it.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -23,6 +31,14 @@ def replacing(path: str | Path) -> Iterator[Path]:
     try:
         yield work
         os.replace(work, path)
+    except OSError as error:
+        if error.filename is not None or error.errno is None:
+            raise
+        raise OSError(error.errno, error.strerror, str(path)) from error
+    except RuntimeError as error:  # torch.save's, which does not say why it could not write
+        if shutil.disk_usage(path.parent).free > FULL:
+            raise
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path)) from error
     finally:
         work.unlink(missing_ok=True)
 

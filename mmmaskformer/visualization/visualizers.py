@@ -33,6 +33,7 @@ class PanopticDrawing(Visualizer):
         **kwargs,
     ) -> None:
         """As mmseg's and mmdet's; image (H, W, 3) uint8 RGB."""
+        image = np.ascontiguousarray(image)  # OpenCV can not draw into a reversed view
         pictures = [
             self.overlay(image, side)
             for side, wanted in zip(panoptic_sides(data_sample), (draw_gt, draw_pred), strict=True)
@@ -55,7 +56,13 @@ class PanopticDrawing(Visualizer):
     def overlay(self, image: np.ndarray, side) -> np.ndarray:
         """One side's segments over the image."""
         ids = side.ids.cpu().numpy() if hasattr(side.ids, "cpu") else np.asarray(side.ids)
-        return panoptic_overlay(image, ids, side.segments_info, self.dataset_meta)
+        meta = self.dataset_meta
+        if not meta.get("isthing"):  # the inferencers of mmseg and mmdet know classes and colours
+            meta = {**meta, "isthing": [True] * len(meta["classes"])}
+        if len(meta.get("palette") or ()) != len(meta["classes"]):
+            colours = np.random.RandomState(0).randint(0, 256, (len(meta["classes"]), 3))
+            meta = {**meta, "palette": colours.tolist()}
+        return panoptic_overlay(image, ids, side.segments_info, meta)
 
 
 def panoptic_sides(data_sample) -> list:

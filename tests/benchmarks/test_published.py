@@ -9,6 +9,7 @@ import sys
 import pytest
 
 from benchmarks.kit import published
+from tests.commands import mistake
 from tests.conftest import ROOT
 from tests.reference import FOLDER
 
@@ -105,12 +106,8 @@ def compare(monkeypatch, capsys):
         if ok:
             runpy.run_path(str(ROOT / "tools/compare.py"), run_name="__main__")
             return capsys.readouterr().out
-        with pytest.raises(SystemExit) as exit_info:
-            runpy.run_path(str(ROOT / "tools/compare.py"), run_name="__main__")
-        message = exit_info.value.code
-        assert message.startswith("error: ")
-        assert "\n" not in message
-        return message
+        tool = str(ROOT / "tools/compare.py")
+        return mistake(capsys, runpy.run_path, tool, run_name="__main__")
 
     return run
 

@@ -30,7 +30,7 @@ def test_command_line_has_no_traceback(tmp_path):
         tmp_path / "ours.pth",
     ]
     result = subprocess.run(command, text=True, capture_output=True, check=False)
-    assert result.returncode == 1
+    assert result.returncode == 2
     assert not result.stdout
     assert len(result.stderr.strip().splitlines()) == 1
 

@@ -11,6 +11,7 @@ from PIL import Image
 
 from mmmaskformer.datasets import shapes
 from mmmaskformer.utils.png_ids import ids_to_colors
+from tests.commands import mistake
 from tests.conftest import ROOT
 
 
@@ -52,11 +53,7 @@ def run_tool(load_tool, monkeypatch, capsys):
         if ok:
             tool.main()
             return capsys.readouterr().out
-        with pytest.raises(SystemExit) as exit_info:
-            tool.main()
-        assert exit_info.value.code.startswith("error: ")
-        assert "\n" not in exit_info.value.code
-        return exit_info.value.code
+        return mistake(capsys, tool.main)
 
     return run
 

@@ -1,0 +1,105 @@
+"""Values of a config that mmengine takes and that can not be meant."""
+
+from __future__ import annotations
+
+import logging
+import numbers
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from mmengine.config import Config
+
+SPLITS = ("train", "val", "test")
+AT_LEAST = {
+    **{f"{split}_dataloader.batch_size": 1 for split in SPLITS},
+    **{f"{split}_dataloader.num_workers": 0 for split in SPLITS},
+    "train_cfg.max_iters": 1,
+    "train_cfg.max_epochs": 1,
+    "train_cfg.val_interval": 1,
+    "train_cfg.val_begin": 0,
+    "default_hooks.logger.interval": 1,
+    "default_hooks.visualization.interval": 1,
+    "optim_wrapper.accumulative_counts": 1,
+    "auto_scale_lr.base_batch_size": 1,
+    "randomness.seed": 0,
+}
+"""Whole numbers, and the least of them."""
+OR_NEVER = ("default_hooks.checkpoint.interval", "default_hooks.checkpoint.max_keep_ckpts")
+"""Whole numbers above 0, or -1, which means never or all."""
+NOT_NEGATIVE = ("loss_weight", "no_object_weight", "lr", "weight_decay", "max_norm")
+"""Numbers, wherever they stand in the model or the optimizer."""
+TYPES = {
+    "load_from": (str, "a checkpoint's file name or URL"),
+    "resume": (bool, "True or False"),
+    "work_dir": (str, "a folder's name"),
+    "custom_hooks": ((list, tuple), "a list"),
+    "default_hooks": (Mapping, "a dict"),
+    "auto_scale_lr.enable": (bool, "True or False"),
+    **{
+        f"{split}_{part}": (Mapping, "a dict") for split in SPLITS for part in ("dataloader", "cfg")
+    },
+}
+
+
+def value_at(cfg: Config, place: str) -> Any:
+    """The value at a dotted place; None where there is none."""
+    value: Any = cfg
+    for key in place.split("."):
+        value = value.get(key) if isinstance(value, (Mapping, Config)) else None
+    return value
+
+
+def check_values(cfg: Config) -> None:
+    """Raise ValueError for the first value that can not be meant; names place, value, wanted."""
+    for place, wanted in problems(cfg):
+        raise ValueError(f"{cfg.filename}: {place}={value_at(cfg, place)!r}: it must be {wanted}")
+    for key in ("model", "optim_wrapper"):
+        for place, value in negatives(cfg.get(key), key):
+            raise ValueError(f"{cfg.filename}: {place}={value!r}: it must be a number, 0 or more")
+    for split in SPLITS:
+        loader = cfg.get(f"{split}_dataloader") or {}
+        for key in ("persistent_workers", "prefetch_factor"):
+            if loader.get(key) and not loader.get("num_workers"):
+                raise ValueError(
+                    f"{cfg.filename}: {split}_dataloader.{key}={loader[key]!r} needs "
+                    f"num_workers above 0; without workers set {split}_dataloader.{key}="
+                    f"{False if key == 'persistent_workers' else None}"
+                )
+
+
+def problems(cfg: Config) -> Iterator[tuple[str, str]]:
+    """Places whose values are of a wrong type or too small, and what is wanted."""
+    for place, least in AT_LEAST.items():
+        value = value_at(cfg, place)
+        if value is not None and not (is_whole(value) and value >= least):
+            yield place, f"a whole number, {least} or more"
+    for place in OR_NEVER:
+        value = value_at(cfg, place)
+        if value is not None and not (is_whole(value) and (value >= 1 or value == -1)):
+            yield place, "a whole number above 0, or -1"
+    for place, (kind, wanted) in TYPES.items():
+        value = value_at(cfg, place)
+        if value is not None and not isinstance(value, kind):
+            yield place, wanted
+    level = cfg.get("log_level")
+    if level is not None and not isinstance(logging.getLevelName(level), int):
+        yield "log_level", "the name of a level of logging, such as 'INFO'"
+
+
+def negatives(value: Any, place: str) -> Iterator[tuple[str, Any]]:
+    """Places below a value, and the values there, of numbers that should not be negative."""
+    if isinstance(value, (list, tuple)):
+        for i, item in enumerate(value):
+            yield from negatives(item, f"{place}.{i}")
+    elif isinstance(value, Mapping):
+        for key, item in value.items():
+            if key in NOT_NEGATIVE and not isinstance(item, (Mapping, list, tuple, type(None))):
+                number = isinstance(item, numbers.Real) and not isinstance(item, bool)
+                if not (number and item >= 0):
+                    yield f"{place}.{key}", item
+            else:
+                yield from negatives(item, f"{place}.{key}")
+
+
+def is_whole(value: Any) -> bool:
+    return isinstance(value, numbers.Integral) and not isinstance(value, bool)
