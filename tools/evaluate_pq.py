@@ -68,6 +68,8 @@ def evaluate(args: argparse.Namespace) -> None:
         with replacing(args.out) as work:
             work.write_text(json.dumps(result, indent=1, allow_nan=False) + "\n")
     print(evaluation.summary_table(result))
+    if quality.odd_areas:
+        print(f"warning: {evaluation.area_warning(quality.odd_areas)}", file=sys.stderr)
 
 
 def main() -> None:

@@ -17,7 +17,8 @@ def check_number(
 ) -> Any:
     """The value itself; ValueError unless it is a finite number in [low, high]."""
     noun = "a whole number " if whole else "a number "
-    if isinstance(value, Integral if whole else Real) and not isinstance(value, bool):
+    right_kind = isinstance(value, Integral if whole else Real) and not isinstance(value, bool)
+    if right_kind:
         if low <= value <= high and abs(value) < math.inf:
             return value
         noun = ""
@@ -27,7 +28,7 @@ def check_number(
 
 def read_flags(isthing: Sequence[bool]) -> tuple[bool, ...]:
     """Of each class whether it is a thing; ValueError for what is neither yes nor no."""
-    if isinstance(isthing, str) or any(flag not in (0, 1) for flag in isthing):
+    if any(flag not in (0, 1) for flag in isthing):
         raise ValueError(f"isthing must be True or False for each class, got {isthing!r}")
     return tuple(map(bool, isthing))
 

@@ -43,10 +43,13 @@ class MaskFormerCriterion(nn.Module):
         num_classes: int = 2,
     ) -> None:
         super().__init__()
-        self.assigner = assigner or HungarianAssigner()
+        self.assigner: Any = assigner or HungarianAssigner()
         if not callable(self.assigner):
-            kind = f"{type(assigner).__module__}.{type(assigner).__name__}"
-            raise TypeError(f"assigner: {kind} can not be called as HungarianAssigner is")
+            kind = type(self.assigner)
+            raise TypeError(
+                f"assigner: {kind.__module__}.{kind.__name__} can not be called as "
+                "HungarianAssigner is"
+            )
         queries = torch.eye(2, num_classes + 1), torch.tensor([0, num_classes])
         masks = torch.eye(2, 3)
         self.loss_cls = checked_loss("loss_cls", loss_cls or ClassLoss(), queries, ())

@@ -36,7 +36,8 @@ class ClassLoss(nn.Module):
         self.no_object_weight = check_number("ClassLoss.no_object_weight", no_object_weight)
         if isinstance(class_weight, str) or class_weight is not None and not any(class_weight):
             raise ValueError(
-                f"ClassLoss.class_weight must be a list of numbers, not all of them 0, got {class_weight!r}"
+                "ClassLoss.class_weight must be a list of numbers, not all of them 0, got "
+                f"{class_weight!r}"
             )
         for index, weight in enumerate(class_weight or ()):
             check_number(f"ClassLoss.class_weight[{index}]", weight)

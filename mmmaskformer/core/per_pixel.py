@@ -112,8 +112,8 @@ def check_classes(num_classes: int) -> None:
     """Raise ValueError unless there is something to tell apart."""
     if num_classes == 1:
         raise ValueError(
-            "num_classes must be at least 2, got 1: a per-pixel baseline has no 'no object' to tell "
-            "the class from; give the background a class, or use MaskFormerHead"
+            "num_classes must be at least 2, got 1: a per-pixel baseline has no 'no object' to "
+            "tell the class from; give the background a class, or use MaskFormerHead"
         )
     check_number("num_classes", num_classes, 2, whole=True)
 

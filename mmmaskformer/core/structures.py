@@ -80,7 +80,8 @@ class FactoredOutput:
             )
         if cls[2] < 1 or cls[3] < 2:
             raise ValueError(
-                f"an output needs at least one query and one class beside 'no object', got {tuple(cls)}"
+                "an output needs at least one query, and one class beside 'no object'; got "
+                f"class_logits {tuple(cls)}"
             )
 
     @property

@@ -11,6 +11,7 @@ from mmengine.registry import METRICS, MODELS, TRANSFORMS
 from mmseg.datasets.transforms import PackSegInputs
 from mmseg.models.decode_heads import STDCHead
 
+from ..datasets.panoptic_transforms import FIRST
 from ..heads.maskformer_head import MaskFormerHead, read_things
 from ..utils.text import listing
 from .inspection import Reading
@@ -126,11 +127,10 @@ def check_pipeline(
         kind = built_class(TRANSFORMS, step)
         place = f"{where}.{kind.__name__}"
         ignored = setting(TRANSFORMS, step, "ignore_index")
-        padding = setting(TRANSFORMS, step, "seg_pad_val")
         if issubclass(kind, Pad):
             value = setting(TRANSFORMS, step, "pad_val")
             value = value.get("seg", 255) if isinstance(value, Mapping) else 255
-            check_ignored(found.errors, f"{place}.pad_val.seg", value, *in_map)
+            check_fill(found.errors, f"{place}.pad_val.seg", value, labels, reading)
         elif issubclass(kind, MMCVLoadAnnotations):
             if reduce_zero_label:
                 value = 255 if ignored is ABSENT else ignored
@@ -145,8 +145,20 @@ def check_pipeline(
             check_ignored(found.errors, f"{place}.ignore_index", ignored, *labels.ignored)
         elif setting(TRANSFORMS, step, "cat_max_ratio") != 1:  # else RandomCrop does not look
             check_ignored(found.warnings, f"{place}.ignore_index", ignored, *in_map)
-        check_ignored(found.errors, f"{place}.seg_pad_val", padding, *in_map)
+        for name in ("seg_pad_val", "seg_fill_in") if reading.panoptic else ("seg_pad_val",):
+            value = setting(TRANSFORMS, step, name)
+            check_fill(found.errors, f"{place}.{name}", value, labels, reading)
     return found
+
+
+def check_fill(lines: list[str], place: str, value, labels: Labels, reading: Reading) -> None:
+    """Add a line unless what a transform fills holes with is ignored."""
+    if value is None:
+        return
+    if not reading.panoptic:
+        check_ignored(lines, place, value, *labels.ignored)
+    elif value is not ABSENT and not 0 <= value < FIRST:
+        lines.append(f"{place} is {value}, but void of panoptic maps is below {FIRST}: set it to 0")
 
 
 def check_padding(preprocessor: Mapping | None, labels: Labels) -> Findings:

@@ -16,7 +16,7 @@ from mmengine.logging import print_log
 
 from ..registry import METRICS
 from .panoptic_quality import PanopticQuality
-from .report import class_table
+from .report import area_warning, class_table
 from .submission import write_annotations, write_prediction
 
 OF_MMDET = {"gt_panoptic_seg": "panoptic_truth", "pred_panoptic_seg": "panoptic_result"}
@@ -63,6 +63,7 @@ class PanopticQualityMetric(BaseMetric):
         self.output_dir = output_dir
         self.format_only = format_only
         self._written: set[str] = set()
+        self._warned = False
 
     def process(self, data_batch: Any, data_samples: Sequence) -> None:
         """Count the segments of some images, or write them.
@@ -83,6 +84,9 @@ class PanopticQualityMetric(BaseMetric):
             gt_name, pred_name = side_names(name)
             counts = quality.update(*truth, *pred, gt_name=gt_name, pred_name=pred_name)
             self.results.append((pack_counts(counts), entry))
+        if quality.odd_areas and not self._warned:
+            self._warned = True
+            print_log(area_warning(quality.odd_areas), "current", logging.WARNING)
 
     def _side(self, sample: Any, name: str, key: str) -> tuple[np.ndarray, list]:
         key = key if sample.get(OF_MMDET[key]) is None else OF_MMDET[key]

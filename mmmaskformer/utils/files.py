@@ -40,13 +40,22 @@ def read_json(path: str | Path) -> Any:
 
 
 def parse_json(content: bytes | str, name: str) -> Any:
-    """The value that `content`, which was read from the file `name`, stands for."""
+    """The value that `content`, which was read from the file `name`, stands for; no object may
+    have a key twice."""
     try:
-        return json.loads(content)
+        return json.loads(content, object_pairs_hook=_single_keys)
     except (ValueError, RecursionError) as error:
         raise ValueError(
             f"{name} is no valid json ({error}); it is damaged or incomplete"
         ) from None
+
+
+def _single_keys(pairs: list[tuple[str, Any]]) -> dict:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        keys = [key for key, _ in pairs]
+        raise ValueError(f"an object has the key {max(keys, key=keys.count)!r} twice")
+    return found
 
 
 def png_name(image_path: str | Path) -> str:

@@ -189,7 +189,7 @@ def test_cityscapes_as_its_own_tool_writes_it(tmp_path, train_ids):
         + [dict(type="mmmaskformer.LoadPanopticAnnotations")],
     )
     sample = dataset[0]
-    assert sample["gt_seg_map"].tolist() == [[1, 2]]
+    assert sample["gt_seg_map"].tolist() == [[256, 257]]
     assert sample["segment_labels"].tolist() == [0, 13]
 
 

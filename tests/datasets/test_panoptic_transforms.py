@@ -38,8 +38,8 @@ def crowded(folder):
 def test_void_and_crowd_own_no_pixels(folder):
     dataset = PanopticDataset(**crowded(folder).arguments(pipeline=LOAD))
     sample = dataset[0]
-    assert sample["gt_seg_map"].dtype == np.uint8
-    assert sample["gt_seg_map"].tolist() == [[0, 2, 2, 1], [0, 0, 0, 1]]
+    assert sample["gt_seg_map"].dtype == np.uint16
+    assert sample["gt_seg_map"].tolist() == [[0, 257, 257, 256], [0, 0, 0, 256]]
     assert sample["segment_labels"].dtype == np.int64
     assert sample["segment_labels"].tolist() == [1, 2]
     assert sample["seg_fields"] == ["gt_seg_map"]
@@ -83,7 +83,7 @@ def test_packed_for_testing_at_the_original_size(folder):
 def test_ignore_index_and_wide_classes():
     results = {
         "img": np.zeros((1, 3, 3), np.uint8),
-        "gt_seg_map": np.uint8([[0, 1, 2]]),
+        "gt_seg_map": np.uint16([[0, 256, 257]]),
         "segment_labels": np.int64([846, 3]),
     }
     sample = PackPanopticInputs(ignore_index=65535)(results)["data_samples"]
@@ -133,8 +133,8 @@ def test_any_number_of_segments(count):
     identities = np.r_[0, rng.choice(np.arange(1, 1 << 24), count, replace=False)]
     segments = [segment(int(i), 0) for i in identities[1:]]
     numbered = number_segments(identities[numbers].astype(np.int32), segments, "x.png")
-    assert numbered.dtype == (np.uint8 if count < 255 else np.uint16)
-    assert np.array_equal(numbered, numbers)
+    assert numbered.dtype == np.uint16
+    assert np.array_equal(numbered, np.where(numbers, numbers + 255, 0))
 
 
 def test_png_round_trip(tmp_path):
@@ -174,7 +174,7 @@ def test_areas_of_real_maps_are_those_of_the_json(shared):
         crowds += len(sample["segments_info"]) - len(kept)
         assert sample["segment_labels"].tolist() == [s["category_id"] for s in kept]
         expected = np.zeros_like(ids)
-        for number, info in enumerate(kept, start=1):
+        for number, info in enumerate(kept, start=256):
             expected[ids == info["id"]] = number
             assert (expected == number).sum() == info["area"]
         assert np.array_equal(sample["gt_seg_map"], expected)
