@@ -43,13 +43,7 @@ class MaskFormerCriterion(nn.Module):
         num_classes: int = 2,
     ) -> None:
         super().__init__()
-        self.assigner: Any = assigner or HungarianAssigner()
-        if not callable(self.assigner):
-            kind = type(self.assigner)
-            raise TypeError(
-                f"assigner: {kind.__module__}.{kind.__name__} can not be called as "
-                "HungarianAssigner is"
-            )
+        self.assigner = assigner or HungarianAssigner()
         queries = torch.eye(2, num_classes + 1), torch.tensor([0, num_classes])
         masks = torch.eye(2, 3)
         self.loss_cls = checked_loss("loss_cls", loss_cls or ClassLoss(), queries, ())

@@ -201,7 +201,7 @@ class CheckWeights(Hook):
         while hasattr(model, "module"):  # test-time augmentation, distributed
             model = model.module
         weights = checkpoint.get("state_dict", checkpoint)
-        check_finite_weights(weights, runner._load_from)
+        check_finite_weights(weights, runner._load_from or "to resume from")
         wanted, found = shapes_of(model.state_dict()), shapes_of(weights)
         if self.partly and not runner._resume:
             report_fit(found, wanted, runner._load_from)

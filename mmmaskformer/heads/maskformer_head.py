@@ -175,6 +175,11 @@ def build_with_things(cfg: dict | None, default: str, isthing: tuple | None):
 def build_assigner(cfg: dict | None) -> core.HungarianAssigner:
     """Build the assigner and the match costs in its config."""
     cfg = dict(cfg or {})
+    kind = TASK_UTILS.get(cfg["type"]) if isinstance(cfg.get("type"), str) else cfg.get("type")
+    if isinstance(kind, type) and not any("__call__" in vars(base) for base in kind.__mro__):
+        raise TypeError(
+            f"assigner: {kind.__module__}.{kind.__name__} can not be called as HungarianAssigner is"
+        )
     if cfg.get("match_costs") is not None:
         cfg["match_costs"] = [
             build_part(cost, "ClassificationCost", registry=TASK_UTILS)
