@@ -14,6 +14,7 @@ from pathlib import Path
 
 from mmmaskformer.dataset_check.command import check_dataset
 from mmmaskformer.dataset_check.splits import SPLITS
+from mmmaskformer.engine.outputs import check_outputs
 from mmmaskformer.engine.runner import add_common_arguments, load_config
 
 
@@ -37,7 +38,9 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     args = parse_args()
     try:
-        errors = check_dataset(load_config(args), args.split, args.workers, args.out)
+        cfg = load_config(args)
+        check_outputs({"--out": args.out}, cfg, args.config)
+        errors = check_dataset(cfg, args.split, args.workers, args.out)
     except BrokenProcessPool:
         sys.exit("error: a worker was killed, perhaps for want of memory; try --workers 1")
     except (OSError, ValueError) as error:

@@ -6,6 +6,7 @@ from pathlib import Path
 from mmengine.config import Config
 
 from mmmaskformer.engine.cpu import leave_cpu_distributed
+from mmmaskformer.engine.outputs import check_outputs
 from mmmaskformer.engine.runner import (
     CheckWeights,
     add_common_arguments,
@@ -67,6 +68,8 @@ def forget_training(cfg: Config) -> None:
 def main() -> None:
     args = parse_args()
     cfg = load_config(args)
+    outputs = {"--out": args.out, "--show-dir": args.show_dir}
+    check_outputs(outputs, cfg, args.config, args.checkpoint)
     forget_training(cfg)
     if "://" not in args.checkpoint and not Path(args.checkpoint).is_file():
         raise FileNotFoundError(f"checkpoint {args.checkpoint} does not exist")

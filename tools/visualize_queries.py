@@ -20,6 +20,7 @@ from rich.progress import track
 
 from mmmaskformer.core.fusion import confident_queries
 from mmmaskformer.core.views import output_maps, views_of
+from mmmaskformer.engine.outputs import check_outputs
 from mmmaskformer.registry import DATASETS, MODELS
 from mmmaskformer.visualization.queries import QueryMasks, query_panels
 
@@ -42,7 +43,7 @@ class Model:
     """A model of a config with its weights, the classes, and the pipeline for image files."""
 
     def __init__(self, config: str, checkpoint: str, device: str) -> None:
-        cfg = Config.fromfile(config)
+        self.cfg = cfg = Config.fromfile(config)
         init_default_scope(cfg.get("default_scope", "mmseg"))
         cfg.model.backbone.init_cfg = None
         self.model = MODELS.build(cfg.model).to(device).eval()
@@ -101,6 +102,9 @@ def main() -> None:
         if not Path(checkpoint).is_file():
             raise FileNotFoundError(f"checkpoint {checkpoint} does not exist")
     models = [Model(config, checkpoint, args.device) for config, checkpoint in args.model]
+    files = [path for model in args.model for path in model]
+    for model in models:
+        check_outputs({"--out": args.out}, model.cfg, *files, *(args.images or []))
     for model in models:
         unknown = set(args.classes or []) - set(model.classes)
         if unknown:

@@ -11,7 +11,6 @@ import numpy as np
 from mmengine import fileio
 
 from ..utils.files import parse_json
-from ..utils.png_ids import NUM_IDS, decode_ids
 from ..utils.json_kinds import (
     check_kinds,
     duplicates,
@@ -23,6 +22,7 @@ from ..utils.json_kinds import (
     is_text,
     is_whole,
 )
+from ..utils.png_ids import NUM_IDS, decode_ids
 from ..utils.text import listing
 
 CATEGORY = {"id": is_whole, "name": is_text, "isthing": is_flag, "color": is_color}

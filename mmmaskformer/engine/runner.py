@@ -231,7 +231,7 @@ def check_finite_weights(weights: dict, path: str) -> None:
     if bad:
         raise ValueError(
             f"checkpoint {path} has NaN or infinite weights, as its training diverged; take an "
-            f"earlier one: {some(bad)}"
+            f"earlier one: {listing(bad, most=4)}"
         )
 
 
@@ -243,10 +243,10 @@ def report_fit(found: dict[str, tuple], wanted: dict[str, tuple], path: str) -> 
     if fitting < LEAST_FIT * len(wanted):
         raise ValueError(
             f"{text}, so training would start from random ones; it holds {describe(found)}: "
-            f"{some(list(found))}. Weights of other implementations: tools/convert_weights.py"
+            f"{listing(found, most=4)}. Weights of other implementations: tools/convert_weights.py"
         )
     if problems:
-        print_log(f"{text}; not: {some(problems)}", "current", logging.WARNING)
+        print_log(f"{text}; not: {listing(problems, most=4)}", "current", logging.WARNING)
 
 
 def shapes_of(state_dict: dict) -> dict[str, tuple]:

@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..utils.files import read_json
+from ..utils.json_kinds import duplicates, is_key, is_objects, is_text
 from ..utils.png_ids import decode_ids
 from ..utils.processes import map_in_processes
-from ..utils.json_kinds import duplicates, is_key, is_objects, is_text
 from ..utils.text import listing
 from .panoptic_quality import PanopticQuality
 

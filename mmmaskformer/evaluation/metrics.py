@@ -15,6 +15,9 @@ from mmengine.evaluator import BaseMetric
 from mmengine.logging import print_log
 
 from ..registry import METRICS
+from ..utils.files import png_name
+from ..utils.json_kinds import duplicates
+from ..utils.text import listing
 from .panoptic_quality import PanopticQuality
 from .report import area_warning, class_table
 from .submission import write_annotations, write_prediction
@@ -62,7 +65,7 @@ class PanopticQualityMetric(BaseMetric):
         self.classwise = classwise
         self.output_dir = output_dir
         self.format_only = format_only
-        self._written: set[str] = set()
+        self._written: dict[str, str] = {}
         self._warned = False
 
     def process(self, data_batch: Any, data_samples: Sequence) -> None:
@@ -96,9 +99,12 @@ class PanopticQualityMetric(BaseMetric):
     def _write(self, folder: str, sample: Any, name: str, pred: tuple[np.ndarray, list]) -> dict:
         image_id = sample.get("img_id")
         image_id = Path(name).stem if image_id is None else image_id
-        if Path(name).stem in self._written:
-            raise ValueError(f"{name}: another image of this name has been written already")
-        self._written.add(Path(name).stem)
+        other = self._written.setdefault(png_name(name), name)
+        if other != name:
+            raise ValueError(
+                f"{name}: another image of this name has been written already, {other}; COCO's "
+                "format keeps no folders, so rename one"
+            )
         category_ids = self.dataset_meta.get("category_ids")
         return write_prediction(Path(folder) / "panoptic", name, image_id, *pred, category_ids)
 
@@ -106,8 +112,11 @@ class PanopticQualityMetric(BaseMetric):
         """Percentages of all images; writes the json."""
         self._written.clear()
         if self.output_dir is not None:
-            path = Path(self.output_dir) / "panoptic.json"
-            write_annotations(path, [entry for _, entry in results])
+            path, entries = Path(self.output_dir) / "panoptic.json", [entry for _, entry in results]
+            twice = duplicates(entry["file_name"] for entry in entries)
+            if twice:  # two processes can not know of each other's
+                raise ValueError(f"{path}: several images were written as {listing(twice)}")
+            write_annotations(path, entries)
             print_log(f"wrote {path}", logger="current")
         if self.format_only:
             return {}

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,37 @@ def replacing(path: str | Path) -> Iterator[Path]:
         os.replace(work, path)
     finally:
         work.unlink(missing_ok=True)
+
+
+def check_output(
+    option: str,
+    target: str | Path,
+    folders: Iterable[str | Path] = (),
+    files: Iterable[str | Path] = (),
+) -> None:
+    """Raise ValueError, which names both, if what is written would come among what is read.
+
+    Args:
+        option: what the error calls the target, for instance "--out".
+        target: the file or the folder that is written.
+        folders: folders that are read, with the folders in them.
+        files: single files that are read; a folder that is written must not be theirs either.
+    """
+    written = Path(target).resolve()
+    for folder in folders:
+        read = Path(folder).resolve()
+        if written == read or read in written.parents or written in read.parents:
+            raise ValueError(
+                f"{option} {target} would write among the files of {folder}, which are read; name "
+                "another folder"
+            )
+    for file in files:
+        read = Path(file).resolve()
+        same = written.exists() and read.exists() and written.samefile(read)
+        if same or written in (read, read.parent):
+            raise ValueError(
+                f"{option} {target} would write over or beside {file}, which is read; name another"
+            )
 
 
 def read_json(path: str | Path) -> Any:
@@ -58,6 +90,30 @@ def _single_keys(pairs: list[tuple[str, Any]]) -> dict:
     return found
 
 
-def png_name(image_path: str | Path) -> str:
-    """The name of what is written for an image: the image's, as a png."""
-    return f"{Path(image_path).stem}.png"
+def png_name(image_path: str | Path, folder: str | Path | None = None) -> str:
+    """The name of what is written for an image: the image's, as a png.
+
+    Args:
+        folder: the image's folders below this one are kept; None: none are.
+    """
+    path = Path(image_path)
+    if folder is not None and path.is_relative_to(folder):
+        return str(path.relative_to(folder).with_suffix(".png"))
+    return f"{path.stem}.png"
+
+
+def folder_to_keep(image_paths: Iterable[str | Path]) -> Path | None:
+    """What `png_name` needs, so that different images have different names.
+
+    None where the names alone differ, else the folder that all images are in.
+
+    Raises:
+        ValueError: two images in one folder differ in their suffix only.
+    """
+    paths = sorted({Path(path) for path in image_paths})
+    if len({path.stem for path in paths}) == len(paths):
+        return None
+    for first, second in pairwise(paths):
+        if first.with_suffix("") == second.with_suffix(""):
+            raise ValueError(f"{first} and {second} would be written under one name; rename one")
+    return Path(os.path.commonpath([path.parent for path in paths]))
