@@ -13,6 +13,7 @@ from mmseg.models.decode_heads import STDCHead
 
 from ..datasets.panoptic_transforms import FIRST
 from ..heads.maskformer_head import MaskFormerHead, read_things
+from ..heads.per_pixel_head import PerPixelHead
 from ..utils.text import listing
 from .inspection import Reading
 from .settings import ABSENT, Labels, built_class, setting, transforms_of
@@ -64,6 +65,12 @@ def check_heads(
         kind = built_class(MODELS, head)
         if isinstance(kind, type) and issubclass(kind, MaskFormerHead):
             found.errors += check_things(place, head, metainfos)
+            if head["num_classes"] == 1:
+                found.warnings.append(
+                    f"{place}.num_classes is 1: semantic inference gives the class every pixel, so "
+                    "mIoU says nothing; ask for panoptic or instance results, or give the "
+                    "background a class"
+                )
     ignored = labels.ignore_index
     if ignored is not None and 0 <= ignored < labels.num_classes:
         found.warnings.append(
@@ -82,6 +89,11 @@ def check_head(place: str, head: Mapping, wanted: int, source: str, labels: Labe
         lines.append(
             f"{place}.num_classes is {head['num_classes']}, but {source} has {wanted} classes: "
             f"set {place}.num_classes={wanted} or change metainfo.classes"
+        )
+    kind = built_class(MODELS, head)
+    if isinstance(kind, type) and issubclass(kind, PerPixelHead) and head["num_classes"] == 1:
+        lines.append(
+            f"{place}.num_classes must be at least 2, got 1: {kind.__name__} has no 'no object'"
         )
     value = setting(MODELS, head, "ignore_index")
     check_ignored(lines, f"{place}.ignore_index", value, *labels.ignored)

@@ -52,7 +52,7 @@ def decode_image(content: bytes, backend: str | None, flag: str = "color") -> np
     if pixels is None or pixels.dtype != np.uint8 or pixels.shape[2:] != (3,):
         found = None if pixels is None else f"{pixels.dtype} of shape {pixels.shape}"
         raise PixelError(f"gives {found}, not three channels of eight bits; convert it to eight")
-    if deep and 0 < pixels.max() <= DARKEST:
+    if deep and pixels.max() <= DARKEST and mmcv.imfrombytes(content, "unchanged").any():
         raise PixelError(
             "has 16 bits, but no value above 4095: twelve bits would become black; multiply by "
             "16, or convert it to eight bits"

@@ -31,7 +31,7 @@ class IoUMetric(MMSegIoUMetric):
 
     image_folder: Path | None = None
 
-    def __init__(self, *args, **kwargs) -> None:
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._written: dict[str, str] = {}
 

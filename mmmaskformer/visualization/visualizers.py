@@ -70,7 +70,9 @@ class PanopticDrawing(Visualizer):
         folder = path.relative_to(self.image_folder).parent
         for backend in self._vis_backends.values():
             if isinstance(backend, LocalVisBackend):
-                Path(backend._img_save_dir, folder).mkdir(parents=True, exist_ok=True)
+                # Its folder is known once `experiment` has been asked for.
+                pictures = backend.experiment._img_save_dir
+                Path(pictures, folder).mkdir(parents=True, exist_ok=True)
         return str(folder / name)
 
     def overlay(self, image: np.ndarray, side) -> np.ndarray:
