@@ -182,11 +182,11 @@ class HungarianAssigner:
             one_hot = one_hot_segments(target, dense.shape[-2:])
             class_prob = output.class_logits[:, image].float().softmax(-1).flatten(0, 1)
             embed = output.mask_embed[:, image].float().flatten(0, 1)
+            # Labels outside the range are refused once they are on the host.
+            labels = target.labels.clamp(0, output.num_classes - 1)
             count = len(embed) if target.num_segments else 0
             for rows in chunks(count, len(one_hot), output.device):
                 logits = embed[rows] @ dense.flatten(1)
-                # Labels outside the range are refused once they are on the host.
-                labels = target.labels.clamp(0, output.num_classes - 1)
                 candidates = Candidates(class_prob[rows], logits, logits.sigmoid(), labels, one_hot)
                 for match_cost in match_costs or self.match_costs:
                     cost[rows].add_(match_cost(candidates), alpha=match_cost.weight)

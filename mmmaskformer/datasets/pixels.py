@@ -64,7 +64,8 @@ def is_deep(image: Image.Image) -> bool:
     """Whether an image has sixteen bits in its file; PixelError for a stack of images."""
     if image.format == "TIFF" and getattr(image, "n_frames", 1) > 1:
         raise PixelError(f"is a stack of {image.n_frames} images; write one image a file")
-    return any("16" in str(tile[3]) for tile in image.tile)
+    raw_modes = (tile[3][0] if isinstance(tile[3], tuple) else tile[3] for tile in image.tile)
+    return any("16" in str(mode) for mode in raw_modes)
 
 
 def to_colors(image: Image.Image) -> np.ndarray:

@@ -206,7 +206,7 @@ class PanopticQuality:
             return
         wrong = common.max(1) > area
         if wrong.any():
-            found = list(zip(known[wrong].tolist(), area[wrong].tolist()))
+            found = list(zip(known[wrong].tolist(), area[wrong].tolist(), strict=True))
             raise ValueError(
                 f"{name}: segments (id, 'area') {found} share more pixels than their area with a "
                 "prediction, so that their IoU would be above 1; is 'area' that of this map?"

@@ -42,6 +42,9 @@ class PanopticDrawing(Visualizer):
     ) -> None:
         """As mmseg's and mmdet's; image (H, W, 3) uint8 RGB."""
         name = self.with_folder(name, data_sample)
+        if out_file is not None:
+            path = Path(out_file)
+            out_file = str(path.parent / self.with_folder(path.name, data_sample))
         pictures = [
             self.overlay(image, side)
             for side, wanted in zip(panoptic_sides(data_sample), (draw_gt, draw_pred), strict=True)

@@ -10,6 +10,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from mmmaskformer import core
 from mmmaskformer.core.checks import check_number, read_flags
 from mmmaskformer.core.per_pixel import PerPixelCriterion
+from mmmaskformer.core.view_merging import merge_views
 
 THINGS = [True, False]
 
@@ -190,6 +191,7 @@ def test_what_is_not_finite_becomes_no_label(value, part):
         core.GeneralFusion().labels,
         lambda views, size: core.PanopticFusion(THINGS)(views[0], size),
         lambda views, size: core.InstanceFusion(THINGS)(views[0], size),
+        lambda views, size: merge_views([*views, *views]),
     ]
     for fuse in fusions:
         with pytest.raises(core.NonFiniteScoreError, match="scores are NaN or infinite"):

@@ -1,6 +1,7 @@
 """Where results go, and which checkpoints are scored or trained from."""
 
 import math
+import runpy
 from types import SimpleNamespace
 
 import numpy as np
@@ -171,3 +172,22 @@ def test_what_is_resumed_must_fit():
     load(dict, resume=True)
     with pytest.raises(ValueError, match="does not fit the config"):
         load(another_head, resume=True)
+
+
+@pytest.mark.parametrize(
+    ("tool", "arguments"),
+    [
+        ("test.py", ["CONFIG", "a.pth", "--out", "AMONG"]),
+        ("test.py", ["CONFIG", "a.pth", "--show-dir", "AMONG"]),
+        ("check_dataset.py", ["CONFIG", "--workers", "1", "--out", "AMONG"]),
+        ("benchmark.py", ["CONFIG", "--device", "cpu", "--out", "AMONG"]),
+        ("convert_weights.py", ["README.md", "CONFIG", "--config", "CONFIG"]),
+    ],
+)
+def test_tools_do_not_write_among_what_they_read(monkeypatch, tool, arguments):
+    config = str(ROOT / "configs/maskformer_r18_shapes.py")
+    named = {"CONFIG": config, "AMONG": "data/shapes/annotations/val"}
+    monkeypatch.setattr("sys.argv", [tool, *(named.get(word, word) for word in arguments)])
+    main = runpy.run_path(str(ROOT / "tools" / tool), run_name="tool")["main"]
+    with pytest.raises((ValueError, SystemExit), match=r"(--out|--show-dir|DST) .* would write"):
+        main()
