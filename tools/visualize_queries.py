@@ -19,8 +19,9 @@ from mmengine.runner import load_checkpoint
 from rich.progress import track
 
 from mmmaskformer.core.fusion import confident_queries
-from mmmaskformer.core.views import output_maps, views_of
+from mmmaskformer.core.views import check_finite, output_maps, views_of
 from mmmaskformer.engine.outputs import check_outputs
+from mmmaskformer.heads.base import naming
 from mmmaskformer.registry import DATASETS, MODELS
 from mmmaskformer.visualization.queries import QueryMasks, query_panels
 
@@ -63,6 +64,8 @@ class Model:
         head = self.model.decode_head
         output = head.factors(self.model.extract_feat(inputs))
         (view,) = views_of(output, inputs.shape[-2:], [sample.metainfo["img_shape"][:2]])
+        with naming([dict(img_path=path)]):
+            check_finite([view])
         sure = confident_queries(view, threshold)
         names = [self.classes[label] for label in sure.labels.tolist()]
         size = sample.metainfo["ori_shape"][:2]

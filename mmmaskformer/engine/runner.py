@@ -33,8 +33,6 @@ READ_KEYS = {
     *("auto_scale_lr", "tta_model", "tta_pipeline", "runner_type", "strategy", *RUNNER_ONLY),
 }
 """Top-level keys of a config that the runner or the tools read."""
-LEAST_FIT = 0.05
-"""Share of a model's weights that a checkpoint to start from must have."""
 
 
 def add_common_arguments(parser: argparse.ArgumentParser) -> None:
@@ -196,7 +194,7 @@ class CheckWeights(Hook):
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Raise ValueError if a weight is NaN or infinite; if one is missing, of another shape,
-        or left over in the backbone or the head; where some may be, if hardly any fits."""
+        or left over in the backbone or the head; where some may be, if none fits."""
         model = runner.model
         while hasattr(model, "module"):  # test-time augmentation, distributed
             model = model.module
@@ -236,11 +234,11 @@ def check_finite_weights(weights: dict, path: str) -> None:
 
 
 def report_fit(found: dict[str, tuple], wanted: dict[str, tuple], path: str) -> None:
-    """Say which weights of a model `load_from` does not fill; ValueError if it fills hardly any."""
+    """Say which weights of a model `load_from` does not fill; ValueError if it fills none."""
     problems = compare({name: found[name] for name in found if name in wanted}, wanted)
     fitting = len(wanted) - len(problems)
     text = f"load_from {path}: {fitting} of the model's {len(wanted)} weights are in it"
-    if fitting < LEAST_FIT * len(wanted):
+    if not fitting:
         raise ValueError(
             f"{text}, so training would start from random ones; it holds {describe(found)}: "
             f"{listing(found, most=4)}. Weights of other implementations: tools/convert_weights.py"
