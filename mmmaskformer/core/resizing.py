@@ -47,7 +47,7 @@ def upsample_adjoint(grad: Tensor, size: Sequence[int]) -> Tensor:
         F.interpolate(
             torch.eye(small, dtype=grad.dtype, device=grad.device)[None], size=large, mode="linear"
         )[0]
-        for small, large in zip(size, (height, width))
+        for small, large in zip(size, (height, width), strict=True)
     )
     return rows @ grad @ columns.T
 
