@@ -29,6 +29,7 @@ from benchmarks.kit.arguments import (
     positive,
 )
 from benchmarks.kit.measure import machine
+from mmmaskformer.engine.outputs import check_outputs
 from mmmaskformer.utils import command
 
 
@@ -72,6 +73,8 @@ def settings_of(args: argparse.Namespace) -> suite.Settings:
         models.load_config(config, args.cfg_options, args.num_classes, models.FRAMEWORKS)
         for config in args.configs
     ]
+    for config in configs:
+        check_outputs({"--out": args.out}, config)
     label_classes = models.common_classes(configs)
     if args.eval and models.framework_of(configs[0]) != "mmseg":
         raise ValueError("--eval is for configs of mmseg: test those of mmdet with tools/test.py")

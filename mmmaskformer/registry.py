@@ -27,6 +27,7 @@ VISUALIZERS = Registry(
     parent=parents.VISUALIZERS,
     locations=["mmmaskformer.visualization.visualizers"],
 )
+HOOKS = Registry("hook", parent=parents.HOOKS, locations=["mmmaskformer.engine.outputs"])
 STRATEGIES = Registry(
     "strategy", parent=parents.STRATEGIES, locations=["mmmaskformer.engine.sharding"]
 )

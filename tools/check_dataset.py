@@ -13,6 +13,7 @@ from pathlib import Path
 
 from mmmaskformer.dataset_check.command import check_dataset
 from mmmaskformer.dataset_check.splits import SPLITS
+from mmmaskformer.engine.outputs import check_outputs
 from mmmaskformer.engine.runner import add_common_arguments, load_config
 from mmmaskformer.utils.command import Parser, run
 
@@ -34,7 +35,9 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> None:
     args = parse_args()
-    errors = check_dataset(load_config(args), args.split, args.workers, args.out)
+    cfg = load_config(args)
+    check_outputs({"--out": args.out}, cfg, args.config)
+    errors = check_dataset(cfg, args.split, args.workers, args.out)
     if errors:
         sys.exit(f"error: {args.config}: {errors} problems would stop or spoil training")
     print("no problems found")

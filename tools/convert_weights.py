@@ -25,6 +25,7 @@ from mmmaskformer.checkpoints.description import compare, describe
 from mmmaskformer.checkpoints.naming import CheckpointError
 from mmmaskformer.datasets.tables import metainfo
 from mmmaskformer.utils.command import Parser, run
+from mmmaskformer.utils.files import check_output
 from mmmaskformer.utils.text import listing
 
 DATASETS = (
@@ -133,6 +134,8 @@ def convert_file(args: argparse.Namespace) -> tuple[Report, list[str]]:
         raise CheckpointError(f"DST {args.dst!r} must be a file's name")
     if target.exists() and source.exists() and target.samefile(source):
         raise CheckpointError(f"{args.dst} is SRC itself, which would be lost")
+    if args.config:
+        check_output("DST", target, files=[args.config])
     weights, beside = read_weights(source)
     report = convert_checked(weights)
     check(report, args)
@@ -154,7 +157,7 @@ def main() -> None:
     args = parse_args()
     try:
         report, notes = convert_file(args)
-    except (CheckpointError, OSError, RuntimeError) as error:
+    except (CheckpointError, OSError, RuntimeError, ValueError) as error:
         text = " ".join(str(error).split())
         known = args.src in text or (args.dst and args.dst in text)
         raise CheckpointError(text if known else f"{args.src}: {text}") from error

@@ -20,7 +20,7 @@ from rich.progress import track
 
 from mmmaskformer import evaluation
 from mmmaskformer.utils.command import Parser, run
-from mmmaskformer.utils.files import replacing
+from mmmaskformer.utils.files import check_output, replacing
 
 
 def parse_args() -> argparse.Namespace:
@@ -42,10 +42,8 @@ def check_target(args: argparse.Namespace, pairs: list) -> None:
     out = args.out.resolve()
     if not out.parent.is_dir() or (out.exists() and not out.is_file()):
         raise ValueError(f"--out {args.out} must be a file in a folder that exists")
-    inputs = {args.gt_json_file.resolve(), args.pred_json_file.resolve()}
-    folders = {png.resolve().parent for pair in pairs for png in (pair.gt_png, pair.pred_png)}
-    if out in inputs or out.parent in folders:
-        raise ValueError(f"--out {args.out} is one of the inputs, or lies among them")
+    folders = {png.parent for pair in pairs for png in (pair.gt_png, pair.pred_png)}
+    check_output("--out", args.out, folders, (args.gt_json_file, args.pred_json_file))
 
 
 def evaluate(args: argparse.Namespace) -> None:
@@ -68,6 +66,8 @@ def evaluate(args: argparse.Namespace) -> None:
         with replacing(args.out) as work:
             work.write_text(json.dumps(result, indent=1, allow_nan=False) + "\n")
     print(evaluation.summary_table(result))
+    if quality.odd_areas:
+        print(f"warning: {evaluation.area_warning(quality.odd_areas)}", file=sys.stderr)
 
 
 def main() -> None:

@@ -10,6 +10,7 @@ from mmengine.registry import HOOKS, DefaultScope
 from mmmaskformer.dataset_check.settings import built_class
 from mmmaskformer.engine.config_check import config_errors
 from mmmaskformer.engine.cpu import leave_cpu_distributed
+from mmmaskformer.engine.outputs import check_outputs
 from mmmaskformer.engine.runner import (
     CheckWeights,
     add_common_arguments,
@@ -90,6 +91,8 @@ def forget_training(cfg: Config) -> None:
 def main() -> None:
     args = parse_args()
     cfg = load_config(args)
+    outputs = {"--out": args.out, "--show-dir": args.show_dir}
+    check_outputs(outputs, cfg, args.config, args.checkpoint)
     forget_training(cfg)
     if Path(args.checkpoint).is_dir():
         raise ValueError(f"checkpoint {args.checkpoint} is a folder; wanted a file in it")

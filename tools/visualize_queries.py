@@ -18,9 +18,11 @@ from mmengine.runner import load_checkpoint
 from rich.progress import track
 
 from mmmaskformer.core.fusion import confident_queries
-from mmmaskformer.core.views import output_maps, views_of
+from mmmaskformer.core.views import check_finite, output_maps, views_of
 from mmmaskformer.engine.config_check import check_config, config_errors
+from mmmaskformer.engine.outputs import check_outputs
 from mmmaskformer.engine.runner import read_config
+from mmmaskformer.heads.base import naming
 from mmmaskformer.registry import DATASETS, MODELS
 from mmmaskformer.utils.command import Parser, run
 from mmmaskformer.visualization.queries import QueryMasks, query_panels
@@ -44,7 +46,7 @@ class Model:
     """A model of a config with its weights, the classes, and the pipeline for image files."""
 
     def __init__(self, config: str, checkpoint: str, device: str) -> None:
-        cfg = read_config(config)
+        self.cfg = cfg = read_config(config)
         check_config(cfg)
         init_default_scope(cfg.get("default_scope", "mmseg"))
         cfg.model.backbone.init_cfg = None
@@ -69,6 +71,8 @@ class Model:
         head = self.model.decode_head
         output = head.factors(self.model.extract_feat(inputs))
         (view,) = views_of(output, inputs.shape[-2:], [sample.metainfo["img_shape"][:2]])
+        with naming([dict(img_path=path)]):
+            check_finite([view])
         sure = confident_queries(view, threshold)
         names = [self.classes[label] for label in sure.labels.tolist()]
         size = sample.metainfo["ori_shape"][:2]
@@ -112,6 +116,9 @@ def main() -> None:
         if not Path(checkpoint).is_file():
             raise FileNotFoundError(f"checkpoint {checkpoint} does not exist")
     models = [Model(config, checkpoint, args.device) for config, checkpoint in args.model]
+    files = [path for model in args.model for path in model]
+    for model in models:
+        check_outputs({"--out": args.out}, model.cfg, *files, *(args.images or []))
     for model in models:
         unknown = set(args.classes or []) - set(model.classes)
         if unknown:

@@ -11,6 +11,7 @@ visualizer = dict(
     vis_backends=[dict(type="LocalVisBackend")],
     name="visualizer",
 )
+custom_hooks = [dict(type="mmmaskformer.KeepFolders")]
 log_processor = dict(by_epoch=False)
 log_level = "INFO"
 load_from = None

@@ -23,7 +23,7 @@ from .predictor import MaskFormerPredictor
 from .structures import NO_SEGMENT, FactoredOutput, PixelFeatures, SegmentTargets
 from .targets import class_map, segments_from_panoptic, segments_from_semantic
 from .transformer import TransformerDecoder
-from .views import View, views_of
+from .views import NonFiniteScoreError, View, views_of
 
 __all__ = [
     "NO_SEGMENT",
@@ -42,6 +42,7 @@ __all__ = [
     "MaskFormerCriterion",
     "MaskFormerPredictor",
     "NonFiniteCostError",
+    "NonFiniteScoreError",
     "PanopticFusion",
     "PerPixelBaseline",
     "PerPixelBaselinePlus",

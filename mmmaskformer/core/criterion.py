@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, distributed, nn
 
+from .checks import check_number, check_part
 from .folded_masks import mask_logits, pixel_embedding
 from .kernels import check_kernel
 from .losses import ClassLoss, DiceLoss, FocalLoss
@@ -24,7 +25,11 @@ class MaskFormerCriterion(nn.Module):
     segments per process, at least 1, the same for all layers.
 
     Args:
+        loss_cls: maps logits (M, C + 1) and classes (M,) to a scalar.
+        loss_mask, loss_dice: map logits and targets (N, P) to (N,) values. None of the three
+            multiplies by its attribute `loss_weight`: that is done here.
         mask_loss_kernel: "auto", "eager" or "triton", see `chunked_mask_loss`.
+        num_classes: C, with which a `loss_cls` of another package is tried.
     """
 
     def __init__(
@@ -35,13 +40,15 @@ class MaskFormerCriterion(nn.Module):
         loss_mask: nn.Module | None = None,
         loss_dice: nn.Module | None = None,
         mask_loss_kernel: str = "auto",
+        num_classes: int = 2,
     ) -> None:
         super().__init__()
         self.assigner = assigner or HungarianAssigner()
-        # Any modules with a `loss_weight`.
-        self.loss_cls: Any = loss_cls or ClassLoss()
-        self.loss_mask: Any = loss_mask or FocalLoss()
-        self.loss_dice: Any = loss_dice or DiceLoss()
+        queries = torch.eye(2, num_classes + 1), torch.tensor([0, num_classes])
+        masks = torch.eye(2, 3)
+        self.loss_cls = checked_loss("loss_cls", loss_cls or ClassLoss(), queries, ())
+        self.loss_mask = checked_loss("loss_mask", loss_mask or FocalLoss(), (masks, masks), (2,))
+        self.loss_dice = checked_loss("loss_dice", loss_dice or DiceLoss(), (masks, masks), (2,))
         self.mask_loss_kernel = check_kernel(mask_loss_kernel)
 
     def forward(
@@ -108,6 +115,16 @@ class MaskFormerCriterion(nn.Module):
             "loss_mask": self.loss_mask.loss_weight * sums[0],
             "loss_dice": self.loss_dice.loss_weight * sums[1],
         }
+
+
+def checked_loss(name: str, loss: Any, example: Sequence[Tensor], wanted: Sequence[int]) -> Any:
+    """The loss; errors as those of `check_part` for one that is not of this package."""
+    if not isinstance(loss, ClassLoss | FocalLoss | DiceLoss):
+        check_number(
+            f"{name}: loss_weight of {type(loss).__name__}", getattr(loss, "loss_weight", None)
+        )
+        check_part(name, loss, example, wanted, weighs=False)
+    return loss
 
 
 def mean_over_processes(count: int, device: torch.device) -> Tensor:

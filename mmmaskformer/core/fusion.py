@@ -13,8 +13,18 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .checks import check_number
 from .tuning import BAND_ELEMENTS
-from .views import AnyView, PixelView, View, content_maps, output_maps, resize_rows, source_span
+from .views import (
+    AnyView,
+    PixelView,
+    View,
+    check_finite,
+    content_maps,
+    output_maps,
+    resize_rows,
+    source_span,
+)
 
 
 class BandedFusion:
@@ -62,6 +72,7 @@ class BandedFusion:
             for part in parts[1:]:
                 total = total + next(part)
             yield rows, total / len(views) if len(views) > 1 else total
+        check_finite(views)  # last, when a GPU has nothing else to do
 
     def view_bands(
         self, view: Any, size: Sequence[int], bands: Sequence[slice], elements: int
@@ -151,7 +162,7 @@ class GeneralFusion(BandedFusion):
     """
 
     def __init__(self, *, object_threshold: float = 0.3) -> None:
-        self.object_threshold = object_threshold
+        self.object_threshold = check_number("object_threshold", object_threshold, 0, 1)
 
     def view_bands(
         self, view: View, size: Sequence[int], bands: Sequence[slice], elements: int

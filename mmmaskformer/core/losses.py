@@ -2,28 +2,65 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from .checks import check_number
 
 
 class ClassLoss(nn.Module):
     """Cross-entropy over C + 1 classes, "no object" weighted down.
 
     The weighted mean is taken over all queries of this process's batch, as the original does.
+
+    Args:
+        class_weight: weights of the C classes, or of the C classes and "no object", for which
+            `no_object_weight` is then not read; None: 1 for every class.
     """
 
-    def __init__(self, loss_weight: float = 1.0, *, no_object_weight: float = 0.1) -> None:
+    class_weight: Tensor | None
+
+    def __init__(
+        self,
+        loss_weight: float = 1.0,
+        *,
+        no_object_weight: float = 0.1,
+        class_weight: Sequence[float] | None = None,
+    ) -> None:
         super().__init__()
-        self.loss_weight = loss_weight
-        self.no_object_weight = no_object_weight
+        self.loss_weight = check_number("ClassLoss.loss_weight", loss_weight)
+        self.no_object_weight = check_number("ClassLoss.no_object_weight", no_object_weight)
+        if isinstance(class_weight, str) or class_weight is not None and not any(class_weight):
+            raise ValueError(
+                "ClassLoss.class_weight must be a list of numbers, not all of them 0, got "
+                f"{class_weight!r}"
+            )
+        for index, weight in enumerate(class_weight or ()):
+            check_number(f"ClassLoss.class_weight[{index}]", weight)
+        weights = None if class_weight is None else torch.tensor(class_weight, dtype=torch.float32)
+        self.register_buffer("class_weight", weights, persistent=False)
+
+    def weights(self, like: Tensor) -> Tensor:
+        """(C + 1,) weights for logits (M, C + 1); ValueError if there are not so many."""
+        weight = like.new_ones(like.shape[-1])
+        weight[-1:] = self.no_object_weight  # a slice: an index would make a GPU wait
+        if self.class_weight is not None:
+            given, classes = len(self.class_weight), len(weight) - 1
+            if given not in (classes, classes + 1):
+                raise ValueError(
+                    f"ClassLoss.class_weight must have {classes} numbers, one for each class, or "
+                    f"{classes + 1}, the last for 'no object'; it has {given}"
+                )
+            weight[:given] = self.class_weight
+        return weight
 
     def forward(self, class_logits: Tensor, target: Tensor) -> Tensor:
         """class_logits (M, C + 1), target (M,) int64 in [0, C] -> scalar, unweighted."""
-        weight = class_logits.new_ones(class_logits.shape[-1])
-        weight[-1:] = self.no_object_weight  # a slice: an index would make a GPU wait
-        return F.cross_entropy(class_logits, target, weight)
+        return F.cross_entropy(class_logits, target, self.weights(class_logits))
 
 
 class FocalLoss(nn.Module):
@@ -38,11 +75,9 @@ class FocalLoss(nn.Module):
         self, loss_weight: float = 20.0, *, alpha: float = 0.25, gamma: float = 2.0
     ) -> None:
         super().__init__()
-        if gamma < 0:
-            raise ValueError(f"gamma must not be negative, got {gamma}")
-        self.loss_weight = loss_weight
-        self.alpha = alpha
-        self.gamma = gamma
+        self.loss_weight = check_number("FocalLoss.loss_weight", loss_weight)
+        self.alpha = check_number("FocalLoss.alpha", alpha, -math.inf, 1)
+        self.gamma = check_number("FocalLoss.gamma", gamma)
 
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
         """logits (N, P), target (N, P) float in {0, 1} -> (N,) unweighted losses."""
@@ -59,8 +94,8 @@ class DiceLoss(nn.Module):
 
     def __init__(self, loss_weight: float = 1.0, *, smooth: float = 1.0) -> None:
         super().__init__()
-        self.loss_weight = loss_weight
-        self.smooth = smooth
+        self.loss_weight = check_number("DiceLoss.loss_weight", loss_weight)
+        self.smooth = check_number("DiceLoss.smooth", smooth)
 
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
         """logits (N, P), target (N, P) float in {0, 1} -> (N,) unweighted losses."""

@@ -6,6 +6,7 @@ mask cost into matrix products, for all queries of all decoder layers at once.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -15,8 +16,10 @@ from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 from torch.nn import functional as F
 
+from .checks import check_number, check_part
 from .folded_masks import pixel_embedding
 from .structures import FactoredOutput, PixelFeatures, SegmentTargets
+from .targets import check_segments, is_legal
 from .tuning import chunks
 
 
@@ -46,7 +49,7 @@ class ClassificationCost:
     """Minus the probability of the segment's class."""
 
     def __init__(self, weight: float = 1.0) -> None:
-        self.weight = weight
+        self.weight = check_number("ClassificationCost.weight", weight)
 
     def __call__(self, candidates: Candidates) -> Tensor:
         return -candidates.class_prob[:, candidates.labels]
@@ -56,9 +59,9 @@ class FocalCost:
     """Focal loss of the mask, mean over the mask grid; `alpha` and `gamma` as in `FocalLoss`."""
 
     def __init__(self, weight: float = 20.0, *, alpha: float = 0.25, gamma: float = 2.0) -> None:
-        self.weight = weight
-        self.alpha = alpha
-        self.gamma = gamma
+        self.weight = check_number("FocalCost.weight", weight)
+        self.alpha = check_number("FocalCost.alpha", alpha, -math.inf, 1)
+        self.gamma = check_number("FocalCost.gamma", gamma)
 
     def __call__(self, candidates: Candidates) -> Tensor:
         logits, prob = candidates.logits, candidates.prob
@@ -77,8 +80,8 @@ class DiceCost:
     """Dice loss of the mask on the mask grid."""
 
     def __init__(self, weight: float = 1.0, *, smooth: float = 1.0) -> None:
-        self.weight = weight
-        self.smooth = smooth
+        self.weight = check_number("DiceCost.weight", weight)
+        self.smooth = check_number("DiceCost.smooth", smooth)
 
     def __call__(self, candidates: Candidates) -> Tensor:
         prob, one_hot = candidates.prob, candidates.one_hot
@@ -124,6 +127,8 @@ class HungarianAssigner:
             if match_costs is not None
             else [ClassificationCost(), FocalCost(), DiceCost()]
         )
+        for cost in self.match_costs:
+            check_cost(cost)
 
     @torch.no_grad()
     def __call__(self, output: FactoredOutput, targets: Sequence[SegmentTargets]) -> Matches:
@@ -131,18 +136,22 @@ class HungarianAssigner:
 
         Raises:
             NonFiniteCostError: names the image, the layer and the cost.
+            ValueError: a label or a segment outside its range; names the image and the range.
         """
         if len(targets) != output.batch_size:
             raise ValueError(f"{len(targets)} targets for {output.batch_size} images")
         layers, batch, queries = output.class_logits.shape[:3]
         output = replace(output, pixels=PixelFeatures(pixel_embedding(output.pixels)))
         costs = [self.costs(output, image, target) for image, target in enumerate(targets)]
-        finite = output.class_logits.isfinite().flatten(2).all(2).T.float()
+        finite = output.class_logits.isfinite().flatten(2).all(2).T.flatten()
+        legal = torch.stack([is_legal(target, output.num_classes) for target in targets])
         # The only copy to the host.
-        flat = torch.cat([finite.flatten(), *(cost.flatten() for cost in costs)]).cpu()
-        finite, *host = flat.split([finite.numel(), *(cost.numel() for cost in costs)])
+        parts = [finite.float(), legal.float(), *(cost.flatten() for cost in costs)]
+        finite, legal, *host = torch.cat(parts).cpu().split([part.numel() for part in parts])
         rows, per_image = [], []
         for image, target in enumerate(targets):
+            if not legal[image]:
+                check_segments(target, output.num_classes)
             cost = host[image].view(layers, queries, target.num_segments)
             for layer in torch.nonzero(finite.view(batch, layers)[image] == 0).flatten().tolist():
                 raise NonFiniteCostError(
@@ -173,12 +182,12 @@ class HungarianAssigner:
             one_hot = one_hot_segments(target, dense.shape[-2:])
             class_prob = output.class_logits[:, image].float().softmax(-1).flatten(0, 1)
             embed = output.mask_embed[:, image].float().flatten(0, 1)
+            # Labels outside the range are refused once they are on the host.
+            labels = target.labels.clamp(0, output.num_classes - 1)
             count = len(embed) if target.num_segments else 0
             for rows in chunks(count, len(one_hot), output.device):
                 logits = embed[rows] @ dense.flatten(1)
-                candidates = Candidates(
-                    class_prob[rows], logits, logits.sigmoid(), target.labels, one_hot
-                )
+                candidates = Candidates(class_prob[rows], logits, logits.sigmoid(), labels, one_hot)
                 for match_cost in match_costs or self.match_costs:
                     cost[rows].add_(match_cost(candidates), alpha=match_cost.weight)
         return cost.view(layers, queries, target.num_segments)
@@ -196,6 +205,15 @@ class HungarianAssigner:
             f"{target.name}: non-finite matching cost in decoder layer {layer} "
             f"({', '.join(names) or 'sum of costs'})"
         )
+
+
+def check_cost(cost: Any) -> None:
+    """Raise ValueError or TypeError for a cost without a weight, or with another interface."""
+    check_number(f"match_costs: weight of {type(cost).__name__}", getattr(cost, "weight", None))
+    if not isinstance(cost, ClassificationCost | FocalCost | DiceCost):
+        half = torch.full((1, 2), 0.5)
+        labels, one_hot = torch.zeros(1, dtype=torch.int64), torch.eye(2)[:, :1]
+        check_part("match_costs", cost, [Candidates(half, half, half, labels, one_hot)], (1, 1))
 
 
 def assign(cost: Tensor, image: int) -> Tensor:

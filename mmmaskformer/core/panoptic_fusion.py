@@ -8,8 +8,9 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from .checks import check_number, read_flags
 from .fusion import confident_queries, row_bands
-from .views import View, output_maps
+from .views import View, check_finite, output_maps
 
 
 @dataclass(frozen=True)
@@ -44,13 +45,13 @@ class PanopticFusion:
         object_threshold: float = 0.8,
         overlap_threshold: float = 0.8,
     ) -> None:
-        self.isthing = tuple(bool(thing) for thing in isthing)
-        self.object_threshold = object_threshold
-        self.overlap_threshold = overlap_threshold
+        self.isthing = read_flags(isthing)
+        self.object_threshold = check_number("object_threshold", object_threshold, 0, 1)
+        self.overlap_threshold = check_number("overlap_threshold", overlap_threshold, 0, 1)
 
     def __call__(self, view: View, size: Sequence[int]) -> PanopticResult:
         """The segments of an image at `size` = (H, W)."""
-        check_things(self.isthing, view)
+        check_view(self.isthing, view)
         confident = confident_queries(view, self.object_threshold)
         owner, own, won = self.compete(confident.view, confident.scores, size)
         # The only copy to the host: K numbers each.
@@ -108,13 +109,14 @@ class PanopticFusion:
         return numbers, segments
 
 
-def check_things(isthing: Sequence[bool], view: View) -> None:
-    """Raise ValueError unless there is a flag for each of the view's classes."""
+def check_view(isthing: Sequence[bool], view: View) -> None:
+    """Raise ValueError unless there is a flag for each of the view's classes; `check_finite`."""
     classes = view.class_prob.shape[1] - 1
     if len(isthing) != classes:
         raise ValueError(
             f"the model has {classes} classes, but isthing is given for {len(isthing)}"
         )
+    check_finite([view])
 
 
 @dataclass(frozen=True)
@@ -144,14 +146,14 @@ class InstanceFusion:
     def __init__(
         self, isthing: Sequence[bool], *, max_per_image: int = 100, score_threshold: float = 0.0
     ) -> None:
-        self.isthing = tuple(bool(thing) for thing in isthing)
-        self.max_per_image = max_per_image
-        self.score_threshold = score_threshold
+        self.isthing = read_flags(isthing)
+        self.max_per_image = check_number("max_per_image", max_per_image, 1, whole=True)
+        self.score_threshold = check_number("score_threshold", score_threshold, 0, 1)
 
     def __call__(self, view: View, size: Sequence[int]) -> InstanceResult:
         """The instances of an image at `size` = (H, W)."""
         prob = view.class_prob[:, :-1]
-        check_things(self.isthing, view)
+        check_view(self.isthing, view)
         thing = torch.tensor(self.isthing, device=prob.device)
         prob = prob.masked_fill(~thing, -1.0)
         scores, pairs = prob.flatten().topk(min(self.max_per_image, prob.numel()))

@@ -7,10 +7,11 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
+from .checks import check_number
 from .folded_masks import pixel_embedding
-from .predictor import PixelDecoder, QueryDecoder, QueryPredictor, check_classes
+from .predictor import PixelDecoder, QueryDecoder, QueryPredictor
+from .resizing import upsample_by_4
 
 
 class PerPixelBaseline(nn.Module):
@@ -66,7 +67,7 @@ class PerPixelCriterion(nn.Module):
 
     def __init__(self, loss_weight: float = 1.0) -> None:
         super().__init__()
-        self.loss_weight = loss_weight
+        self.loss_weight = check_number("PerPixelCriterion.loss_weight", loss_weight)
 
     def forward(self, logits: Tensor, classes: Tensor) -> dict[str, Tensor]:
         """Weighted `loss_ce` of the last layer, `d0.loss_ce`, ... of the layers before it.
@@ -82,11 +83,15 @@ class PerPixelCriterion(nn.Module):
             ValueError: sizes that do not fit.
         """
         num_classes = logits.shape[2]
-        valid = (classes < num_classes).sum().clamp(min=1)
+        ignored = classes >= num_classes
+        index = classes.masked_fill(ignored, 0)[:, None]
+        valid = (~ignored).sum().clamp(min=1)
         losses = {}
         for layer, coarse in enumerate(logits):
             full = upsample_logits(coarse.float(), classes.shape[-2:])
-            total = F.cross_entropy(full, classes, ignore_index=num_classes, reduction="sum")
+            # What F.cross_entropy computes, whose kernel for maps is not deterministic on a GPU.
+            right = full.log_softmax(1).gather(1, index)[:, 0]
+            total = -right.masked_fill(ignored, 0).sum()
             prefix = "" if layer == len(logits) - 1 else f"d{layer}."
             losses[f"{prefix}loss_ce"] = self.loss_weight * total / valid
         return losses
@@ -100,8 +105,17 @@ def upsample_logits(logits: Tensor, size: Sequence[int]) -> Tensor:
     """
     check_grid(logits.shape[-2:], size)
     height, width = size
-    full = F.interpolate(logits, scale_factor=4, mode="bilinear", align_corners=False)
-    return full[..., :height, :width]
+    return upsample_by_4(logits)[..., :height, :width]
+
+
+def check_classes(num_classes: int) -> None:
+    """Raise ValueError unless there is something to tell apart."""
+    if num_classes == 1:
+        raise ValueError(
+            "num_classes must be at least 2, got 1: a per-pixel baseline has no 'no object' to "
+            "tell the class from; give the background a class, or use MaskFormerHead"
+        )
+    check_number("num_classes", num_classes, 2, whole=True)
 
 
 def check_grid(grid: Sequence[int], size: Sequence[int]) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from .checks import check_number
 from .position import SinePositionalEncoding
 from .structures import PixelFeatures
 from .transformer import TransformerLayer, init_matrices, run
@@ -69,6 +70,13 @@ class FPNPixelDecoder(nn.Module):
         self.with_cp = with_cp
         if len(in_channels) < 2:
             raise ValueError(f"in_channels needs at least two levels, got {list(in_channels)}")
+        for name, number in (("channels", channels), ("mask_channels", mask_channels)):
+            check_number(name, number, 1, whole=True)
+        check_number("norm_groups", norm_groups, 1, whole=True)
+        if channels % norm_groups:
+            raise ValueError(
+                f"channels must be a multiple of norm_groups={norm_groups}, got {channels}"
+            )
         *fine, coarsest = in_channels
         self.in_channels = tuple(in_channels)
         self.lateral_convs = nn.ModuleList(
@@ -138,8 +146,7 @@ class TransformerEncoderPixelDecoder(FPNPixelDecoder):
             norm_groups=norm_groups,
             with_cp=with_cp,
         )
-        if num_layers < 1:
-            raise ValueError(f"num_layers must be at least 1, got {num_layers}")
+        check_number("num_layers", num_layers, 1, whole=True)
         self.input_proj = nn.Conv2d(in_channels[-1], channels, 1)
         init_conv(self.input_proj)
         self.position = SinePositionalEncoding(channels)

@@ -7,6 +7,8 @@ import math
 import torch
 from torch import Tensor, nn
 
+from .checks import check_number
+
 
 class SinePositionalEncoding(nn.Module):
     """Fixed 2-D sine encoding: the first half of the channels encodes y, the second x.
@@ -17,7 +19,7 @@ class SinePositionalEncoding(nn.Module):
 
     def __init__(self, channels: int, *, temperature: float = 10000.0) -> None:
         super().__init__()
-        if channels % 4:
+        if check_number("channels", channels, 4, whole=True) % 4:
             raise ValueError(f"channels must be a multiple of 4, got {channels}")
         self.channels = channels
         self.temperature = temperature

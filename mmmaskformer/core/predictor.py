@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from .checks import check_number
 from .pixel_decoder import init_conv
 from .position import SinePositionalEncoding
 from .structures import FactoredOutput, PixelFeatures
@@ -67,8 +68,8 @@ class QueryPredictor(nn.Module):
         project_memory: bool | None = None,
     ) -> None:
         super().__init__()
-        if num_queries < 1:
-            raise ValueError(f"num_queries must be at least 1, got {num_queries}")
+        check_number("num_queries", num_queries, 1, whole=True)
+        check_number("mask_channels", mask_channels, 1, whole=True)
         channels = transformer_decoder.channels
         if project_memory is None:
             project_memory = pixel_decoder.memory_channels != channels
@@ -132,16 +133,10 @@ class MaskFormerPredictor(QueryPredictor):
             deep_supervision=deep_supervision,
             project_memory=project_memory,
         )
-        check_classes(num_classes)
+        check_number("num_classes", num_classes, 1, whole=True)
         self.class_embed = nn.Linear(transformer_decoder.channels, num_classes + 1)
 
     def forward(self, features: Sequence[Tensor], all_layers: bool | None = None) -> FactoredOutput:
         """Backbone features (fine to coarse) to factored output; `all_layers` as in `decode`."""
         decoded, pixels = self.decode(features, all_layers)
         return FactoredOutput(self.class_embed(decoded), self.mask_embed(decoded), pixels)
-
-
-def check_classes(num_classes: int) -> None:
-    """Raise ValueError unless there is something to tell apart."""
-    if num_classes < 2:
-        raise ValueError(f"num_classes must be at least 2, got {num_classes}")

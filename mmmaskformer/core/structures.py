@@ -21,6 +21,9 @@ from torch import Tensor
 NO_SEGMENT = -1
 """Value of `SegmentTargets.segment_map` for pixels that belong to no segment."""
 
+MAP_TYPES = (torch.int8, torch.int16, torch.int32, torch.int64)
+"""Of a `SegmentTargets.segment_map`: those that can say `NO_SEGMENT`."""
+
 
 @dataclass(frozen=True)
 class PixelFeatures:
@@ -75,6 +78,11 @@ class FactoredOutput:
                 "expected class_logits (L, B, Q, C + 1), mask_embed (L, B, Q, D) and pixels "
                 f"(B, D, h, w), got {tuple(cls)}, {tuple(emb)} and {tuple(pix)}"
             )
+        if cls[2] < 1 or cls[3] < 2:
+            raise ValueError(
+                "an output needs at least one query, and one class beside 'no object'; got "
+                f"class_logits {tuple(cls)}"
+            )
 
     @property
     def num_layers(self) -> int:
@@ -99,8 +107,8 @@ class SegmentTargets:
 
     Attributes:
         labels: (G,) int64, class of each segment in [0, C).
-        segment_map: (H, W) integers, the segment that owns a pixel, or `NO_SEGMENT`. A segment
-            may own no pixel at all (cropped away); it still counts and is matched.
+        segment_map: (H, W) signed integers, the segment that owns a pixel, or `NO_SEGMENT`. A
+            segment may own no pixel at all (cropped away); it still counts and is matched.
         name: what error messages call the image, usually its file.
     """
 
@@ -113,6 +121,11 @@ class SegmentTargets:
             raise ValueError(
                 f"{self.name}: expected labels (G,) and segment_map (H, W), got "
                 f"{tuple(self.labels.shape)} and {tuple(self.segment_map.shape)}"
+            )
+        if self.labels.dtype != torch.int64 or self.segment_map.dtype not in MAP_TYPES:
+            raise TypeError(
+                f"{self.name}: expected labels of int64 and a segment_map of signed integers, got "
+                f"{self.labels.dtype} and {self.segment_map.dtype}"
             )
 
     @property

@@ -84,21 +84,40 @@ def segments_from_panoptic(
         ValueError: a class or a segment outside its range; names the image, the values and the
             range.
     """
+    for what, numbers in (("segment map", segment_map), ("labels", labels)):
+        if numbers.is_floating_point() or numbers.dtype == torch.bool:
+            raise TypeError(f"{name}: {what} must be integers, got {numbers.dtype}")
     target = SegmentTargets(labels.long(), segment_map.int(), name)
-    bad_label = (labels < 0) | (labels >= num_classes)
-    if bad_label.any():
-        raise ValueError(
-            f"{name}: classes {labels[bad_label].unique().tolist()} of segments are outside the "
-            f"allowed range [0, {num_classes - 1}]; check num_classes"
-        )
-    low, high = segment_map.aminmax() if segment_map.numel() else (NO_SEGMENT, NO_SEGMENT)
-    if low < NO_SEGMENT or high >= len(labels):
-        bad = segment_map[(segment_map < NO_SEGMENT) | (segment_map >= len(labels))]
-        raise ValueError(
-            f"{name}: segment map values {bad.unique().tolist()} are outside "
-            f"[0, {len(labels) - 1}] (no segment: {NO_SEGMENT}) of its {len(labels)} segments"
-        )
+    if not is_legal(target, num_classes):
+        check_segments(target, num_classes)
     return target
+
+
+def is_legal(target: SegmentTargets, num_classes: int) -> Tensor:
+    """Whether all labels and segments are in their ranges, a boolean on the target's device."""
+    labels, segments = target.labels, target.segment_map
+    legal = ((labels >= 0) & (labels < num_classes)).all()
+    if segments.numel():
+        low, high = segments.aminmax()
+        legal &= (low >= NO_SEGMENT) & (high < len(labels))
+    return legal
+
+
+def check_segments(target: SegmentTargets, num_classes: int) -> None:
+    """Raise ValueError for a class or a segment outside its range; a GPU is waited for."""
+    labels, segments, name = target.labels, target.segment_map, target.name
+    bad = labels[(labels < 0) | (labels >= num_classes)].unique().tolist()
+    if bad:
+        raise ValueError(
+            f"{name}: classes {bad} of segments are outside the allowed range "
+            f"[0, {num_classes - 1}]; check num_classes"
+        )
+    bad = segments[(segments < NO_SEGMENT) | (segments >= len(labels))].unique().tolist()
+    if bad:
+        raise ValueError(
+            f"{name}: segment map values {bad} are outside [0, {len(labels) - 1}] (no segment: "
+            f"{NO_SEGMENT}) of its {len(labels)} segments"
+        )
 
 
 def pad_segments(target: SegmentTargets, size: Sequence[int]) -> SegmentTargets:

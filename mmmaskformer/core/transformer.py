@@ -7,6 +7,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
+from .checks import check_number
+
 
 def run(module: nn.Module, with_cp: bool, *inputs: Tensor) -> Tensor:
     """A module's output; with `with_cp`, its activations are computed again in backward."""
@@ -42,6 +44,16 @@ class TransformerLayer(nn.Module):
         cross_attention: bool = True,
     ) -> None:
         super().__init__()
+        for name, size in (
+            ("num_heads", num_heads),
+            ("feedforward_channels", feedforward_channels),
+        ):
+            check_number(name, size, 1, whole=True)
+        check_number("dropout", dropout, 0, 1)
+        if channels % num_heads:
+            raise ValueError(
+                f"channels must be a multiple of num_heads={num_heads}, got {channels}"
+            )
         self.self_attention = self_attention
         self.cross_attention = cross_attention
         if self_attention:
@@ -98,8 +110,7 @@ class TransformerDecoder(nn.Module):
         with_cp: bool = False,
     ) -> None:
         super().__init__()
-        if num_layers < 1:
-            raise ValueError(f"num_layers must be at least 1, got {num_layers}")
+        check_number("num_layers", num_layers, 1, whole=True)
         self.channels = channels
         self.with_cp = with_cp
         self.layers = nn.ModuleList(

@@ -13,7 +13,7 @@ import torch
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
-from .views import View, output_maps
+from .views import View, check_finite, output_maps
 
 
 def merge_views(views: Sequence[View]) -> View:
@@ -26,6 +26,7 @@ def merge_views(views: Sequence[View]) -> View:
         raise ValueError("merging needs at least one view")
     if len(views) == 1:
         return views[0]
+    check_finite(views)  # the matching waits for the device anyway
     height, width = views[0].content_size
     grid = (-(-height // 4), -(-width // 4))
     logits = [output_maps(view, grid, slice(0, grid[0])) for view in views]

@@ -74,6 +74,23 @@ class PixelView:
 AnyView = View | PixelView
 
 
+class NonFiniteScoreError(FloatingPointError):
+    """What the network made of an image is NaN or infinite, so it has no labels."""
+
+
+def check_finite(views: Sequence[AnyView]) -> None:
+    """Raise NonFiniteScoreError for a view whose factors are not all finite; a GPU is waited
+    for."""
+    factors = [view.maps for view in views]
+    factors += [view.class_prob for view in views if isinstance(view, View)]
+    # The extremes pass NaN on, and are read without a copy of the maps.
+    extremes = [torch.stack(part.aminmax()) for part in factors if part.numel()]
+    if extremes and not torch.stack(extremes).isfinite().all():
+        raise NonFiniteScoreError(
+            "the network's scores are NaN or infinite; are its weights and the image finite?"
+        )
+
+
 def views_of(
     output: FactoredOutput,
     input_size: Sequence[int],

@@ -11,7 +11,9 @@ from mmengine.registry import METRICS, MODELS, TRANSFORMS
 from mmseg.datasets.transforms import PackSegInputs
 from mmseg.models.decode_heads import STDCHead
 
+from ..datasets.panoptic_transforms import FIRST
 from ..heads.maskformer_head import MaskFormerHead, read_things
+from ..heads.per_pixel_head import PerPixelHead
 from ..utils.text import listing
 from .inspection import Reading
 from .settings import ABSENT, Labels, built_class, setting, transforms_of
@@ -63,6 +65,12 @@ def check_heads(
         kind = built_class(MODELS, head)
         if isinstance(kind, type) and issubclass(kind, MaskFormerHead):
             found.errors += check_things(place, head, metainfos)
+            if head["num_classes"] == 1:
+                found.warnings.append(
+                    f"{place}.num_classes is 1: semantic inference gives the class every pixel, so "
+                    "mIoU says nothing; ask for panoptic or instance results, or give the "
+                    "background a class"
+                )
     ignored = labels.ignore_index
     if ignored is not None and 0 <= ignored < labels.num_classes:
         found.warnings.append(
@@ -81,6 +89,11 @@ def check_head(place: str, head: Mapping, wanted: int, source: str, labels: Labe
         lines.append(
             f"{place}.num_classes is {head['num_classes']}, but {source} has {wanted} classes: "
             f"set {place}.num_classes={wanted} or change metainfo.classes"
+        )
+    kind = built_class(MODELS, head)
+    if isinstance(kind, type) and issubclass(kind, PerPixelHead) and head["num_classes"] == 1:
+        lines.append(
+            f"{place}.num_classes must be at least 2, got 1: {kind.__name__} has no 'no object'"
         )
     value = setting(MODELS, head, "ignore_index")
     check_ignored(lines, f"{place}.ignore_index", value, *labels.ignored)
@@ -126,11 +139,10 @@ def check_pipeline(
         kind = built_class(TRANSFORMS, step)
         place = f"{where}.{kind.__name__}"
         ignored = setting(TRANSFORMS, step, "ignore_index")
-        padding = setting(TRANSFORMS, step, "seg_pad_val")
         if issubclass(kind, Pad):
             value = setting(TRANSFORMS, step, "pad_val")
             value = value.get("seg", 255) if isinstance(value, Mapping) else 255
-            check_ignored(found.errors, f"{place}.pad_val.seg", value, *in_map)
+            check_fill(found.errors, f"{place}.pad_val.seg", value, labels, reading)
         elif issubclass(kind, MMCVLoadAnnotations):
             if reduce_zero_label:
                 value = 255 if ignored is ABSENT else ignored
@@ -145,8 +157,20 @@ def check_pipeline(
             check_ignored(found.errors, f"{place}.ignore_index", ignored, *labels.ignored)
         elif setting(TRANSFORMS, step, "cat_max_ratio") != 1:  # else RandomCrop does not look
             check_ignored(found.warnings, f"{place}.ignore_index", ignored, *in_map)
-        check_ignored(found.errors, f"{place}.seg_pad_val", padding, *in_map)
+        for name in ("seg_pad_val", "seg_fill_in") if reading.panoptic else ("seg_pad_val",):
+            value = setting(TRANSFORMS, step, name)
+            check_fill(found.errors, f"{place}.{name}", value, labels, reading)
     return found
+
+
+def check_fill(lines: list[str], place: str, value, labels: Labels, reading: Reading) -> None:
+    """Add a line unless what a transform fills holes with is ignored."""
+    if value is None:
+        return
+    if not reading.panoptic:
+        check_ignored(lines, place, value, *labels.ignored)
+    elif value is not ABSENT and not 0 <= value < FIRST:
+        lines.append(f"{place} is {value}, but void of panoptic maps is below {FIRST}: set it to 0")
 
 
 def check_padding(preprocessor: Mapping | None, labels: Labels) -> Findings:

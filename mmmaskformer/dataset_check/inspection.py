@@ -17,7 +17,7 @@ import torch
 from ..core.targets import check_labels, segments_from_panoptic
 from ..datasets.loading import LoadImageFromFile, check_size, map_labels, read_labels
 from ..datasets.panoptic_format import read_ids
-from ..datasets.panoptic_transforms import number_segments
+from ..datasets.panoptic_transforms import FIRST, number_segments
 from ..utils.processes import map_in_processes
 
 CHUNK = 8
@@ -168,10 +168,10 @@ def count_segments(counts: Counts, sample: dict, reading: Reading) -> None:
     checked(SIZE, check_size, "panoptic map", path, ids, sample)
     numbers = checked(SEGMENTS, number_segments, ids, segments, path)
     labels = [s["category_id"] for s in segments if not s["iscrowd"]]
-    pixels = np.bincount(numbers.ravel(), minlength=len(labels) + 1).tolist()
+    pixels = np.bincount(numbers.ravel(), minlength=FIRST + len(labels)).tolist()
     counts.annotated += 1
     counts.ignored += pixels[0]
-    for label, number in zip(labels, pixels[1:], strict=True):
+    for label, number in zip(labels, pixels[FIRST:], strict=True):
         counts.pixels[label] += number
     counts.images.update(set(labels))
     counts.segments.update(labels)

@@ -10,13 +10,15 @@ from mmcv.transforms import LoadImageFromFile as MMCVLoadImageFromFile
 from mmengine import fileio
 
 from ..registry import TRANSFORMS
+from ..utils.text import unreadable
+from .pixels import PixelError, decode_image
 
 
 @TRANSFORMS.register_module()
 class LoadImageFromFile(MMCVLoadImageFromFile):
     """mmcv's, decoding with pillow, which refuses truncated files where OpenCV paints them grey.
 
-    Grey images and images with an alpha channel become three-channel BGR.
+    All images become three-channel BGR of eight bits; `pixels` has the rule, and refuses the rest.
     """
 
     def __init__(self, imdecode_backend: str = "pillow", **kwargs) -> None:
@@ -25,17 +27,21 @@ class LoadImageFromFile(MMCVLoadImageFromFile):
     def transform(self, results: dict) -> dict | None:
         path = results["img_path"]
         try:
-            results = super().transform(results)
-        except FileNotFoundError:
-            raise
+            content = fileio.get(path, backend_args=self.backend_args)
+            image = decode_image(content, self.imdecode_backend, self.color_type)
         except Exception as error:
-            raise ValueError(
-                f"image {path} can not be read ({reason(error)}); it is damaged, incomplete or no "
-                "image"
-            ) from error
-        if results is not None and not results["img"].flags.c_contiguous:
+            if self.ignore_empty:
+                return None
+            if isinstance(error, FileNotFoundError):
+                raise
+            if isinstance(error, PixelError):
+                raise ValueError(f"image {path} {error}") from error
+            raise unreadable(f"image {path}", error) from error
+        if not image.flags.c_contiguous:
             # A reversed view of pillow's RGB: every later step would copy it slowly.
-            results["img"] = cv2.cvtColor(results["img"][..., ::-1], cv2.COLOR_RGB2BGR)
+            image = cv2.cvtColor(image[..., ::-1], cv2.COLOR_RGB2BGR)
+        results["img"] = image.astype(np.float32) if self.to_float32 else image
+        results["img_shape"] = results["ori_shape"] = image.shape[:2]
         return results
 
 
@@ -88,10 +94,7 @@ def read_labels(
     except FileNotFoundError:
         raise
     except Exception as error:
-        raise ValueError(
-            f"label map {path} can not be read ({reason(error)}); it is damaged, incomplete or no "
-            "image"
-        ) from error
+        raise unreadable(f"label map {path}", error) from error
     if labels.ndim == 3 and labels.shape[2] == 1:
         labels = labels[..., 0]
     if labels.ndim != 2:
@@ -104,12 +107,6 @@ def read_labels(
             f"{labels.min()} to {labels.max()}"
         )
     return labels
-
-
-def reason(error: Exception) -> str:
-    """Kind and text of an error; of pillow's that name the address of a buffer, the kind."""
-    kind, text = type(error).__name__, str(error)
-    return kind if " object at 0x" in text else f"{kind}: {text}"
 
 
 def check_size(what: str, path: str, labels: np.ndarray, results: dict) -> None:

@@ -65,10 +65,8 @@ class PanopticDataset(BaseSegDataset):
         )
         self._content = None  # large, and not needed again
         classes = category_classes(content["categories"], self._metainfo, self.ann_file)
-        # Predictions are written with the ids of this json, whatever the table's are.
-        ids = {label: category for category, label in classes.items()}
+        self._metainfo["category_ids"] = written_ids(classes, self._metainfo)
         names = self._metainfo["classes"]
-        self._metainfo["category_ids"] = [ids.get(label, label) for label in range(len(names))]
         images, maps = (self.data_prefix.get(k) or "" for k in ("img_path", "seg_map_path"))
         if self.test_mode and not content["annotations"]:
             samples = [
@@ -202,6 +200,20 @@ def category_classes(categories: list[dict], metainfo: dict, path: str) -> dict[
             f"{listing(wrong)}"
         )
     return classes
+
+
+def written_ids(classes: dict[int, int], metainfo: dict) -> list[int | None]:
+    """The category id with which predictions of each class are written: the json's, whatever the
+    metadata's are. A class that the json lacks has the metadata's if the json numbers its classes
+    alike, else None.
+
+    Args:
+        classes: category id of the json -> class index.
+    """
+    ids = {label: category for category, label in classes.items()}
+    own = metainfo.get("category_ids") or [None] * len(metainfo["classes"])
+    alike = all(own[label] == category for label, category in ids.items())
+    return [ids.get(label, own[label] if alike else None) for label in range(len(own))]
 
 
 def check_files(paths: list[str], named_in: str) -> None:

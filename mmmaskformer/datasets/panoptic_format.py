@@ -5,14 +5,29 @@ A pixel's id is R + 256 G + 65536 B; 0 is void. Every error names the file and t
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 import numpy as np
 from mmengine import fileio
 
 from ..utils.files import parse_json
+from ..utils.json_kinds import (
+    check_kinds,
+    duplicates,
+    is_area,
+    is_color,
+    is_flag,
+    is_key,
+    is_objects,
+    is_text,
+    is_whole,
+)
 from ..utils.png_ids import NUM_IDS, decode_ids
 from ..utils.text import listing
+
+CATEGORY = {"id": is_whole, "name": is_text, "isthing": is_flag, "color": is_color}
+IMAGE = {"id": is_key, "file_name": is_text}
+ANNOTATION = {"image_id": is_key, "file_name": is_text, "segments_info": is_objects}
 
 
 def read_ids(path: str, backend_args: dict | None = None) -> np.ndarray:
@@ -27,8 +42,8 @@ def read_panoptic_json(path: str, backend_args: dict | None = None, annotated: b
         annotated: whether there must be a list `annotations`; else an empty one takes its place.
 
     Raises:
-        ValueError: damaged, a list is missing, or a category lacks id, name or `isthing`, or
-            shares its id or name with another.
+        ValueError: damaged, a list is missing, or a category lacks id, name or `isthing`, has
+            one of another kind, or shares its id or name with another.
     """
     content = parse_json(fileio.get(str(path), backend_args=backend_args), str(path))
     if isinstance(content, dict) and not annotated:
@@ -40,6 +55,7 @@ def read_panoptic_json(path: str, backend_args: dict | None = None, annotated: b
         lacking = [c for c in content["categories"] if not isinstance(c, dict) or key not in c]
         if lacking:
             raise ValueError(f"{path}: categories without `{key}`: {listing(lacking)}")
+    check_kinds(content["categories"], CATEGORY, f"{path}: categories")
     for key in ("id", "name"):
         twice = duplicates(category[key] for category in content["categories"])
         if twice:
@@ -54,13 +70,12 @@ def match_annotations(content: dict, path: str) -> list[tuple[dict, dict]]:
         ValueError: entries without their keys, an id twice, an image without annotation or an
             annotation without image.
     """
-    for key, needed in (
-        ("images", ("id", "file_name")),
-        ("annotations", ("image_id", "file_name", "segments_info")),
-    ):
+    for key, kinds in (("images", IMAGE), ("annotations", ANNOTATION)):
+        needed = tuple(kinds)
         for entry in content[key]:
             if not isinstance(entry, dict) or any(name not in entry for name in needed):
                 raise ValueError(f"{path}: an entry of `{key}` lacks one of {needed}: {entry}")
+        check_kinds(content[key], kinds, f"{path}: {key}")
         twice = duplicates(entry[needed[0]] for entry in content[key])
         if twice:
             raise ValueError(f"{path}: several `{key}` with {needed[0]} {listing(twice)}")
@@ -81,44 +96,36 @@ def contiguous_segments(annotation: dict, classes: Mapping[int, int], path: str)
     `classes` maps category ids to class indices.
 
     Raises:
-        ValueError: keys missing, an id twice or not in [1, 2**24), an unknown category, no area.
+        ValueError: keys missing, an id twice or not in [1, 2**24), an unknown category, no area,
+            `iscrowd` that is neither 0 nor 1.
     """
     where = f"{path}: {annotation['file_name']}"
     segments = annotation["segments_info"]
     try:
-        listed = [
-            (s["id"], s["category_id"], int(s.get("iscrowd", 0)), s["area"]) for s in segments
-        ]
-    except (AttributeError, KeyError, TypeError) as error:
+        listed = [(s["id"], s["category_id"], s.get("iscrowd", 0), s["area"]) for s in segments]
+    except KeyError as error:
         raise ValueError(
             f"{where}: every segment needs id, category_id and area, got {segments}"
         ) from error
-    ids = [s[0] for s in listed]
-    if len(set(ids)) < len(ids):
-        raise ValueError(f"{where}: several segments share the id {listing(duplicates(ids))}")
     problems = {
         "segment ids that are no integer in [1, 2**24)": [
-            i for i in ids if not (isinstance(i, int) and 0 < i < NUM_IDS)
+            s[0] for s in listed if not (is_whole(s[0]) and 0 < s[0] < NUM_IDS)
         ],
         "segments of unknown categories (id, category_id)": [
-            s[:2] for s in listed if s[1] not in classes
+            s[:2] for s in listed if not is_whole(s[1]) or s[1] not in classes
         ],
-        "segments without area (ids)": [
-            s[0] for s in listed if not (isinstance(s[3], (int, float)) and s[3] > 0)
+        "segments whose iscrowd is neither 0 nor 1 (ids)": [
+            s[0] for s in listed if not is_flag(s[2])
         ],
+        "segments without area (ids)": [s[0] for s in listed if not is_area(s[3])],
     }
     for problem, found in problems.items():
         if found:
             raise ValueError(f"{where}: {problem}: {listing(found)}")
+    twice = duplicates(s[0] for s in listed)
+    if twice:
+        raise ValueError(f"{where}: several segments share the id {listing(twice)}")
     return [
-        {"id": i, "category_id": classes[category], "iscrowd": crowd, "area": area}
+        {"id": i, "category_id": classes[category], "iscrowd": int(crowd), "area": area}
         for i, category, crowd, area in listed
     ]
-
-
-def duplicates(values: Iterable) -> list:
-    """Values that occur more than once, each once, in order."""
-    counts: dict = {}
-    for value in values:
-        counts[value] = counts.get(value, 0) + 1
-    return [value for value, count in counts.items() if count > 1]

@@ -1,8 +1,8 @@
 """Panoptic ground truth in a pipeline: one map of small integers, whatever the segments.
 
-`gt_seg_map` (H, W) holds 1 + the index of the segment that owns a pixel, and 0 for void and
+`gt_seg_map` (H, W) holds 256 + the index of the segment that owns a pixel, and 0 for void and
 crowd; `segment_labels` (G,) the classes. mmcv's and mmseg's transforms work on that map as on a
-semantic one, with 0 in place of 255: pad with `pad_val=dict(seg=0)`, and give mmseg's RandomCrop
+semantic one. All values below 256 are void, so they may pad with any; give mmseg's RandomCrop
 `ignore_index=0`. A segment that is cropped away keeps its number and owns no pixel.
 """
 
@@ -24,6 +24,12 @@ from ..utils.png_ids import NUM_IDS
 from ..utils.text import listing
 from .loading import check_size
 from .panoptic_format import read_ids
+
+FIRST = 256
+"""Value of the first segment in `gt_seg_map`; smaller ones are void, so that padding with 0 or
+255 is."""
+MOST = (1 << 16) - FIRST - 1
+"""Segments of an image, at most: one value more is left to padding with 65535."""
 
 
 @TRANSFORMS.register_module()
@@ -61,33 +67,41 @@ class LoadPanopticAnnotations(BaseTransform):
 
 
 def number_segments(ids: np.ndarray, segments: list[dict], name: str) -> np.ndarray:
-    """Segment ids (H, W) to 1 + index among the segments that are no crowd; 0: void and crowd.
+    """Segment ids (H, W) to 256 + index among the segments that are no crowd; 0: void and crowd.
 
     Returns:
-        (H, W) uint8, or uint16 where there are many segments.
+        (H, W) uint16.
 
     Raises:
         ValueError: ids that only the map or only `segments` has.
     """
     kept = sum(not s["iscrowd"] for s in segments)
     listed = [s["id"] for s in sorted(segments, key=lambda s: bool(s["iscrowd"]))]
+    if len(listed) > MOST:
+        raise ValueError(f"{name} has {len(listed)} segments, more than the {MOST} of a map")
     # Codes: 0 unknown, 1 void, then the segments, crowds last. The table is large, but fresh from
     # the system: pages that no id touches never exist, where numpy.zeros may fill used memory.
-    dtype = np.dtype(np.uint8 if len(listed) < 255 else np.uint16)
+    dtype = np.dtype(np.uint16)
     lookup = np.frombuffer(mmap.mmap(-1, NUM_IDS * dtype.itemsize), dtype)
-    lookup[[0, *listed]] = np.arange(1, len(listed) + 2)
+    lookup[0], lookup[listed] = 1, np.arange(FIRST, FIRST + len(listed))
     codes = lookup.take(ids)
-    bins = len(listed) + 2
+    bins = FIRST + len(listed)
     pixels = cv2.calcHist([codes], [0], None, [bins], [0, bins]).ravel()
     if pixels[0]:
         unknown = np.unique(ids[codes == 0]).tolist()
         raise ValueError(f"panoptic map {name} has ids that its json lacks: {listing(unknown)}")
-    absent = [i for i, count in zip(listed, pixels[2:], strict=True) if count == 0]
+    absent = [i for i, count in zip(listed, pixels[FIRST:], strict=True) if count == 0]
     if absent:
         raise ValueError(f"panoptic map {name} lacks ids that its json has: {listing(absent)}")
-    if kept < len(listed):
-        codes[codes > kept + 1] = 1
-    return codes - 1
+    codes[(codes == 1) | (codes >= FIRST + kept)] = 0
+    return codes
+
+
+def values_of(segment_map: np.ndarray, of_segments: np.ndarray, of_void: int) -> np.ndarray:
+    """A map (H, W) of `number_segments`, padded with anything, to the values (G,) of its segments;
+    the type is that of `of_segments`."""
+    void = np.full(FIRST, of_void, of_segments.dtype)
+    return np.concatenate([void, of_segments, void[:1]]).take(segment_map, mode="clip")
 
 
 @TRANSFORMS.register_module()
@@ -140,13 +154,14 @@ class PackPanopticInputs(PackSegInputs):
         if "segment_labels" not in results:  # an image without ground truth
             return super().transform(results)
         segment_map, labels = results["gt_seg_map"], results["segment_labels"]
-        classes = np.array([self.ignore_index, *labels])
-        classes = classes.astype(np.min_scalar_type(classes.max()))
-        packed = super().transform({**results, "gt_seg_map": classes.take(segment_map)})
+        largest = max(labels.max(initial=0), self.ignore_index)
+        classes = values_of(
+            segment_map, labels.astype(np.min_scalar_type(largest)), self.ignore_index
+        )
+        packed = super().transform({**results, "gt_seg_map": classes})
+        numbers = values_of(segment_map, np.arange(len(labels), dtype=np.int32), NO_SEGMENT)
         ground_truth = BaseDataElement()
-        ground_truth.segment_map = torch.from_numpy(
-            np.add(segment_map, NO_SEGMENT, dtype=np.int32)
-        )[None]
+        ground_truth.segment_map = torch.from_numpy(numbers)[None]
         ground_truth.labels = torch.from_numpy(labels)
         if "panoptic_ids" in results:
             ground_truth.ids = torch.from_numpy(results["panoptic_ids"])

@@ -8,7 +8,7 @@ from mmdet.structures.mask import mask2bbox
 from mmengine.structures import BaseDataElement, InstanceData, PixelData
 from torch import Tensor
 
-from ..heads.base import check_results, is_mirrored
+from ..heads.base import check_results, is_mirrored, naming
 from ..heads.names import ClassNames
 from ..registry import MODELS
 from .data_preprocessor import MaskFormerDetDataPreprocessor
@@ -69,7 +69,8 @@ class MaskFormerDetector(ClassNames, BaseDetector):
         features = self.extract_feat(batch_inputs)
         views = self.decode_head.views(features, batch_inputs.shape[-2:], contents, flips)
         for sample, view in zip(batch_data_samples, views, strict=True):
-            self.add_results(sample, view)
+            with naming([sample.metainfo]):
+                self.add_results(sample, view)
         return batch_data_samples
 
     def add_results(self, sample: DetDataSample, view) -> None:

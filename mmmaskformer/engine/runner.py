@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import difflib
 import inspect
+import logging
 import os
 import re
 import sys
@@ -15,6 +16,7 @@ from pathlib import Path
 import torch
 from mmengine.config import Config, DictAction
 from mmengine.hooks import Hook
+from mmengine.logging import print_log
 from mmengine.registry import RUNNERS
 from mmengine.runner import FlexibleRunner, Runner
 
@@ -220,21 +222,35 @@ def build_runner(cfg: Config) -> Runner | FlexibleRunner:
         runner = RUNNERS.build(cfg)
         if flexible:  # Before the data, as Runner does: one seed, one run.
             runner.model = runner.strategy.build_model(runner.model)
+    if cfg.get("train_cfg"):
+        runner.register_hook(CheckWeights(partly=True))
     return runner
 
 
 class CheckWeights(Hook):
-    """Refuses a checkpoint of another model; mmengine logs a warning and goes on."""
+    """Refuses a checkpoint of another model, or with weights that are not finite; mmengine logs a
+    warning and goes on.
+
+    Args:
+        partly: whether what is not resumed need not fit as a whole: to start a training from.
+    """
+
+    def __init__(self, partly: bool = False) -> None:
+        self.partly = partly
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        """Raise ValueError if a weight is missing, of another shape, or left over in the
-        backbone or the head."""
+        """Raise ValueError if a weight is NaN or infinite; if one is missing, of another shape,
+        or left over in the backbone or the head; where some may be, if none fits."""
         model = runner.model
         while hasattr(model, "module"):  # test-time augmentation, distributed
             model = model.module
-        wanted = shapes_of(model.state_dict())
         check_is_checkpoint(runner, checkpoint)
-        found = shapes_of(checkpoint.get("state_dict", checkpoint))
+        weights = checkpoint.get("state_dict", checkpoint)
+        check_finite_weights(weights, runner._load_from or "to resume from")
+        wanted, found = shapes_of(model.state_dict()), shapes_of(weights)
+        if self.partly and not runner._resume:
+            report_fit(found, wanted, runner._load_from)
+            return
         problems = [
             problem
             for problem in compare(found, wanted)
@@ -296,6 +312,35 @@ def check_datasets(cfg: Config, splits: list[str]) -> None:
         print(line, file=sys.stderr)
     if found.errors:
         raise ValueError(f"{found.errors[-1]} (--no-check goes on all the same)")
+
+
+def check_finite_weights(weights: dict, path: str) -> None:
+    """Raise ValueError for weights that are NaN or infinite."""
+    bad = [
+        name
+        for name, weight in weights.items()
+        if isinstance(weight, torch.Tensor)
+        if weight.is_floating_point() and not weight.isfinite().all()
+    ]
+    if bad:
+        raise ValueError(
+            f"checkpoint {path} has NaN or infinite weights, as its training diverged; take an "
+            f"earlier one: {listing(bad, most=4)}"
+        )
+
+
+def report_fit(found: dict[str, tuple], wanted: dict[str, tuple], path: str) -> None:
+    """Say which weights of a model `load_from` does not fill; ValueError if it fills none."""
+    problems = compare({name: found[name] for name in found if name in wanted}, wanted)
+    fitting = len(wanted) - len(problems)
+    text = f"load_from {path}: {fitting} of the model's {len(wanted)} weights are in it"
+    if not fitting:
+        raise ValueError(
+            f"{text}, so training would start from random ones; it holds {describe(found)}: "
+            f"{listing(found, most=4)}. Weights of other implementations: tools/convert_weights.py"
+        )
+    if problems:
+        print_log(f"{text}; not: {listing(problems, most=4)}", "current", logging.WARNING)
 
 
 def shapes_of(state_dict: dict) -> dict[str, tuple]:

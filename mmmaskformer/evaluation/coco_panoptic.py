@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from ..utils.files import read_json
+from ..utils.json_kinds import duplicates, is_key, is_objects, is_text
 from ..utils.png_ids import decode_ids
 from ..utils.processes import map_in_processes
 from ..utils.text import listing
@@ -46,8 +47,9 @@ def read_pairs(
 
     Raises:
         FileNotFoundError: a json or a png that a json names does not exist.
-        ValueError: a file is no COCO panoptic json; a category without `isthing`; an image
-            without a prediction.
+        ValueError: a file is no COCO panoptic json; a category without `isthing`; no image, one
+            that is listed twice, or one without a prediction; the prediction's own categories,
+            where it has some, are others.
     """
     truth, guess = _read_panoptic(gt_json), _read_panoptic(pred_json)
     categories = _categories(truth, gt_json)
@@ -55,6 +57,9 @@ def read_pairs(
     pred_folder = Path(pred_folder or Path(pred_json).with_suffix(""))
     predictions = {a["image_id"]: a for a in _annotations(guess, pred_json)}
     annotations = _annotations(truth, gt_json)
+    if not annotations:
+        raise ValueError(f"{gt_json} has no annotations, so there is nothing to evaluate")
+    _check_same_categories(categories, guess.get("categories"), pred_json, gt_json)
     missing = [a["image_id"] for a in annotations if a["image_id"] not in predictions]
     if missing:
         raise ValueError(
@@ -132,16 +137,33 @@ def _annotations(data: dict, path: str | Path) -> list[dict]:
     annotations = data.get("annotations")
     if not isinstance(annotations, list):
         raise ValueError(f"{path} has no list 'annotations'")
-    fields: dict[str, type | tuple[type, ...]] = {
-        "image_id": (int, str),
-        "file_name": str,
-        "segments_info": list,
-    }
+    fields = {"image_id": is_key, "file_name": is_text, "segments_info": is_objects}
     for index, annotation in enumerate(annotations):
-        for field, kind in fields.items():
-            if not isinstance(annotation, dict) or not isinstance(annotation.get(field), kind):
+        for field, is_right in fields.items():
+            if not isinstance(annotation, dict) or not is_right(annotation.get(field)):
                 raise ValueError(f"{path}: annotation {index} has no {field!r}")
+    for field in ("image_id", "file_name"):
+        twice = duplicates(annotation[field] for annotation in annotations)
+        if twice:
+            raise ValueError(f"{path}: several annotations have the {field} {listing(twice)}")
     return annotations
+
+
+def _check_same_categories(
+    categories: list[dict], others: Any, path: str | Path, gt_json: str | Path
+) -> None:
+    """Raise ValueError if a prediction's json says that an id is another class."""
+    named = {category["id"]: category.get("name") for category in categories}
+    differ = [
+        (category["id"], category["name"])
+        for category in (others if is_objects(others) else [])
+        if is_key(category.get("id")) and "name" in category
+        if named.get(category["id"]) not in (None, category["name"])
+    ]
+    if differ:
+        raise ValueError(
+            f"{path}: categories (id, name) that have other names in {gt_json}: {listing(differ)}"
+        )
 
 
 def _side(annotation: dict, folder: Path, source: str | Path) -> tuple[Path, list]:

@@ -15,8 +15,11 @@ from mmengine.evaluator import BaseMetric
 from mmengine.logging import print_log
 
 from ..registry import METRICS
+from ..utils.files import png_name
+from ..utils.json_kinds import duplicates
+from ..utils.text import listing
 from .panoptic_quality import PanopticQuality
-from .report import class_table
+from .report import area_warning, class_table
 from .submission import write_annotations, write_prediction
 
 OF_MMDET = {"gt_panoptic_seg": "panoptic_truth", "pred_panoptic_seg": "panoptic_result"}
@@ -62,7 +65,8 @@ class PanopticQualityMetric(BaseMetric):
         self.classwise = classwise
         self.output_dir = output_dir
         self.format_only = format_only
-        self._written: set[str] = set()
+        self._written: dict[str, str] = {}
+        self._warned = False
 
     def process(self, data_batch: Any, data_samples: Sequence) -> None:
         """Count the segments of some images, or write them.
@@ -83,6 +87,9 @@ class PanopticQualityMetric(BaseMetric):
             gt_name, pred_name = side_names(name)
             counts = quality.update(*truth, *pred, gt_name=gt_name, pred_name=pred_name)
             self.results.append((pack_counts(counts), entry))
+        if quality.odd_areas and not self._warned:
+            self._warned = True
+            print_log(area_warning(quality.odd_areas), "current", logging.WARNING)
 
     def _side(self, sample: Any, name: str, key: str) -> tuple[np.ndarray, list]:
         key = key if sample.get(OF_MMDET[key]) is None else OF_MMDET[key]
@@ -92,9 +99,12 @@ class PanopticQualityMetric(BaseMetric):
     def _write(self, folder: str, sample: Any, name: str, pred: tuple[np.ndarray, list]) -> dict:
         image_id = sample.get("img_id")
         image_id = Path(name).stem if image_id is None else image_id
-        if Path(name).stem in self._written:
-            raise ValueError(f"{name}: another image of this name has been written already")
-        self._written.add(Path(name).stem)
+        other = self._written.setdefault(png_name(name), name)
+        if other != name:
+            raise ValueError(
+                f"{name}: another image of this name has been written already, {other}; COCO's "
+                "format keeps no folders, so rename one"
+            )
         category_ids = self.dataset_meta.get("category_ids")
         return write_prediction(Path(folder) / "panoptic", name, image_id, *pred, category_ids)
 
@@ -102,8 +112,11 @@ class PanopticQualityMetric(BaseMetric):
         """Percentages of all images; writes the json."""
         self._written.clear()
         if self.output_dir is not None:
-            path = Path(self.output_dir) / "panoptic.json"
-            write_annotations(path, [entry for _, entry in results])
+            path, entries = Path(self.output_dir) / "panoptic.json", [entry for _, entry in results]
+            twice = duplicates(entry["file_name"] for entry in entries)
+            if twice:  # two processes can not know of each other's
+                raise ValueError(f"{path}: several images were written as {listing(twice)}")
+            write_annotations(path, entries)
             print_log(f"wrote {path}", logger="current")
         if self.format_only:
             return {}

@@ -20,11 +20,13 @@ class Overlap(NamedTuple):
         common: (G, P), shared by each pair of segments.
         on_void: (P,), of each predicted segment on ground-truth void.
         area: (P,), of each predicted segment.
+        gt_area: (G,), of each ground-truth segment.
     """
 
     common: np.ndarray
     on_void: np.ndarray
     area: np.ndarray
+    gt_area: np.ndarray
 
 
 def check_maps(gt: np.ndarray, pred: np.ndarray, gt_name: str, pred_name: str) -> None:
@@ -82,12 +84,14 @@ def overlap(
         row[gt_unknown] = shape[0] - 1
     row *= shape[1]
     row += column
-    table = np.bincount(row, lengths, shape[0] * shape[1]).reshape(shape)[:, pred_at[1:]]
+    table = np.bincount(row, lengths, shape[0] * shape[1]).reshape(shape)
+    gt_area = table[gt_at[1:]].sum(1)
+    table = table[:, pred_at[1:]]
     area = table.sum(0)
     if not area.all():
         empty = pred_known[area == 0].tolist()
         raise ValueError(f"{pred_name}: ids {empty} are in segments_info but have no pixels")
-    return Overlap(table[gt_at[1:]], table[gt_at[0]], area)
+    return Overlap(table[gt_at[1:]], table[gt_at[0]], area, gt_area)
 
 
 def _look_up(ids: np.ndarray, known: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

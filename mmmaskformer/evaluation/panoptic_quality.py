@@ -6,11 +6,12 @@ image; C categories; G ground-truth and P predicted segments of one image.
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 
+from ..utils.json_kinds import is_flag, is_whole
 from .overlap import VOID, check_maps, joint_runs, overlap
 
 
@@ -21,6 +22,7 @@ class PanopticQuality:
         categories: C dicts with `id` and `isthing` (and, for reports, `name`), as in COCO's json.
 
     Attributes:
+        odd_areas: up to 9 ground-truth segments, in words, whose area is not that of the map.
         counts: (C, 4) float64, the whole state: sum of IoUs, true positives, false positives and
             false negatives of each category.
 
@@ -31,14 +33,17 @@ class PanopticQuality:
     def __init__(self, categories: Iterable[dict]) -> None:
         self.categories = list(categories)
         for category in self.categories:
-            for key in ("id", "isthing"):
-                if not isinstance(category, dict) or not isinstance(category.get(key), int):
+            for key, is_right in (("id", is_whole), ("isthing", is_flag)):
+                if not isinstance(category, dict) or not is_right(category.get(key)):
                     raise ValueError(f"category {category!r} has no whole number {key!r}")
+                if category["id"] < 0:
+                    raise ValueError(f"category {category!r} has a negative 'id'")
         ids = [category["id"] for category in self.categories]
         self._rows = {category_id: row for row, category_id in enumerate(ids)}
         if len(self._rows) != len(ids):
             raise ValueError(f"category ids must differ, got {sorted(ids)}")
         self.counts = np.zeros((len(ids), 4))
+        self.odd_areas: list[str] = []
 
     def merge(self, other: PanopticQuality) -> None:
         """Add the images that `other` has seen.
@@ -49,6 +54,7 @@ class PanopticQuality:
         if self.categories != other.categories:
             raise ValueError("can not merge: the categories differ")
         self.counts += other.counts
+        self.odd_areas = (self.odd_areas + other.odd_areas)[:9]
 
     def update(
         self,
@@ -72,15 +78,19 @@ class PanopticQuality:
 
         Raises:
             ValueError: the sizes differ; segments without a field, with id 0 or one id twice, of
-                an unknown category or without area; ids that only the predicted map or only
-                `pred_segments` has.
+                an unknown category or without area, a finite number; an area below what the
+                segment shares with a prediction, so that its IoU would be above 1; ids that only
+                the predicted map or only `pred_segments` has.
             TypeError: a map is not of integers.
         """
         check_maps(gt_ids, pred_ids, gt_name, pred_name)
         gt_known, gt_rows = self._read(gt_segments, gt_name)
         pred_known, pred_rows = self._read(pred_segments, pred_name)
         gt_area, crowd = _area_and_crowd(gt_segments, gt_name)
-        common, on_void, area = overlap(gt_ids, gt_known, pred_ids, pred_known, pred_name)
+        common, on_void, area, gt_in_map = overlap(
+            gt_ids, gt_known, pred_ids, pred_known, pred_name
+        )
+        self._check_areas(gt_known, gt_area, gt_in_map, common, gt_name)
 
         iou = common / (area + gt_area[:, None] - common - on_void)
         matched = (iou > 0.5) & (gt_rows[:, None] == pred_rows) & ~crowd[:, None]
@@ -162,14 +172,17 @@ class PanopticQuality:
 
     def _read(self, segments: Sequence[dict], name: str) -> tuple[np.ndarray, np.ndarray]:
         """Ids (N,) int64 and rows of `categories` (N,) of some segments."""
-        try:
-            ids = [operator.index(segment["id"]) for segment in segments]
-            rows = [self._rows.get(segment["category_id"], -1) for segment in segments]
-            known = np.array(ids, np.int64)
-        except (KeyError, TypeError, OverflowError) as error:
-            raise ValueError(
-                f"{name}: every segment needs 'id' and 'category_id', whole numbers ({error})"
-            ) from None
+        for segment in segments:
+            for key in ("id", "category_id"):
+                value: Any = segment.get(key) if isinstance(segment, dict) else None
+                if not is_whole(value) or not 0 <= value < 1 << 63:
+                    raise ValueError(
+                        f"{name}: every segment needs 'id' and 'category_id', whole numbers of at "
+                        f"least 0 ({key!r}), got {segment}"
+                    )
+        ids = [int(segment["id"]) for segment in segments]
+        rows = [self._rows.get(segment["category_id"], -1) for segment in segments]
+        known = np.array(ids, np.int64)
         if -1 in rows:
             bad = [segment for segment, row in zip(segments, rows, strict=True) if row == -1]
             raise ValueError(
@@ -179,6 +192,27 @@ class PanopticQuality:
         if VOID in ids or len(set(ids)) != len(ids):
             raise ValueError(f"{name}: segment ids must differ, and 0 is void; got {sorted(ids)}")
         return known, np.array(rows, np.int64)
+
+    def _check_areas(
+        self,
+        known: np.ndarray,
+        area: np.ndarray,
+        in_map: np.ndarray,
+        common: np.ndarray,
+        name: str,
+    ) -> None:
+        """Note areas that are not the map's; refuse those that can not be."""
+        if not common.size:
+            return
+        wrong = common.max(1) > area
+        if wrong.any():
+            found = list(zip(known[wrong].tolist(), area[wrong].tolist(), strict=True))
+            raise ValueError(
+                f"{name}: segments (id, 'area') {found} share more pixels than their area with a "
+                "prediction, so that their IoU would be above 1; is 'area' that of this map?"
+            )
+        for i in np.flatnonzero(area != in_map)[: 9 - len(self.odd_areas)]:
+            self.odd_areas.append(f"{name}: segment {known[i]} {area[i]:g}, not {in_map[i]:g}")
 
     def _add(self, tp: np.ndarray, ious: np.ndarray, fp: np.ndarray, fn: np.ndarray) -> np.ndarray:
         """Add events, given as rows of `categories`, and IoUs of the true positives."""
@@ -196,16 +230,20 @@ def semantic_categories(classes: Iterable[str]) -> list[dict]:
 
 def _area_and_crowd(segments: Sequence[dict], name: str) -> tuple[np.ndarray, np.ndarray]:
     """Areas (G,) float64 and whether a segment is a crowd (G,)."""
-    try:
-        area = np.array([segment["area"] for segment in segments], np.float64)
-    except (KeyError, TypeError, ValueError, OverflowError):
-        areas = [(s["id"], s.get("area")) for s in segments]
-        ids = [i for i, a in areas if not (isinstance(a, (int, float)) and a < 1e18)]
-        raise ValueError(f"{name}: segments {ids} have no 'area', a number") from None
-    if not (area > 0).all():
-        ids = [s["id"] for s, a in zip(segments, area, strict=True) if not a > 0]
-        raise ValueError(f"{name}: segments {ids} have zero area")
-    return area, np.array([s.get("iscrowd", 0) == 1 for s in segments], bool)
+    wrong: dict[str, list] = {"zero area": [], "no 'area', a number": [], "a strange iscrowd": []}
+    for segment in segments:
+        area = segment.get("area")
+        if not isinstance(area, int | float | np.number) or isinstance(area, bool) or area > 1e18:
+            wrong["no 'area', a number"].append(segment["id"])
+        elif not area > 0:
+            wrong["zero area"].append(segment["id"])
+        if not is_flag(segment.get("iscrowd", 0)):
+            wrong["a strange iscrowd"].append(segment["id"])
+    for what, ids in wrong.items():
+        if ids:
+            raise ValueError(f"{name}: segments {ids} have {what}")
+    areas = np.array([segment["area"] for segment in segments], np.float64)
+    return areas, np.array([bool(s.get("iscrowd", 0)) for s in segments], bool)
 
 
 def _on_last_crowd(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 
 def summary_table(result: dict) -> str:
@@ -23,6 +23,17 @@ def class_table(result: dict, categories: Iterable[dict]) -> str:
     lines = [_line("", ("PQ", "SQ", "RQ", "TP", "FP", "FN"), width)]
     lines += [_line(n, (*_percent(r), r["tp"], r["fp"], r["fn"]), width) for n, r in rows]
     return "\n".join(lines)
+
+
+def area_warning(odd_areas: Sequence[str]) -> str:
+    """One line about `PanopticQuality.odd_areas`; empty if there are none."""
+    if not odd_areas:
+        return ""
+    more = ", ..." if len(odd_areas) > 3 else ""
+    return (
+        "areas in the json that are not those of the map, and of which IoUs are computed: "
+        f"{', '.join(odd_areas[:3])}{more}"
+    )
 
 
 def _percent(scores: dict) -> list[str]:

@@ -25,8 +25,15 @@ class IoUMetric(MMSegIoUMetric):
 
     mmseg counts the pixels of a class in float32, which stops at 2**24 in one image, lets labels
     outside the range go unseen, and writes label maps of 8 bits. Here maps of more than 256
-    classes have 16.
+    classes have 16. Images of one name in different folders keep their folders, see
+    `KeepFolders`.
     """
+
+    image_folder: Path | None = None
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._written: dict[str, str] = {}
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
         """Count the pixels of some images, or write their label maps, or both.
@@ -47,7 +54,24 @@ class IoUMetric(MMSegIoUMetric):
                 self.results.append(areas)
             if self.output_dir is not None:
                 shift = int(bool(sample.get("reduce_zero_label")))
-                write_label_map(self.output_dir, sample["img_path"], pred, num_classes, shift)
+                name = self._name(sample["img_path"])
+                write_label_map(Path(self.output_dir) / name, pred, num_classes, shift)
+
+    def _name(self, image_path: str) -> str:
+        """The name of an image's label map; ValueError if another image has had it."""
+        name = png_name(image_path, self.image_folder)
+        other = self._written.setdefault(name, image_path)
+        if other != image_path:
+            raise ValueError(
+                f"{image_path} and {other} would be written under one name, {name}: add "
+                "custom_hooks=[dict(type='mmmaskformer.KeepFolders')] to the config"
+            )
+        return name
+
+    def compute_metrics(self, results: list) -> dict[str, float]:
+        """See mmseg's."""
+        self._written.clear()
+        return super().compute_metrics(results)
 
     @staticmethod
     def intersect_and_union(
@@ -76,15 +100,13 @@ class IoUMetric(MMSegIoUMetric):
         return intersect, predicted + labelled - intersect, predicted, labelled
 
 
-def write_label_map(
-    folder: str, image_path: str, labels: Tensor, num_classes: int, shift: int = 0
-) -> None:
-    """Write labels (H, W) plus `shift` as a png of the image's name, complete or not at all.
+def write_label_map(path: Path, labels: Tensor, num_classes: int, shift: int = 0) -> None:
+    """Write labels (H, W) plus `shift` as a png, complete or not at all.
 
     The png has 8 bits, or 16 if a class may need them.
     """
     dtype = np.uint8 if num_classes + shift <= 256 else np.uint16
-    with replacing(Path(folder) / png_name(image_path)) as work:
+    with replacing(path) as work:
         Image.fromarray((labels.cpu().numpy() + shift).astype(dtype)).save(work, format="png")
 
 

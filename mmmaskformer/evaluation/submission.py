@@ -31,16 +31,19 @@ def write_prediction(
     Returns:
         The image's entry for `annotations`.
     """
+    segments = []
+    for segment in segments_info:
+        label = segment["category_id"]
+        category_id = category_ids[label] if category_ids else label
+        if category_id is None:
+            raise ValueError(
+                f"{image_path}: class {label} was predicted, but the dataset's json has no "
+                "category for it, and other ids than the metadata; add the category to the json"
+            )
+        segments.append(dict(id=segment["id"], category_id=category_id))
     name = png_name(image_path)
     with replacing(Path(folder) / name) as work:
         Image.fromarray(ids_to_colors(ids)).save(work, format="png")
-    segments = [
-        dict(
-            id=s["id"],
-            category_id=category_ids[s["category_id"]] if category_ids else s["category_id"],
-        )
-        for s in segments_info
-    ]
     return dict(image_id=image_id, file_name=name, segments_info=segments)
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import torch
 from mmengine.model import BaseModule
 from torch import Tensor
 
-from ..core.views import AnyView, View
+from ..core.checks import check_number
+from ..core.views import AnyView, NonFiniteScoreError, View
 from ..registry import MODELS, TASK_UTILS
 from .segments import SegmentMaker
 
@@ -41,13 +43,17 @@ class BandedHead(BaseModule):
         super().__init__(init_cfg)
         if align_corners:
             raise ValueError("align_corners must be False: MaskFormer resizes half-pixel centred")
+        check_number("num_classes", num_classes, 1, whole=True)
         self.in_index = tuple(in_index) if in_index is not None else tuple(range(len(in_channels)))
         self.num_classes = self.out_channels = num_classes
         self.align_corners = align_corners
+        self.threshold = 1.0  # for mmseg, which asks for it where there is one class: none is above
         if fusion.view_type is not self.view_type:
             raise ValueError(
                 f"{type(fusion).__name__} is not for the outputs of {type(self).__name__}"
             )
+        if ignore_index is not None and type(ignore_index) is not int:
+            raise ValueError(f"ignore_index must be a whole number or None, got {ignore_index!r}")
         self.ignore_index = ignore_index
         self.segments = SegmentMaker(num_classes, ignore_index)
         self.fusion = fusion
@@ -100,6 +106,16 @@ def build_part(cfg: dict | None, default: str, *, registry=MODELS, **defaults):
 def build_fusion(cfg: dict | None, default: str):
     """Build an inference strategy."""
     return build_part(cfg, default, registry=TASK_UTILS)
+
+
+@contextmanager
+def naming(metas: Sequence[dict]) -> Iterator[None]:
+    """Put the images' names before a NonFiniteScoreError of the block."""
+    try:
+        yield
+    except NonFiniteScoreError as error:
+        names = ", ".join(str(meta.get("img_path") or "an image") for meta in metas)
+        raise NonFiniteScoreError(f"{names}: {error}") from error
 
 
 def is_mirrored(meta: dict) -> bool:

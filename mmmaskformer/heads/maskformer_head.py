@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import torch
 from mmengine.logging import MessageHub
 from torch import Tensor
 
 from .. import core
+from ..core.checks import read_flags
 from ..core.views import View
 from ..registry import DATASETS, MODELS, TASK_UTILS
 from .base import BandedHead, build_fusion, build_part
@@ -22,13 +24,16 @@ class MaskFormerHead(BandedHead):
 
     Args:
         in_channels: channels of the backbone's levels, fine to coarse.
-        num_classes: C. Class weights and layer sizes follow from it.
+        num_classes: C, at least 1. Class weights and layer sizes follow from it. Where there is
+            one class, semantic inference gives it every pixel; its scores, and panoptic and
+            instance inference, tell it from "no object".
         in_index: which of the backbone's outputs to use; None: all.
         channels: width of the transformer; `mask_channels`: that of the mask embeddings.
         pixel_decoder: config; gets `in_channels` and `mask_channels`.
         transformer_decoder: config; gets `channels`.
         deep_supervision: whether every decoder layer is trained, or the last one only.
-        loss_cls, loss_mask, loss_dice: configs; `loss_weight` is the weight in the sum.
+        loss_cls, loss_mask, loss_dice: configs; `loss_weight` is the weight in the sum. What
+            they have to give is in `core.MaskFormerCriterion`.
         mask_loss_kernel: what computes the last two, "auto", "eager" or "triton"; see
             `core.chunked_mask_loss`.
         assigner: config; a list `match_costs` in it is built, too.
@@ -94,7 +99,10 @@ class MaskFormerHead(BandedHead):
             loss_mask=build_part(loss_mask, "FocalLoss"),
             loss_dice=build_part(loss_dice, "DiceLoss"),
             mask_loss_kernel=mask_loss_kernel,
+            num_classes=num_classes,
         )
+        if isinstance(self.criterion.loss_cls, core.ClassLoss):
+            self.criterion.loss_cls.weights(torch.empty(0, num_classes + 1))  # there are enough
         things = read_things(isthing, num_classes)
         self.panoptic_fusion = build_with_things(panoptic_fusion, "PanopticFusion", things)
         self.instance_fusion = build_with_things(instance_fusion, "InstanceFusion", things)
@@ -152,7 +160,7 @@ def read_things(isthing: Sequence[bool] | str | None, num_classes: int) -> tuple
         isthing = dataset.METAINFO["isthing"]
     if len(isthing) != num_classes:
         raise ValueError(f"num_classes is {num_classes}, but isthing has {len(isthing)} flags")
-    return tuple(bool(thing) for thing in isthing)
+    return read_flags(isthing)
 
 
 def build_with_things(cfg: dict | None, default: str, isthing: tuple | None):
@@ -167,6 +175,11 @@ def build_with_things(cfg: dict | None, default: str, isthing: tuple | None):
 def build_assigner(cfg: dict | None) -> core.HungarianAssigner:
     """Build the assigner and the match costs in its config."""
     cfg = dict(cfg or {})
+    kind = TASK_UTILS.get(cfg["type"]) if isinstance(cfg.get("type"), str) else cfg.get("type")
+    if isinstance(kind, type) and not any("__call__" in vars(base) for base in kind.__mro__):
+        raise TypeError(
+            f"assigner: {kind.__module__}.{kind.__name__} can not be called as HungarianAssigner is"
+        )
     if cfg.get("match_costs") is not None:
         cfg["match_costs"] = [
             build_part(cost, "ClassificationCost", registry=TASK_UTILS)

@@ -38,6 +38,11 @@ class PerPixelHead(BandedHead):
         super().__init__(in_channels, num_classes, fusion=fusion, **base)
         self.predictor = predictor
         self.criterion = build_part(loss_cls, "PerPixelCriterion")
+        if not isinstance(self.criterion, core.PerPixelCriterion):
+            raise TypeError(
+                f"loss_cls must be a PerPixelCriterion, got {type(self.criterion).__name__}, which "
+                "takes the logits of one layer"
+            )
 
     def forward(self, features: Sequence[Tensor]) -> Tensor:
         """Tensor mode: class logits (B, C, h, w) at stride 4."""

@@ -8,9 +8,10 @@ from mmseg.models import EncoderDecoder
 from mmseg.structures import SegDataSample
 from torch import Tensor
 
+from ..core.checks import check_number
 from ..core.view_merging import merge_views
 from ..core.views import View
-from ..heads.base import check_results, is_mirrored
+from ..heads.base import check_results, is_mirrored, naming
 from ..heads.names import ClassNames
 from ..registry import MODELS
 from .data_preprocessor import MaskFormerDataPreProcessor
@@ -45,7 +46,8 @@ class MaskFormer(ClassNames, EncoderDecoder):
 
     def encode_decode(self, inputs: Tensor, batch_img_metas: list[dict]) -> Tensor:
         """Score maps (B, C, H, W) of a batch (or of one sliding window) at its own size."""
-        return self.decode_head.scores(self.extract_feat(inputs), inputs.shape[-2:])
+        with naming(batch_img_metas):
+            return self.decode_head.scores(self.extract_feat(inputs), inputs.shape[-2:])
 
     def predict(
         self, inputs: Tensor, data_samples: list[SegDataSample] | None = None
@@ -63,7 +65,8 @@ class MaskFormer(ClassNames, EncoderDecoder):
             shape = tuple(inputs.shape[-2:])
             data_samples = [SegDataSample(metainfo={"ori_shape": shape}) for _ in inputs]
         for sample, view in zip(data_samples, make_views(self, inputs, data_samples), strict=True):
-            fuse_views(self, sample, [view])
+            with naming([sample.metainfo]):
+                fuse_views(self, sample, [view])
         return data_samples
 
 
@@ -81,6 +84,14 @@ def check_test_cfg(test_cfg: dict) -> None:
     missing = {"crop_size", "stride"} & known - set(test_cfg)
     if missing:
         raise ValueError(f"test_cfg needs {sorted(missing)} for mode 'slide'")
+    for key in set(test_cfg) - {"mode", "crop_size", "stride"}:
+        if not isinstance(test_cfg[key], bool):
+            raise ValueError(f"test_cfg.{key} must be True or False, got {test_cfg[key]!r}")
+    if mode == "slide":
+        windows = [test_cfg[key] for key in ("crop_size", "stride")]
+        for crop, stride in zip(*windows, strict=True):
+            check_number("test_cfg.crop_size", crop, 1, whole=True)
+            check_number("test_cfg.stride, within crop_size,", stride, 1, crop, whole=True)
 
 
 def make_views(

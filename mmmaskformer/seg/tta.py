@@ -5,7 +5,7 @@ from __future__ import annotations
 from mmseg.models import SegTTAModel
 from mmseg.structures import SegDataSample
 
-from ..heads.base import BandedHead
+from ..heads.base import BandedHead, naming
 from ..registry import MODELS
 from .segmentor import fuse_views, make_views
 
@@ -31,5 +31,6 @@ class MaskFormerTTA(SegTTAModel):
             merged = merged or batch["data_samples"]
             views.append(make_views(module, batch["inputs"], batch["data_samples"]))
         for index, sample in enumerate(merged):
-            fuse_views(module, sample, [view[index] for view in views])
+            with naming([sample.metainfo]):
+                fuse_views(module, sample, [view[index] for view in views])
         return merged

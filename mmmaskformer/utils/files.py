@@ -6,8 +6,9 @@ import errno
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,37 @@ def replacing(path: str | Path) -> Iterator[Path]:
         work.unlink(missing_ok=True)
 
 
+def check_output(
+    option: str,
+    target: str | Path,
+    folders: Iterable[str | Path] = (),
+    files: Iterable[str | Path] = (),
+) -> None:
+    """Raise ValueError, which names both, if what is written would come among what is read.
+
+    Args:
+        option: what the error calls the target, for instance "--out".
+        target: the file or the folder that is written.
+        folders: folders that are read, with the folders in them.
+        files: single files that are read; a folder that is written must not be theirs either.
+    """
+    written = Path(target).resolve()
+    for folder in folders:
+        read = Path(folder).resolve()
+        if written == read or read in written.parents or written in read.parents:
+            raise ValueError(
+                f"{option} {target} would write among the files of {folder}, which are read; name "
+                "another folder"
+            )
+    for file in files:
+        read = Path(file).resolve()
+        same = written.exists() and read.exists() and written.samefile(read)
+        if same or written in (read, read.parent):
+            raise ValueError(
+                f"{option} {target} would write over or beside {file}, which is read; name another"
+            )
+
+
 def read_json(path: str | Path) -> Any:
     """The content of a json file.
 
@@ -56,15 +88,48 @@ def read_json(path: str | Path) -> Any:
 
 
 def parse_json(content: bytes | str, name: str) -> Any:
-    """The value that `content`, which was read from the file `name`, stands for."""
+    """The value that `content`, which was read from the file `name`, stands for; no object may
+    have a key twice."""
     try:
-        return json.loads(content)
+        return json.loads(content, object_pairs_hook=_single_keys)
     except (ValueError, RecursionError) as error:
         raise ValueError(
             f"{name} is no valid json ({error}); it is damaged or incomplete"
         ) from None
 
 
-def png_name(image_path: str | Path) -> str:
-    """The name of what is written for an image: the image's, as a png."""
-    return f"{Path(image_path).stem}.png"
+def _single_keys(pairs: list[tuple[str, Any]]) -> dict:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        keys = [key for key, _ in pairs]
+        raise ValueError(f"an object has the key {max(keys, key=keys.count)!r} twice")
+    return found
+
+
+def png_name(image_path: str | Path, folder: str | Path | None = None) -> str:
+    """The name of what is written for an image: the image's, as a png.
+
+    Args:
+        folder: the image's folders below this one are kept; None: none are.
+    """
+    path = Path(image_path)
+    if folder is not None and path.is_relative_to(folder):
+        return str(path.relative_to(folder).with_suffix(".png"))
+    return f"{path.stem}.png"
+
+
+def folder_to_keep(image_paths: Iterable[str | Path]) -> Path | None:
+    """What `png_name` needs, so that different images have different names.
+
+    None where the names alone differ, else the folder that all images are in.
+
+    Raises:
+        ValueError: two images in one folder differ in their suffix only.
+    """
+    paths = sorted({Path(path) for path in image_paths})
+    if len({path.stem for path in paths}) == len(paths):
+        return None
+    for first, second in pairwise(paths):
+        if first.with_suffix("") == second.with_suffix(""):
+            raise ValueError(f"{first} and {second} would be written under one name; rename one")
+    return Path(os.path.commonpath([path.parent for path in paths]))

@@ -7,6 +7,8 @@ import io
 import numpy as np
 from PIL import Image
 
+from .text import unreadable
+
 NUM_IDS = 1 << 24
 """Ids are below this: three channels of eight bits."""
 
@@ -26,10 +28,7 @@ def decode_ids(content: bytes, name: str) -> np.ndarray:
                 # Four bytes per pixel is how pillow keeps them: one copy, no arithmetic.
                 pixels = image.tobytes("raw", "RGBX" if mode == "RGB" else "RGBA")
     except Exception as error:
-        raise ValueError(
-            f"panoptic map {name} can not be read ({type(error).__name__}); it is damaged, "
-            "incomplete or no image"
-        ) from error
+        raise unreadable(f"panoptic map {name}", error) from error
     if mode not in ("RGB", "RGBA"):
         raise ValueError(
             f"panoptic map {name} must be RGB, ids as R + 256 G + 65536 B; it is of mode {mode}"

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import mmcv
 import numpy as np
 from mmdet.visualization import DetLocalVisualizer
 from mmengine.dist import master_only
-from mmengine.visualization import Visualizer
+from mmengine.visualization import LocalVisBackend, Visualizer
 from mmseg.visualization import SegLocalVisualizer
 
 from ..registry import VISUALIZERS
@@ -16,7 +18,13 @@ SIDES = (("gt_panoptic_seg", "panoptic_truth"), ("pred_panoptic_seg", "panoptic_
 
 
 class PanopticDrawing(Visualizer):
-    """Draws samples that have panoptic results, truth and result side by side."""
+    """Draws samples that have panoptic results, truth and result side by side.
+
+    Attributes:
+        image_folder: below this one images keep their folders in what is written; None: nowhere.
+    """
+
+    image_folder: Path | None = None
 
     @master_only
     def add_datasample(
@@ -34,6 +42,10 @@ class PanopticDrawing(Visualizer):
     ) -> None:
         """As mmseg's and mmdet's; image (H, W, 3) uint8 RGB."""
         image = np.ascontiguousarray(image)  # OpenCV can not draw into a reversed view
+        name = self.with_folder(name, data_sample)
+        if out_file is not None:
+            path = Path(out_file)
+            out_file = str(path.parent / self.with_folder(path.name, data_sample))
         pictures = [
             self.overlay(image, side)
             for side, wanted in zip(panoptic_sides(data_sample), (draw_gt, draw_pred), strict=True)
@@ -52,6 +64,20 @@ class PanopticDrawing(Visualizer):
             mmcv.imwrite(drawn[..., ::-1], out_file)
         else:
             self.add_image(name, drawn, step)
+
+    def with_folder(self, name: str, data_sample) -> str:
+        """The name behind the image's folder below `image_folder`, which is made where pictures
+        are files."""
+        path = Path(data_sample.get("img_path", None) or "" if data_sample is not None else "")
+        if self.image_folder is None or not path.is_relative_to(self.image_folder):
+            return name
+        folder = path.relative_to(self.image_folder).parent
+        for backend in self._vis_backends.values():
+            if isinstance(backend, LocalVisBackend):
+                # Its folder is known once `experiment` has been asked for.
+                pictures = backend.experiment._img_save_dir
+                Path(pictures, folder).mkdir(parents=True, exist_ok=True)
+        return str(folder / name)
 
     def overlay(self, image: np.ndarray, side) -> np.ndarray:
         """One side's segments over the image."""

@@ -15,7 +15,7 @@ def problem():
     )
     targets = [
         core.SegmentTargets(
-            torch.randint(0, 8, (segments,)), torch.randint(-1, max(segments, 1), (24, 28)).int()
+            torch.randint(0, 8, (segments,)), torch.randint(-1, segments, (24, 28)).int()
         )
         for segments in (2, 0, 8)
     ]

@@ -325,7 +325,7 @@ def test_order_of_images_does_not_matter():
         (lambda: encoder_pixel_decoder()(pyramid()), "expected 2 feature levels, got 3"),
         (lambda: SinePositionalEncoding(6), "multiple of 4"),
         (lambda: small_predictor(num_queries=0), "num_queries"),
-        (lambda: small_predictor(num_classes=1), "num_classes"),
+        (lambda: small_predictor(num_classes=0), "num_classes must be at least 1, got 0"),
         (lambda: small_predictor()(pyramid()[:2]), "expected 3 feature levels, got 2"),
     ],
 )

@@ -45,7 +45,7 @@ def test_core_imports_torch_and_scipy_only():
         "math",
         "typing",
     }
-    standard |= {"warnings"}
+    standard |= {"copy", "numbers", "warnings"}
     for path in Path(core.__file__).parent.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Import):

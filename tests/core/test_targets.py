@@ -98,7 +98,7 @@ def test_panoptic_image_without_segments():
 @pytest.mark.parametrize("bad", [-1, 8, 300])
 def test_panoptic_class_out_of_range_names_image_value_and_range(bad):
     with pytest.raises(ValueError, match=rf"b\.png: classes \[{bad}\] .* \[0, 7\]"):
-        segments_from_panoptic(torch.zeros(2, 2), torch.tensor([3, bad]), 8, "b.png")
+        segments_from_panoptic(torch.zeros(2, 2).int(), torch.tensor([3, bad]), 8, "b.png")
 
 
 @pytest.mark.parametrize("bad", [-2, 2, 255])
@@ -110,7 +110,7 @@ def test_panoptic_segment_out_of_range_names_image_value_and_range(bad):
 
 def test_panoptic_shapes_are_checked():
     with pytest.raises(ValueError, match=r"b\.png: expected labels \(G,\) and segment_map"):
-        segments_from_panoptic(torch.zeros(1, 2, 2), torch.tensor([3]), 8, "b.png")
+        segments_from_panoptic(torch.zeros(1, 2, 2).int(), torch.tensor([3]), 8, "b.png")
 
 
 def test_padding_belongs_to_no_segment():

@@ -15,6 +15,7 @@ from mmmaskformer.datasets import (
     PanopticDataset,
     ShapesPanopticDataset,
 )
+from mmmaskformer.evaluation.submission import write_prediction
 from tests.datasets.conftest import CATEGORIES, PanopticFolder, one_image, segment
 
 
@@ -189,7 +190,7 @@ def test_cityscapes_as_its_own_tool_writes_it(tmp_path, train_ids):
         + [dict(type="mmmaskformer.LoadPanopticAnnotations")],
     )
     sample = dataset[0]
-    assert sample["gt_seg_map"].tolist() == [[1, 2]]
+    assert sample["gt_seg_map"].tolist() == [[256, 257]]
     assert sample["segment_labels"].tolist() == [0, 13]
 
 
@@ -236,3 +237,34 @@ def test_images_without_annotations_can_be_predicted(folder):
         folder.content.update(annotations)
         with pytest.raises(ValueError, match="no list `annotations`|without annotation: 0"):
             PanopticDataset(**folder.arguments(pipeline=pipeline))
+
+
+COCO_LIKE = dict(
+    classes=("cat", "fox", "dog", "sky"),
+    isthing=(True, True, True, False),
+    category_ids=[30, 31, 12, 7],
+)
+
+
+@pytest.mark.parametrize(
+    ("ids", "expected"),
+    [
+        ([30, 31, 12, 7], [30, 31, 12, 7]),  # the metadata's for the class that the json lacks
+        ([30, 12, 13, 7], [30, None, 12, 7]),  # 12 is dog in the json: nothing is known of fox
+        (None, [30, None, 12, 7]),
+    ],
+)
+def test_class_that_the_json_lacks_is_not_written_as_another(folder, ids, expected):
+    folder.add("a.png", [[1, 1, 2]], [segment(1, 7, 2), segment(2, 12)])
+    meta = {**COCO_LIKE, "category_ids": ids}
+    dataset = PanopticDataset(**folder.arguments(metainfo=meta))
+    assert dataset.metainfo["category_ids"] == expected
+
+
+def test_class_without_id_can_not_be_written(tmp_path):
+    ids, segments = np.int32([[1]]), [dict(id=1, category_id=1)]
+    entry = write_prediction(tmp_path, "a.jpg", 4, ids, segments, [30, 31])
+    assert entry["segments_info"] == [dict(id=1, category_id=31)]
+    with pytest.raises(ValueError, match=r"b\.jpg: class 1 was predicted, but .* no category"):
+        write_prediction(tmp_path, "b.jpg", 4, ids, segments, [30, None])
+    assert [path.name for path in tmp_path.iterdir()] == ["a.png"]

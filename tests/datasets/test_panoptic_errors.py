@@ -65,6 +65,28 @@ BROKEN = {
         edit_segment(category_id=99),
         r"a\.png: segments of unknown categories \(id, category_id\): \(5, 99\)",
     ),
+    "category id as list": (edit("categories", id=[3]), r"categories\[0\]: 'id' must be a whole"),
+    "category id as truth": (edit("categories", id=True), "'id' must be a whole number, got True"),
+    "category without name": (edit("categories", name=None), "'name' must be a text, got None"),
+    "name as list": (edit("categories", name=["cat"]), "'name' must be a text"),
+    "isthing as text": (edit("categories", isthing="no"), "'isthing' must be 0 or 1, got 'no'"),
+    "color out of range": (edit("categories", color=[1, 2, 999]), r"'color' must be a list of th"),
+    "color as text": (edit("categories", color="red"), "'color' must be a list of three"),
+    "image id as list": (edit("images", id=[1]), r"images\[0\]: 'id' must be a whole number or"),
+    "file as number": (edit("images", file_name=7), "'file_name' must be a text, got 7"),
+    "map as list": (
+        edit("annotations", file_name=["a.png"]),
+        r"annotations\[0\]: 'file_name' must",
+    ),
+    "annotation of a list": (edit("annotations", image_id=[0]), "'image_id' must be a whole"),
+    "segments as text": (edit("annotations", segments_info="x"), "'segments_info' must be a list"),
+    "segments of texts": (edit("annotations", segments_info=["x"]), "must be a list of objects"),
+    "segment id as list": (edit_segment(id=[5]), r"no integer in \[1, 2\*\*24\): \[5\]"),
+    "segment id as truth": (edit_segment(id=True), r"no integer in \[1, 2\*\*24\): True"),
+    "category of a list": (edit_segment(category_id=[7]), r"unknown categories .*\[7\]"),
+    "infinite area": (edit_segment(area=float("inf")), r"segments without area \(ids\): 5"),
+    "area as text": (edit_segment(area="9"), r"segments without area \(ids\): 5"),
+    "crowd as text": (edit_segment(iscrowd="no"), "iscrowd is neither 0 nor 1 .*: 5"),
     "no area": (edit_segment(area=0), r"a\.png: segments without area \(ids\): 5"),
 }
 
@@ -81,6 +103,12 @@ def test_text_that_is_no_json_names_the_file(folder):
     arguments = one_image(folder).arguments()
     (folder.root / "ann.json").write_text('{"images": [')
     with pytest.raises(ValueError, match=r"ann\.json is no valid json .*line 1"):
+        PanopticDataset(**arguments)
+    (folder.root / "ann.json").write_text("[" * 200000)
+    with pytest.raises(ValueError, match=r"ann\.json is no valid json"):
+        PanopticDataset(**arguments)
+    (folder.root / "ann.json").write_text('{"images": [], "images": []}')
+    with pytest.raises(ValueError, match=r"ann\.json .*has the key 'images' twice"):
         PanopticDataset(**arguments)
     (folder.root / "ann.json").unlink()
     with pytest.raises(FileNotFoundError, match=r"ann\.json"):

@@ -7,6 +7,7 @@ import pytest
 import torch
 from mmengine.dataset import pseudo_collate
 from mmengine.structures import PixelData
+from mmseg.utils import register_all_modules
 from PIL import Image
 
 from mmmaskformer.core import NO_SEGMENT, segments_from_panoptic
@@ -38,8 +39,8 @@ def crowded(folder):
 def test_void_and_crowd_own_no_pixels(folder):
     dataset = PanopticDataset(**crowded(folder).arguments(pipeline=LOAD))
     sample = dataset[0]
-    assert sample["gt_seg_map"].dtype == np.uint8
-    assert sample["gt_seg_map"].tolist() == [[0, 2, 2, 1], [0, 0, 0, 1]]
+    assert sample["gt_seg_map"].dtype == np.uint16
+    assert sample["gt_seg_map"].tolist() == [[0, 257, 257, 256], [0, 0, 0, 256]]
     assert sample["segment_labels"].dtype == np.int64
     assert sample["segment_labels"].tolist() == [1, 2]
     assert sample["seg_fields"] == ["gt_seg_map"]
@@ -83,7 +84,7 @@ def test_packed_for_testing_at_the_original_size(folder):
 def test_ignore_index_and_wide_classes():
     results = {
         "img": np.zeros((1, 3, 3), np.uint8),
-        "gt_seg_map": np.uint8([[0, 1, 2]]),
+        "gt_seg_map": np.uint16([[0, 256, 257]]),
         "segment_labels": np.int64([846, 3]),
     }
     sample = PackPanopticInputs(ignore_index=65535)(results)["data_samples"]
@@ -133,8 +134,8 @@ def test_any_number_of_segments(count):
     identities = np.r_[0, rng.choice(np.arange(1, 1 << 24), count, replace=False)]
     segments = [segment(int(i), 0) for i in identities[1:]]
     numbered = number_segments(identities[numbers].astype(np.int32), segments, "x.png")
-    assert numbered.dtype == (np.uint8 if count < 255 else np.uint16)
-    assert np.array_equal(numbered, numbers)
+    assert numbered.dtype == np.uint16
+    assert np.array_equal(numbered, np.where(numbers, numbers + 255, 0))
 
 
 def test_png_round_trip(tmp_path):
@@ -174,7 +175,7 @@ def test_areas_of_real_maps_are_those_of_the_json(shared):
         crowds += len(sample["segments_info"]) - len(kept)
         assert sample["segment_labels"].tolist() == [s["category_id"] for s in kept]
         expected = np.zeros_like(ids)
-        for number, info in enumerate(kept, start=1):
+        for number, info in enumerate(kept, start=256):
             expected[ids == info["id"]] = number
             assert (expected == number).sum() == info["area"]
         assert np.array_equal(sample["gt_seg_map"], expected)
@@ -188,3 +189,46 @@ def test_targets_from_packed_samples(folder):
     target = segments_from_panoptic(ground_truth.segment_map[0], ground_truth.labels, 3, "a")
     assert (target.segment_map == NO_SEGMENT).sum() == 4
     assert target.masks().sum((1, 2)).tolist() == [2, 2]
+
+
+FILLS = [
+    dict(type="Pad", size=(9, 8)),
+    dict(type="Pad", size=(9, 8), pad_val=dict(img=0, seg=3)),
+    dict(type="Pad", size=(9, 8), pad_val=dict(img=0, seg=65535)),
+    dict(type="RandomRotate", prob=1.0, degree=(45, 45), auto_bound=True),
+    dict(type="RandomCutOut", prob=1.0, n_holes=3, cutout_shape=(3, 3), seg_fill_in=255),
+]
+
+
+@pytest.mark.parametrize("count", [3, 40])
+@pytest.mark.parametrize("fill", FILLS, ids=lambda fill: str(fill))
+def test_what_transforms_fill_in_is_void(folder, fill, count):
+    """With few and with many segments; the image is white where a segment is, so holes are not."""
+    register_all_modules(init_default_scope=True)
+    ids = 1 + np.arange(40).reshape(5, 8) % count
+    segments = [segment(int(i), 7, int((ids == i).sum())) for i in np.unique(ids)]
+    folder.add("a.png", ids, segments, np.full((5, 8, 3), 255, np.uint8))
+    pipeline = [*LOAD, fill, PackPanopticInputs()]
+    np.random.seed(0)
+    packed = PanopticDataset(**folder.arguments(pipeline=pipeline))[0]
+    truth, image = packed["data_samples"].gt_panoptic_seg, packed["inputs"].numpy()
+    numbers, classes = truth.segment_map[0], packed["data_samples"].gt_sem_seg.data[0]
+    holes = (image == 0).all(0)
+    assert holes.any()
+    assert (numbers[holes] == -1).all()
+    assert (classes[holes] == 255).all()
+    whole = (image == 255).all(0)
+    assert ((numbers[whole] >= 0) & (numbers[whole] < count)).all()
+    assert (classes[whole] == 1).all()
+
+
+def test_three_hundred_segments_and_padding_with_255():
+    numbers = np.arange(600, dtype=np.int32).reshape(20, 30) // 2 + 1
+    segments = [segment(i, 0, 2) for i in range(1, 301)]
+    coded = number_segments(numbers, segments, "x.png")
+    padded = np.pad(coded, ((0, 4), (0, 0)), constant_values=255)
+    results = dict(img=np.zeros((24, 30, 3), np.uint8), gt_seg_map=padded)
+    packed = PackPanopticInputs()({**results, "segment_labels": np.zeros(300, np.int64)})
+    found = packed["data_samples"].gt_panoptic_seg.segment_map[0].numpy()
+    assert (found[20:] == -1).all()
+    assert np.array_equal(found[:20], numbers - 1)

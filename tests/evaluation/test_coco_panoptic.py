@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from mmmaskformer import evaluation
-from tests.evaluation.files import edit, example, segment, write_png
+from tests.evaluation.files import edit, example, segment, write_png, write_side
 from tests.reference import FOLDER
 
 CASES = [
@@ -267,3 +267,93 @@ def test_predictions_of_other_images_are_ignored(tmp_path):
     gt, pred = example(tmp_path, images=3)
     edit(gt, lambda data: data["annotations"].pop(0))
     assert evaluate(gt, pred).counts[:, 1].tolist() == [2, 2, 2]
+
+
+def pair_of_areas(tmp_path, area):
+    ids = np.full((10, 10), 5)
+    gt = write_side(tmp_path, "gt", [(ids, [segment(5, 1, area)])])
+    return gt, write_side(tmp_path, "pred", [(ids, [segment(5, 1)])])
+
+
+def test_iou_above_one_is_refused(tmp_path):
+    with pytest.raises(ValueError, match=r"gt/000\.png: segments \(id, 'area'\) \[\(5, 25\.0\)\]"):
+        evaluate(*pair_of_areas(tmp_path, 25))
+
+
+def test_areas_that_are_not_the_maps_are_told(tmp_path):
+    quality = evaluate(*pair_of_areas(tmp_path, 110))
+    assert quality.counts[0].tolist() == [100 / 110, 1, 0, 0]
+    (told,) = quality.odd_areas
+    assert told.endswith("gt/000.png: segment 5 110, not 100")
+    assert "areas in the json that are not those of the map" in evaluation.area_warning([told])
+    assert evaluate(*pair_of_areas(tmp_path, 100)).odd_areas == []
+    assert evaluation.area_warning([]) == ""
+
+
+def first_segment(**changes):
+    return lambda gt, pred: annotation(gt, lambda a: a["segments_info"][0].update(changes))
+
+
+STRANGE = {
+    "infinite area": (
+        first_segment(area=float("inf")),
+        r"segments \[70000\] have no 'area', a num",
+    ),
+    "area nan": (first_segment(area=float("nan")), r"segments \[70000\] have zero area"),
+    "area true": (first_segment(area=True), r"segments \[70000\] have no 'area'"),
+    "negative id": (first_segment(id=-7), r"every segment needs 'id' .*\('id'\), got .*-7"),
+    "id true": (first_segment(id=True), r"every segment needs 'id' .*got .*True"),
+    "category true": (first_segment(category_id=True), r"needs .*\('category_id'\)"),
+    "crowd as text": (first_segment(iscrowd="yes"), r"segments \[70000\] have a strange iscrowd"),
+    "image twice": (
+        lambda gt, pred: edit(gt, lambda d: d["annotations"].append(d["annotations"][0])),
+        r"/gt\.json: several annotations have the image_id 0",
+    ),
+    "prediction twice": (
+        lambda gt, pred: edit(pred, lambda d: d["annotations"].append(d["annotations"][0])),
+        r"/pred\.json: several annotations have the image_id 0",
+    ),
+    "png twice": (
+        lambda gt, pred: annotation(gt, lambda a: a.update(file_name="001.png")),
+        r"/gt\.json: several annotations have the file_name 001\.png",
+    ),
+    "key twice": (
+        lambda gt, pred: gt.write_text(gt.read_text().replace("{", '{"annotations": [], ', 1)),
+        r"/gt\.json is no valid json \(an object has the key 'annotations' twice\)",
+    ),
+    "nothing annotated": (
+        lambda gt, pred: edit(gt, lambda d: d["annotations"].clear()),
+        r"/gt\.json has no annotations",
+    ),
+    "image of true": (
+        lambda gt, pred: annotation(gt, lambda a: a.update(image_id=True)),
+        r"/gt\.json: annotation 0 has no 'image_id'",
+    ),
+    "category id true": (
+        lambda gt, pred: edit(gt, lambda d: d["categories"][0].update(id=True)),
+        "has no whole number 'id'",
+    ),
+    "category id negative": (
+        lambda gt, pred: edit(gt, lambda d: d["categories"][0].update(id=-1)),
+        "has a negative 'id'",
+    ),
+    "thing of two": (
+        lambda gt, pred: edit(gt, lambda d: d["categories"][0].update(isthing=2)),
+        "has no whole number 'isthing'",
+    ),
+    "other categories": (
+        lambda gt, pred: edit(pred, lambda d: d["categories"][0].update(id=4, name="cat")),
+        r"/pred\.json: categories .* other names in .*/gt\.json: \(4, 'cat'\)",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", STRANGE)
+def test_what_would_be_counted_wrongly_is_refused(tmp_path, case):
+    change, message = STRANGE[case]
+    gt, pred = example(tmp_path, images=2)
+    change(gt, pred)
+    with pytest.raises(ValueError, match=message) as caught:
+        evaluate(gt, pred)
+    assert str(tmp_path) in str(caught.value)
+    assert "\n" not in str(caught.value)

@@ -358,3 +358,99 @@ def test_config_of_the_caller_is_not_written_to():
     build(pixel_decoder=(cfg := dict(norm_groups=8)), transformer_decoder=decoder)
     assert cfg == dict(norm_groups=8)
     assert decoder == dict(num_layers=1)
+
+
+@pytest.mark.parametrize(
+    "test_cfg",
+    [
+        dict(mode="whole"),
+        dict(mode="whole", labels_only=True),
+        dict(mode="whole", semantic_on=False, panoptic_on=True),
+        dict(mode="whole", semantic_on=False, instance_on=True),
+        dict(mode="slide", crop_size=(64, 64), stride=(64, 64)),
+    ],
+)
+def test_scores_that_are_not_finite_name_the_image(test_cfg):
+    model = build(isthing=[True] * CLASSES).eval()
+    model.test_cfg = ConfigDict(test_cfg)
+    with torch.no_grad():
+        model.decode_head.predictor.class_embed.weight[0, 0] = torch.nan
+    data = make_data((64, 96))
+    with pytest.raises(FloatingPointError, match=r"image0\.jpg: .*scores are NaN or infinite"):
+        model.test_step(data)
+
+
+@pytest.mark.parametrize(
+    ("test_cfg", "message"),
+    [
+        (dict(labels_only="no"), "labels_only must be True or False, got 'no'"),
+        (dict(mode="slide", crop_size=(8, 8), stride=(8, 0)), "stride, within crop_size"),
+        (dict(mode="slide", crop_size=(8, 8), stride=(9, 8)), r"in \[1, 8\], got 9"),
+        (dict(mode="slide", crop_size=(0, 8), stride=(8, 8)), "crop_size must be at least 1"),
+    ],
+)
+def test_values_of_test_cfg(test_cfg, message):
+    test_wrong_test_cfg(test_cfg, message)
+
+
+WINDOWS = dict(mode="slide", crop_size=(64, 64), stride=(32, 32))
+
+
+@pytest.mark.parametrize("mode", [dict(mode="whole"), WINDOWS])
+def test_one_class(mode):
+    model = build(num_classes=1, isthing=[True])
+    data = make_data((64, 64), labels=[torch.where(torch.rand(64, 64) > 0.5, 0, 255)])
+    assert torch.stack(list(losses_of(model, data).values())).isfinite().all()
+    model.test_cfg = ConfigDict(mode)
+    (sample,) = model.eval().test_step(make_data((64, 96)))
+    assert sample.pred_sem_seg.data.unique().tolist() == [0]
+    assert sample.seg_logits.data.shape == (1, 64, 96)
+
+
+FOREIGN = {
+    "weighted and averaged": (
+        dict(loss_mask=dict(type="mmdet.FocalLoss", use_sigmoid=True)),
+        r"loss_mask: mmdet\S*FocalLoss must give values of shape \(2,\)",
+    ),
+    "weighted": (
+        dict(loss_dice=dict(type="mmdet.DiceLoss", reduction="none")),
+        r"loss_dice: mmdet\S*DiceLoss .* multiplies itself",
+    ),
+    "of classes": (
+        dict(loss_cls=dict(type="mmdet.CrossEntropyLoss", class_weight=[1.0] * CLASSES + [0.1])),
+        r"loss_cls: mmdet\S*CrossEntropyLoss .* multiplies itself",
+    ),
+    "assigner": (
+        dict(assigner=dict(type="mmdet.HungarianAssigner", match_costs=[])),
+        r"assigner: mmdet\S*HungarianAssigner can not be called",
+    ),
+    "cost": (
+        dict(assigner=dict(match_costs=[dict(type="mmdet.DiceCost")])),
+        r"match_costs: mmdet\S*DiceCost must give values",
+    ),
+    "per pixel": (
+        dict(
+            type="mmmaskformer.PerPixelBaselineHead",
+            loss_cls=dict(type="mmseg.CrossEntropyLoss"),
+        ),
+        "loss_cls must be a PerPixelCriterion, got CrossEntropyLoss",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", FOREIGN)
+def test_parts_of_other_packages_are_refused_by_name(case):
+    import mmdet.models  # noqa: F401
+
+    head, message = FOREIGN[case]
+    with pytest.raises(TypeError, match=message):
+        build(**head)
+
+
+def test_numbers_of_class_weights_are_checked_at_build():
+    head = build(loss_cls=dict(class_weight=[1.0] * CLASSES)).decode_head
+    assert head.criterion.loss_cls.class_weight.tolist() == [1.0] * CLASSES
+    with pytest.raises(ValueError, match="must have 6 numbers, .*; it has 2"):
+        build(loss_cls=dict(class_weight=[1, 2]))
+    with pytest.raises(ValueError, match="ignore_index must be a whole number or None"):
+        build(ignore_index="255")

@@ -3,7 +3,13 @@
 import pytest
 import torch
 
-from mmmaskformer.utils.files import png_name, read_json
+from mmmaskformer.utils.files import (
+    check_output,
+    folder_to_keep,
+    parse_json,
+    png_name,
+    read_json,
+)
 from mmmaskformer.utils.parameters import count_parameters
 from mmmaskformer.utils.text import listing
 
@@ -34,3 +40,48 @@ def test_names_and_counts():
     model = torch.nn.Sequential(torch.nn.Linear(3, 2), torch.nn.BatchNorm2d(5))
     model[0].weight.requires_grad_(False)
     assert count_parameters(model) == 3 * 2 + 2 + 2 * 5
+
+
+@pytest.mark.parametrize(
+    ("target", "read"),
+    [
+        ("data/annotations", "data/annotations"),
+        ("data/annotations/out", "data/annotations"),
+        ("data", "data/annotations"),
+        ("link", "data/annotations"),
+        ("data/annotations/../annotations/a.png", "data/annotations"),
+        ("runs/model.pth", "runs/model.pth"),
+        ("hard.pth", "runs/model.pth"),
+        ("runs", "runs/model.pth"),
+    ],
+)
+def test_output_among_inputs_is_refused(tmp_path, monkeypatch, target, read):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "data/annotations").mkdir(parents=True)
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs/model.pth").touch()
+    (tmp_path / "link").symlink_to("data/annotations")
+    (tmp_path / "hard.pth").hardlink_to("runs/model.pth")
+    folders, files = ["data/annotations"], ["runs/model.pth"]
+    with pytest.raises(ValueError, match=rf"^--out {target} would write .* {read}, which .* read"):
+        check_output("--out", target, folders, files)
+    for fine in ("data/out", "data/annotations2", "runs/out", "other.pth"):
+        check_output("--out", fine, folders, files)
+
+
+def test_names_keep_folders_only_where_they_have_to():
+    flat = ["v/images/a/1.jpg", "v/images/b/2.jpg"]
+    assert folder_to_keep(flat) is None
+    assert folder_to_keep([]) is None
+    nested = ["v/images/a/1.jpg", "v/images/b/1.jpg", "v/images/b/1.jpg"]
+    folder = folder_to_keep(nested)
+    assert [png_name(path, folder) for path in nested] == ["a/1.png", "b/1.png", "b/1.png"]
+    assert png_name("elsewhere/c.jpg", folder) == "c.png"
+    with pytest.raises(ValueError, match=r"a/1\.jpg and a/1\.png would be written under one name"):
+        folder_to_keep(["a/1.png", "a/1.jpg", "b/2.png"])
+
+
+def test_a_key_twice_is_refused():
+    assert parse_json('{"a": 1, "b": {"a": 2}}', "x.json") == {"a": 1, "b": {"a": 2}}
+    with pytest.raises(ValueError, match=r"x\.json .*an object has the key 'a' twice"):
+        parse_json('[{"a": 1, "b": 0, "a": 2}]', "x.json")

@@ -1,0 +1,67 @@
+"""What constructors take, checked where it is given and not where it does harm."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable, Sequence
+from numbers import Integral, Real
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+def check_number(
+    name: str, value: Any, low: float = 0, high: float = math.inf, *, whole: bool = False
+) -> Any:
+    """The value itself; ValueError unless it is a finite number in [low, high]."""
+    noun = "a whole number " if whole else "a number "
+    right_kind = isinstance(value, Integral if whole else Real) and not isinstance(value, bool)
+    if right_kind:
+        if low <= value <= high and abs(value) < math.inf:
+            return value
+        noun = ""
+    wanted = f"at least {low:g}" if high == math.inf else f"in [{low:g}, {high:g}]"
+    raise ValueError(f"{name} must be {noun}{wanted}, got {value!r}")
+
+
+def read_flags(isthing: Sequence[bool]) -> tuple[bool, ...]:
+    """Of each class whether it is a thing; ValueError for what is neither yes nor no."""
+    if any(flag not in (0, 1) for flag in isthing):
+        raise ValueError(f"isthing must be True or False for each class, got {isthing!r}")
+    return tuple(map(bool, isthing))
+
+
+def check_part(
+    name: str, part: Callable, inputs: Sequence, wanted: Sequence[int], *, weighs: bool = True
+) -> None:
+    """Try a loss or a match cost of somebody else on a small problem: those of other packages
+    take other arguments, and are reduced and weighted otherwise.
+
+    Args:
+        inputs: what it is called with.
+        wanted: shape of the result.
+        weighs: whether it may multiply by its weight itself.
+
+    Raises:
+        TypeError: it fails, or gives another result; names its class and what is wanted.
+    """
+    kind = f"{type(part).__module__}.{type(part).__name__}"
+    contract = f"{name}: {kind} must give values of shape {tuple(wanted)} here"
+    try:
+        with torch.no_grad():
+            found = part(*inputs)
+    except Exception as error:
+        raise TypeError(f"{contract}, but fails: {type(error).__name__}: {error}") from error
+    shape = tuple(found.shape) if isinstance(found, Tensor) else type(found).__name__
+    if shape != tuple(wanted):
+        raise TypeError(f"{contract}, one for each mask, layer or batch, but gives {shape}")
+    if not weighs:
+        heavier: Any = copy.deepcopy(part)
+        heavier.loss_weight = 2 * heavier.loss_weight + 1
+        with torch.no_grad():
+            if not torch.equal(found, heavier(*inputs)):
+                raise TypeError(
+                    f"{contract}, not yet multiplied by its loss_weight, but multiplies itself"
+                )
