@@ -21,7 +21,7 @@ from mmmaskformer.engine.config_check import config_errors
 from mmmaskformer.engine.runner import add_config_options, load_config
 from mmmaskformer.registry import DATASETS
 from mmmaskformer.utils.command import Parser, run
-from mmmaskformer.utils.files import replacing
+from mmmaskformer.utils.files import folder_to_keep, png_name, replacing
 
 MOST_NUMBERS = 40
 """Classes up to which every cell shows its number."""
@@ -38,14 +38,13 @@ def parse_args() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def read_pair(sample: dict, folder: Path, ignored: int, classes: int) -> tuple:
-    """Truth and prediction (N,) of the pixels of one image that count."""
+def read_pair(sample: dict, path: Path, ignored: int, classes: int) -> tuple:
+    """Truth and prediction, in the file `path`, (N,) of the pixels of one image that count."""
     if sample.get("seg_map_path") is None:
         raise ValueError(f"{sample['img_path']} has no label map to compare with")
     reduced = sample.get("reduce_zero_label")
     truth = read_labels(sample["seg_map_path"])
     truth = map_labels(truth, ignored, reduced, sample.get("label_map")).astype(np.int64)
-    path = folder / f"{Path(sample['img_path']).stem}.png"
     found = read_labels(str(path)).astype(np.int64) - int(bool(reduced))
     if truth.shape != found.shape:
         raise ValueError(
@@ -72,8 +71,11 @@ def count(cfg: Config, folder: Path) -> tuple[np.ndarray, list[str]]:
         dataset = DATASETS.build({**cfg.test_dataloader.dataset, "pipeline": []})
     names = list(dataset.metainfo["classes"])
     matrix = np.zeros((len(names), len(names)), np.int64)
-    for i in track(range(len(dataset)), "confusion matrix", transient=True):
-        pair = read_pair(dataset.get_data_info(i), folder, dataset.ignore_index, len(names))
+    samples = [dataset.get_data_info(i) for i in range(len(dataset))]
+    kept = folder_to_keep(sample["img_path"] for sample in samples)
+    for sample in track(samples, "confusion matrix", transient=True):
+        path = folder / png_name(sample["img_path"], kept)
+        pair = read_pair(sample, path, dataset.ignore_index, len(names))
         matrix += np.bincount(len(names) * pair[0] + pair[1], minlength=matrix.size).reshape(
             matrix.shape
         )
