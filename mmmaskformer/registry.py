@@ -27,7 +27,12 @@ VISUALIZERS = Registry(
     parent=parents.VISUALIZERS,
     locations=["mmmaskformer.visualization.visualizers"],
 )
-HOOKS = Registry("hook", parent=parents.HOOKS, locations=["mmmaskformer.engine.outputs"])
+HOOKS = Registry(
+    "hook",
+    parent=parents.HOOKS,
+    locations=["mmmaskformer.engine.outputs", "mmmaskformer.engine.checkpointing"],
+)
+LOOPS = Registry("loop", parent=parents.LOOPS, locations=["mmmaskformer.engine.loops"])
 STRATEGIES = Registry(
     "strategy", parent=parents.STRATEGIES, locations=["mmmaskformer.engine.sharding"]
 )

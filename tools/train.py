@@ -7,6 +7,7 @@ import torch
 
 from mmmaskformer.engine.config_check import config_errors
 from mmmaskformer.engine.cpu import leave_cpu_distributed
+from mmmaskformer.engine.resuming import use_our_parts
 from mmmaskformer.engine.runner import (
     CheckTrainingState,
     add_common_arguments,
@@ -25,7 +26,8 @@ def parse_args() -> argparse.Namespace:
         "--resume",
         nargs="?",
         const="auto",
-        help="resume from this checkpoint, or without a value from the latest in the work-dir",
+        help="resume from this checkpoint, or without a value from the newest whole one in the "
+        "work-dir; an empty work-dir starts at the beginning",
     )
     parser.add_argument(
         "--no-check", action="store_true", help="do not look for mistakes in the datasets first"
@@ -44,11 +46,14 @@ def main() -> None:
         cfg.optim_wrapper.setdefault("loss_scale", "dynamic")
     if args.resume:
         cfg.resume = True
+        if args.resume == "auto":
+            cfg.load_from_without_checkpoint = cfg.get("load_from")
         cfg.load_from = None if args.resume == "auto" else args.resume
         if cfg.load_from and "://" not in cfg.load_from and not Path(cfg.load_from).is_file():
             raise FileNotFoundError(f"--resume {cfg.load_from} is no file; wanted a checkpoint")
     if not args.no_check:
         check_datasets(cfg, ["train", "val"])
+    use_our_parts(cfg)
     runner = build_runner(cfg)
     runner.register_hook(CheckTrainingState())
     with config_errors(cfg):

@@ -7,6 +7,10 @@ import logging
 import multiprocessing
 import os
 import sys
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
 
 import torch
 from torch import distributed
@@ -61,7 +65,9 @@ def prepare_cpu_distributed(cfg, flexible: bool = False) -> None:
         os.environ["LOCAL_RANK"] = os.environ["SLURM_LOCALID"]
         os.environ["WORLD_SIZE"] = os.environ["SLURM_NTASKS"]
     if not distributed.is_initialized():
-        distributed.init_process_group("gloo")
+        seconds = cfg.env_cfg.dist_cfg.get("timeout")
+        limit = {} if seconds is None else dict(timeout=timedelta(seconds=seconds))
+        distributed.init_process_group("gloo", **limit)
         # A process that leaves with gloo's threads alive is aborted.
         atexit.register(distributed.destroy_process_group)
 
@@ -74,6 +80,43 @@ def replace_sync_batch_norm() -> None:
 
     for name in ("SyncBN", "MMSyncBN"):
         MODELS.register_module(name=name, module=BatchNorm2d, force=True)
+
+
+@contextmanager
+def naming_what_it_waits_for(place: Callable[[], str]) -> Iterator[None]:
+    """Say for what a process waited when another one ended or did not answer in time.
+
+    Args:
+        place: where in its work this process is.
+
+    Raises:
+        RuntimeError: with the operation, the place and the other processes.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        if not distributed.is_initialized() or not _is_silence(str(error)):
+            raise
+        rank, size = distributed.get_rank(), distributed.get_world_size()
+        others = ", ".join(str(other) for other in range(size) if other != rank)
+        raise RuntimeError(
+            f"process {rank} of {size} waited in {place()} for {_awaited(error)} with process "
+            f"{others}, which has ended or does not answer; env_cfg.dist_cfg.timeout sets the "
+            f"limit in seconds ({str(error).splitlines()[0]})"
+        ) from error
+
+
+def _is_silence(text: str) -> bool:
+    signs = ("timed out", "timeout", "closed by peer", "connection reset", "broken pipe")
+    return any(sign in text.lower() for sign in signs)
+
+
+def _awaited(error: BaseException) -> str:
+    """The operation of torch.distributed that an error comes from; the backward pass has none."""
+    for frame in traceback.extract_tb(error.__traceback__):
+        if frame.filename.endswith("distributed_c10d.py") and frame.name != "wrapper":
+            return frame.name
+    return "the sum of the gradients"
 
 
 def leave_cpu_distributed() -> None:

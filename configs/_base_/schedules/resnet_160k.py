@@ -9,7 +9,7 @@ optim_wrapper = dict(
 )
 # As long as the run: mmengine passes the schedule `max_iters`.
 param_scheduler = [dict(type="mmmaskformer.PolyLR", power=0.9, by_epoch=False)]
-train_cfg = dict(type="IterBasedTrainLoop", max_iters=160000, val_interval=5000)
+train_cfg = dict(type="mmmaskformer.IterBasedTrainLoop", max_iters=160000, val_interval=5000)
 val_cfg = dict(type="ValLoop")
 test_cfg = dict(type="TestLoop")
 auto_scale_lr = dict(enable=False, base_batch_size=16)
@@ -17,7 +17,9 @@ default_hooks = dict(
     timer=dict(type="IterTimerHook"),
     logger=dict(type="LoggerHook", interval=50, log_metric_by_epoch=False),
     param_scheduler=dict(type="ParamSchedulerHook"),
-    checkpoint=dict(type="CheckpointHook", by_epoch=False, interval=5000, max_keep_ckpts=3),
+    checkpoint=dict(
+        type="mmmaskformer.CheckpointHook", by_epoch=False, interval=5000, max_keep_ckpts=3
+    ),
     sampler_seed=dict(type="DistSamplerSeedHook"),
     visualization=dict(type="SegVisualizationHook"),
 )
