@@ -26,6 +26,10 @@ from ..utils.text import listing
 from .resuming import newest_whole, on_main_process, remove_half_written, set_aside, what_lacks
 
 LOCK = ".training.lock"
+VALIDATED = "mmmaskformer_validated"
+"""Where the message hub keeps the iteration or epoch of the last validation."""
+STATES = {hooks.EarlyStoppingHook: ("best_score", "wait_count")}
+"""Stock hooks -> what they count during a training, and mmengine does not save."""
 
 
 @register_backend("local", force=True, prefixes="")
@@ -128,6 +132,34 @@ class CheckpointHook(hooks.CheckpointHook):
         if folder is not None and folder.is_dir():
             on_main_process(self.tidy, runner, folder)
 
+        for hook, names in stateful(runner):
+            saved = runner.message_hub.get_info(type(hook).__name__, {})
+            vars(hook).update({name: saved[name] for name in names if name in saved})
+        count = getattr(runner.optim_wrapper, "_accumulative_counts", 1)
+        if not self.by_epoch and self.interval > 0 and self.interval % count:
+            runner.logger.warning(
+                f"checkpoint.interval={self.interval} is no multiple of accumulative_counts="
+                f"{count}: a resumed run lacks the gradients that were being summed"
+            )
+
+    def before_train_epoch(self, runner) -> None:
+        """Validate a resumed run's checkpoint, if it was written just before that was due.
+
+        What depends on validations (the best checkpoint, schedules, early stopping) then depends
+        on the same ones as without the interruption.
+        """
+        loop = runner.train_loop
+        if self.by_epoch or runner.val_loop is None or not runner._resume or not loop.iter:
+            return
+        loop._decide_current_val_interval()
+        due = loop.iter % loop.val_interval == 0 or loop.iter == loop.max_iters
+        if due and loop.val_begin <= loop.iter != runner.message_hub.get_info(VALIDATED):
+            runner.val_loop.run()
+
+    def after_val_epoch(self, runner, metrics: dict | None = None) -> None:
+        runner.message_hub.update_info(VALIDATED, runner.epoch if self.by_epoch else runner.iter)
+        super().after_val_epoch(runner, metrics)
+
     def tidy(self, runner, folder: Path) -> None:
         remove_half_written(folder, self.filename_tmpl)
         start = runner.epoch if self.by_epoch else runner.iter
@@ -169,8 +201,13 @@ class CheckpointHook(hooks.CheckpointHook):
         """Make everything plain, which is after all other hooks have had their say."""
         hub = checkpoint.get("message_hub")
         if hub is not None:
+            states = {
+                type(hook).__name__: {name: getattr(hook, name) for name in names}
+                for hook, names in stateful(runner)
+            }
             packed = {name: pack(history) for name, history in hub["log_scalars"].items()}
-            checkpoint["message_hub"] = {**hub, "log_scalars": packed}
+            info = {**hub["runtime_info"], **states}
+            checkpoint["message_hub"] = {**hub, "log_scalars": packed, "runtime_info": info}
         for name, content in checkpoint.items():
             # What a schedule or an optimizer can not save, it has made in its constructor.
             drop = name in ("optimizer", "param_schedulers")
@@ -199,6 +236,11 @@ class CheckpointHook(hooks.CheckpointHook):
         if plain(ours) == plain(meta.get("dataset_meta")):
             meta["dataset_meta"] = ours  # mmengine compares the bytes of the two
         compare_lengths(runner, hub["runtime_info"].get("max_iters"))
+
+
+def stateful(runner) -> list[tuple[hooks.Hook, tuple[str, ...]]]:
+    """Hooks of the runner that `STATES` names, with the attributes to save."""
+    return [(hook, STATES[type(hook)]) for hook in runner.hooks if type(hook) in STATES]
 
 
 def compare_lengths(runner, before: int | None) -> None:

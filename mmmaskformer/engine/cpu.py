@@ -15,6 +15,8 @@ from datetime import timedelta
 import torch
 from torch import distributed
 
+from ..utils.text import listing
+
 NEEDED = {
     "pytorch": ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"),
     "slurm": ("SLURM_PROCID", "SLURM_LOCALID", "SLURM_NTASKS"),
@@ -65,9 +67,8 @@ def prepare_cpu_distributed(cfg, flexible: bool = False) -> None:
         os.environ["LOCAL_RANK"] = os.environ["SLURM_LOCALID"]
         os.environ["WORLD_SIZE"] = os.environ["SLURM_NTASKS"]
     if not distributed.is_initialized():
-        seconds = cfg.env_cfg.dist_cfg.get("timeout")
-        limit = {} if seconds is None else dict(timeout=timedelta(seconds=seconds))
-        distributed.init_process_group("gloo", **limit)
+        with naming_what_it_waits_for(lambda: "its start"):
+            distributed.init_process_group("gloo", **time_limit(cfg))
         # A process that leaves with gloo's threads alive is aborted.
         atexit.register(distributed.destroy_process_group)
 
@@ -80,6 +81,20 @@ def replace_sync_batch_norm() -> None:
 
     for name in ("SyncBN", "MMSyncBN"):
         MODELS.register_module(name=name, module=BatchNorm2d, force=True)
+
+
+def time_limit(cfg) -> dict[str, timedelta]:
+    """The argument of `init_process_group` for env_cfg.dist_cfg.timeout; torch's without.
+
+    Raises:
+        ValueError: it is no positive number of seconds.
+    """
+    seconds = cfg.env_cfg.dist_cfg.get("timeout")
+    if seconds is None:
+        return {}
+    if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or not seconds > 0:
+        raise ValueError(f"env_cfg.dist_cfg.timeout={seconds!r} must be a number of seconds over 0")
+    return dict(timeout=timedelta(seconds=seconds))
 
 
 @contextmanager
@@ -95,14 +110,16 @@ def naming_what_it_waits_for(place: Callable[[], str]) -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
-        if not distributed.is_initialized() or not _is_silence(str(error)):
+        reason = str(error).splitlines()[0]
+        if "RANK" not in os.environ or not _is_silence(reason):
             raise
-        rank, size = distributed.get_rank(), distributed.get_world_size()
-        others = ", ".join(str(other) for other in range(size) if other != rank)
+        rank, size = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
+        others = [other for other in range(size) if other != rank]
+        awaited = f"process {others[0]}" if size == 2 else f"one of processes {listing(others)}"
         raise RuntimeError(
-            f"process {rank} of {size} waited in {place()} for {_awaited(error)} with process "
-            f"{others}, which has ended or does not answer; env_cfg.dist_cfg.timeout sets the "
-            f"limit in seconds ({str(error).splitlines()[0]})"
+            f"process {rank} of {size} waited in {place()} for {_awaited(error)} with {awaited}, "
+            "which has ended or does not answer; env_cfg.dist_cfg.timeout sets the limit in "
+            f"seconds ({reason})"
         ) from error
 
 

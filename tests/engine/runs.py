@@ -14,6 +14,7 @@ import torch._dynamo
 from mmengine.config import Config
 from mmengine.evaluator import BaseMetric
 from mmengine.hooks import Hook
+from mmengine.logging import MessageHub
 from mmengine.model import BaseModel
 from mmengine.registry import DATASETS, METRICS, MODELS
 from mmengine.runner import loops
@@ -65,17 +66,14 @@ class Net(BaseModel):
 
 @METRICS.register_module()
 class Score(BaseMetric):
-    """Draws random numbers, too, as a validation may, and is better each time."""
-
-    scores = 0
+    """Draws random numbers, too, as a validation may; is better each time."""
 
     def process(self, data_batch, data_samples):
         torch.rand(3), np.random.rand(), random.random()
         self.results.append(0)
 
     def compute_metrics(self, results):
-        Score.scores += 1
-        return dict(score=float(Score.scores))
+        return dict(score=float(MessageHub.get_current_instance().get_info("iter")))
 
 
 def config(work_dir, **options):
@@ -99,6 +97,7 @@ def config(work_dir, **options):
             default_hooks=dict(
                 checkpoint=dict(type="CheckpointHook", by_epoch=False, interval=2),
                 logger=dict(type="LoggerHook", interval=1),
+                param_scheduler=dict(type="ParamSchedulerHook"),
             ),
             log_processor=dict(by_epoch=False, window_size=3),
             env_cfg=dict(dist_cfg=dict(backend="nccl")),
@@ -123,7 +122,7 @@ class Record(Hook):
             file.write(json.dumps([runner.iter + 1, outputs["loss"].item()]) + "\n")
 
 
-def train(work_dir, prepare=None, rank=0, port=None, **options):
+def train(work_dir, prepare=None, rank=0, port=None, make=config, **options):
     """Train in this process; `prepare(runner, rank)` may put traps."""
     torch.set_num_threads(1)
     np.random.seed()  # a run without a seed in its config draws one
@@ -135,7 +134,7 @@ def train(work_dir, prepare=None, rank=0, port=None, **options):
         address = dict(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port), WORLD_SIZE="2")
         os.environ.update(address, RANK=str(rank), LOCAL_RANK=str(rank))
         options = {"launcher": "pytorch", **options}
-    runner = build_runner(config(work_dir, **options))
+    runner = build_runner(make(work_dir, **options))
     runner.register_hook(Record(work_dir / f"losses{rank}"))
     if prepare is not None:
         prepare(runner, rank)

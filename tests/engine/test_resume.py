@@ -1,16 +1,24 @@
 """Runs that are killed and resumed, against the same runs unbroken, to the bit."""
 
 import os
+import random
 import shutil
 import signal
+import time
+from argparse import Namespace
 
 import pytest
 import torch
+from mmengine.config import Config
 from mmengine.hooks import Hook
 
 from mmmaskformer.checkpoints.reading import load_checkpoint_file
+from mmmaskformer.datasets import shapes
 from mmmaskformer.engine import checkpointing
-from tests.engine.runs import log_of, losses, run
+from mmmaskformer.engine.cpu import time_limit
+from mmmaskformer.engine.runner import load_config
+from tests.engine.runs import log_of, losses, run, start
+from tests.test_tools import CONFIG
 
 SEED = {"randomness": dict(seed=5)}
 KILLED = -signal.SIGKILL
@@ -103,8 +111,8 @@ def test_a_run_killed_at_any_moment_equals_the_unbroken_one(tmp_path, whole):
         (kill_in(3), ["iter_2.pth"]),
         (kill_in_write(1), ["iter_2.pth"]),
         (kill_before_removal, ["iter_2.pth", "iter_4.pth"]),
-        (kill_in_validation, ["iter_2.pth", "iter_8.pth"]),
-        (kill_in_write(2), ["iter_10.pth", "iter_2.pth"]),
+        (kill_in_validation, ["iter_2.pth", "iter_4.pth"]),  # which was not over yet
+        (kill_in_write(2), ["iter_2.pth", "iter_6.pth"]),
     ]
     for number, (moment, left) in enumerate(moments):
         seed = SEED if number < 2 else {}  # later, the checkpoint has it
@@ -114,7 +122,7 @@ def test_a_run_killed_at_any_moment_equals_the_unbroken_one(tmp_path, whole):
     assert run(work_dir, resume=True, **one) == [0], log_of(work_dir)
     assert list(work_dir.glob(".iter*")) == []
     check_equal(work_dir, whole)
-    assert "resuming from " + str(work_dir / "iter_10.pth") in log_of(work_dir)
+    assert f"resuming from {work_dir / 'iter_6.pth'}, the newest whole" in log_of(work_dir)
 
 
 @pytest.mark.parametrize(
@@ -152,6 +160,30 @@ def test_two_processes(tmp_path, runner):
     for rank in range(2):
         check_equal(work_dir, whole, rank)
     assert losses(whole, 0) != losses(whole, 1)
+
+
+EARLY = dict(type="EarlyStoppingHook", monitor="score", rule="less")
+ONE_CYCLE = dict(type="OneCycleLR", eta_max=0.1, total_steps=14, by_epoch=False)
+PLATEAU = dict(type="ReduceOnPlateauLR", monitor="score", rule="less", patience=0)
+
+
+@pytest.mark.parametrize("moment", [kill_in(7), kill_in_validation])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"param_scheduler": [ONE_CYCLE]},
+        {"param_scheduler": [PLATEAU], "custom_hooks": [dict(type="EMAHook")]},
+        {"custom_hooks": [dict(EARLY, patience=2)]},
+    ],
+)
+def test_schedules_and_stock_hooks_go_on(tmp_path, options, moment):
+    """The last one stops after 12 iterations, having been told so by three validations."""
+    options = {**SEED, "train_cfg.max_iters": 14, **options}
+    assert run(tmp_path / "whole", **options) == [0], log_of(tmp_path / "whole")
+    assert run(tmp_path / "run", moment, **options) == [KILLED]
+    assert run(tmp_path / "run", resume=True, **options) == [0], log_of(tmp_path / "run")
+    assert losses(tmp_path / "run") == losses(tmp_path / "whole")
+    assert max(losses(tmp_path / "whole")) == (12 if "EarlyStoppingHook" in str(options) else 14)
 
 
 def test_a_resumed_run_loads_no_batch_twice(tmp_path):
@@ -247,7 +279,6 @@ def test_a_resume_of_a_copy_leaves_the_original_alone(tmp_path):
     assert "best_score_iter_4.pth" in checkpoints(tmp_path / "run")
     work_dir = shutil.copytree(tmp_path / "run", tmp_path / "copy")
     before = checkpoints(tmp_path / "run")
-    options["validation_starts_at"] = 2
     assert run(work_dir, resume=True, **options) == [0], log_of(work_dir)
     assert checkpoints(tmp_path / "run") == before
     assert [name for name in checkpoints(work_dir) if "best" in name] == ["best_score_iter_12.pth"]
@@ -285,3 +316,76 @@ def test_a_longer_run_goes_on_and_says_what_its_schedule_does(tmp_path, whole):
         "of a run of 12 iterations, this one has 16, but the schedule of the learning rate (PolyLR)"
     )
     assert text in log_of(work_dir)
+
+
+@pytest.mark.parametrize("action", [die, lambda: time.sleep(100)])
+@pytest.mark.parametrize("rank", [0, 1])
+def test_a_process_that_is_left_alone_ends_and_says_with_whom_it_waited(tmp_path, action, rank):
+    options = {"env_cfg.dist_cfg.timeout": 2}
+    runs = start(tmp_path / "run", do_in(3, action, [rank]), processes=2, **options)
+    other = 1 - rank
+    runs[other].join(30)
+    runs[rank].kill()
+    assert runs[other].exitcode == 1
+    text = log_of(tmp_path / "run", other)
+    assert (
+        f"RuntimeError: process {other} of 2 waited in iteration 4 for the sum of the gradients "
+        f"with process {rank}, which has ended or does not answer; env_cfg.dist_cfg.timeout"
+    ) in text
+
+
+@pytest.mark.parametrize("seconds", [0, -3, "long", True])
+def test_time_limits_that_are_none(seconds):
+    cfg = Config(dict(env_cfg=dict(dist_cfg=dict(timeout=seconds))))
+    with pytest.raises(ValueError, match=rf"timeout={seconds!r} must be a number of seconds"):
+        time_limit(cfg)
+
+
+def shapes_config(work_dir, **options):
+    """The small model with its dropout and flips, validation in between, few kept checkpoints."""
+    data = str(work_dir.parent / "shapes")
+    options = {
+        "train_dataloader.dataset.data_root": data,
+        "val_dataloader.dataset.data_root": data,
+        "train_dataloader.batch_size": 1,
+        "train_dataloader.num_workers": 1,
+        "train_cfg.max_iters": 44,
+        "train_cfg.val_interval": 10,
+        "default_hooks.checkpoint.interval": 2,
+        "default_hooks.checkpoint.max_keep_ckpts": 1,
+        **options,
+    }
+    arguments = dict(config=CONFIG, local_rank=0, launcher="none", work_dir=str(work_dir))
+    return load_config(Namespace(**arguments, cfg_options=options))
+
+
+@pytest.mark.slow
+def test_twenty_kills_at_random_moments(tmp_path, monkeypatch):
+    """By the clock: while it starts, reads, trains, writes a checkpoint, or validates."""
+    monkeypatch.setattr(shapes, "SPLITS", {"train": 8, "val": 2})
+    shapes.make_shapes(tmp_path / "shapes")
+    make = dict(make=shapes_config)
+    assert run(tmp_path / "whole", **make) == [0], log_of(tmp_path / "whole")
+    work_dir, clock, half_written = tmp_path / "run", random.Random(7), 0
+    for number in range(20):
+        (process,) = start(work_dir, resume=True, **make)
+        last = time.monotonic() + clock.uniform(0.5, 15)
+        # Not too far, so that there are iterations left for all kills.
+        while time.monotonic() < last and most(work_dir) < 2 * number + 4:
+            time.sleep(clock.uniform(0, 0.3))
+        process.kill()
+        process.join()
+        assert process.exitcode == KILLED, log_of(work_dir)
+        half_written += len(list(work_dir.glob(".iter_*")))
+        print(f"killed after iteration {most(work_dir)}", checkpoints(work_dir), half_written)
+    assert run(work_dir, resume=True, **make) == [0], log_of(work_dir)
+    assert losses(work_dir) == losses(tmp_path / "whole")
+    final = [load_checkpoint_file(str(d / "iter_44.pth")) for d in (work_dir, tmp_path / "whole")]
+    checksums = [checkpoint["checksum"]["value"] for checkpoint in final]
+    for part in ("state_dict", "optimizer"):
+        assert checksums[0][part] == checksums[1][part]
+
+
+def most(work_dir):
+    """The highest iteration that has been trained."""
+    return max(losses(work_dir)) if (work_dir / "losses0").is_file() else 0
