@@ -70,11 +70,12 @@ def _plain_object(value: Any, drop: bool, depth: int) -> Any:
         return plain(value.item(), drop, depth + 1)
     if isinstance(value, np.ndarray):
         return plain(value.tolist(), drop, depth + 1)
-    for base in (int, float, str, bytes):
-        if isinstance(value, base):
-            return base.__new__(base, value) if base is not str else str.__str__(value)
-    if isinstance(value, bytearray):
+    if isinstance(value, str):
+        return str.__str__(value)
+    if isinstance(value, (bytes, bytearray)):
         return bytes(value)
+    if isinstance(value, (int, float)):
+        return int(value) if isinstance(value, int) else float(value)
     if isinstance(value, os.PathLike):
         return os.fspath(value)
     if isinstance(value, (datetime.date, datetime.time)):
