@@ -173,10 +173,13 @@ def start(work_dir, prepare=None, processes=1, **options):
 def run(work_dir, prepare=None, processes=1, **options):
     """Train in forked processes until they end; exit codes, negative for a signal."""
     runs = start(work_dir, prepare, processes, **options)
-    limit = time.monotonic() + 60
+    limit = time.monotonic() + 500
     # join() would wait for the orphaned workers of killed processes, too.
     while time.monotonic() < limit and any(process.exitcode is None for process in runs):
         time.sleep(0.01)
+    for process in runs:
+        if process.exitcode is None:
+            process.kill()
     return [process.exitcode for process in runs]
 
 

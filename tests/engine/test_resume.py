@@ -140,7 +140,7 @@ def test_neither_workers_nor_runner_nor_validation_change_a_number(tmp_path, who
     check_equal(work_dir, whole)
 
 
-@pytest.mark.parametrize("workers", [0, 1])
+@pytest.mark.parametrize("workers", [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_a_sampler_that_ends_begins_again_where_it_would_have(tmp_path, workers):
     options = {"train_dataloader.sampler.type": "DefaultSampler", **SEED}
     options["train_dataloader.num_workers"] = workers
@@ -150,7 +150,9 @@ def test_a_sampler_that_ends_begins_again_where_it_would_have(tmp_path, workers)
     check_equal(tmp_path / "run", tmp_path / "whole")
 
 
-@pytest.mark.parametrize("runner", ["Runner", "FlexibleRunner"])
+@pytest.mark.parametrize(
+    "runner", ["Runner", pytest.param("FlexibleRunner", marks=pytest.mark.slow)]
+)
 def test_two_processes(tmp_path, runner):
     options = {"runner_type": runner, "env_cfg.dist_cfg.timeout": 20}
     work_dir, whole = tmp_path / "run", tmp_path / "whole"
@@ -167,7 +169,9 @@ ONE_CYCLE = dict(type="OneCycleLR", eta_max=0.1, total_steps=14, by_epoch=False)
 PLATEAU = dict(type="ReduceOnPlateauLR", monitor="score", rule="less", patience=0)
 
 
-@pytest.mark.parametrize("moment", [kill_in(7), kill_in_validation])
+@pytest.mark.parametrize(
+    "moment", [pytest.param(kill_in(7), marks=pytest.mark.slow), kill_in_validation]
+)
 @pytest.mark.parametrize(
     "options",
     [

@@ -53,9 +53,6 @@ def train(rank, port, folder):
             "visualizer.name": f"{name}{iterations}",  # a singleton, which writes the log
             "model.backbone.norm_cfg.type": "SyncBN",
             "model.decode_head.transformer_decoder.num_layers": 1,
-            # A resumed run draws other numbers.
-            "model.decode_head.transformer_decoder.dropout": 0.0,
-            "train_dataloader.dataset.pipeline.RandomFlip.prob": 0.0,
             **settings,
         }
         arguments = dict(config=CONFIG, local_rank=rank, launcher="pytorch")
