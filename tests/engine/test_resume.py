@@ -67,11 +67,11 @@ def test_neither_workers_nor_runner_nor_validation_change_a_number(tmp_path, who
 @pytest.mark.parametrize("workers", [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_a_sampler_that_ends_begins_again_where_it_would_have(tmp_path, workers):
     options = {"train_dataloader.sampler.type": "DefaultSampler", **SEED}
-    options["train_dataloader.num_workers"] = workers
+    options |= {"train_dataloader.num_workers": workers, "train_cfg.max_iters": 20}
     assert run(tmp_path / "whole", **options) == [0], log_of(tmp_path / "whole")
     assert run(tmp_path / "run", kill_in(9), **options) == [KILLED]
     assert run(tmp_path / "run", resume=True, **options) == [0], log_of(tmp_path / "run")
-    check_equal(tmp_path / "run", tmp_path / "whole")
+    assert losses(tmp_path / "run") == losses(tmp_path / "whole")
 
 
 @pytest.mark.parametrize(
