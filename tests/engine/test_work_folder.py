@@ -27,13 +27,25 @@ def halve(path):
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
 
 
+def flip_a_bit(path):
+    """In a weight; the archive itself stays in order."""
+    weight = torch.load(path, weights_only=True)["state_dict"]["layers.0.weight"]
+    content = bytearray(path.read_bytes())
+    content[content.index(weight.numpy().tobytes()) + 2] ^= 1
+    path.write_bytes(content)
+
+
 def keep_weights(path):
     torch.save({"state_dict": torch.load(path, weights_only=True)["state_dict"]}, path)
 
 
 @pytest.mark.parametrize(
     ("spoil", "reason"),
-    [(halve, "damaged"), (keep_weights, "it has no meta, message_hub, optimizer")],
+    [
+        (halve, "damaged"),
+        (flip_a_bit, "state_dict"),
+        (keep_weights, "it has no meta, message_hub, optimizer"),
+    ],
 )
 def test_a_broken_newest_checkpoint_is_named_and_passed_over(tmp_path, whole, spoil, reason):
     work_dir = shutil.copytree(whole, tmp_path / "copy")
