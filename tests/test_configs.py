@@ -237,7 +237,7 @@ def test_initialisation_of_the_backbone_is_the_originals():
 
 
 def original_format(listed):
-    return recognise(["sem_seg_head.", *listed["state_dict"]])
+    return recognise(["sem_seg_head.", *listed["state_dict"]])[0]
 
 
 def decay(row, t, total):

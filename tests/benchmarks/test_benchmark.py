@@ -93,7 +93,7 @@ def test_the_guard_compares_ratios(measured, tmp_path, factor, code):
             lambda run: run["machine"].update(processor="x"),
             "with machine x, this run with an abacus",
         ),
-        (None, r"File exists: .*old\.json"),
+        (None, r"old\.json: File exists"),
     ],
 )
 def test_what_is_in_vain_is_not_measured(change, message, measured, tmp_path, monkeypatch, capsys):
@@ -187,7 +187,7 @@ DET = str(ROOT / "configs/maskformer_r18_shapes-panoptic-mmdet.py")
         (["mmseg::upernet/none.py"], r"config mmseg::upernet/none\.py: "),
         (
             [OURS, "--cfg-options", "default_scope=mmpretrain"],
-            "config .*shapes.py must be a model of mmseg or mmdet, not of another framework",
+            "shapes.py: default_scope",
         ),
         ([OURS, DET], "configs of one run must be of one framework, got mmseg and mmdet"),
         ([DET, "--num-classes", "5"], "config .*-mmdet.py: --num-classes is for models of mmseg"),

@@ -73,7 +73,7 @@ def our_name(name):
     """Our name of an original's parameter."""
     from mmmaskformer.checkpoints.naming import recognise
 
-    return recognise([name, "sem_seg_head."]).rename(name)
+    return recognise([name, "sem_seg_head."])[0].rename(name)
 
 
 def original_loss_name(name):
