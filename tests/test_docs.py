@@ -126,7 +126,10 @@ def programs(line):
     match = PROGRAM.search(line)
     if match is None or "NAME" in line:
         return None
-    return ROOT / (match[1] or match[2].replace(".", "/") + ".py")
+    if match[1]:
+        return ROOT / match[1]
+    module = ROOT / match[2].replace(".", "/")
+    return module / "__main__.py" if module.is_dir() else module.with_suffix(".py")
 
 
 def argument_sources(path, depth=2):

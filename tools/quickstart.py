@@ -105,7 +105,7 @@ def train_and_test(config: Path, folder: Path) -> dict:
 
         command = ["tools/train.py", config, "--work-dir", folder, "--resume"]
         memory = follow(command, folder / "train.log", watch)
-        checkpoint = (folder / "last_checkpoint").read_text().strip()
+        checkpoint = str(folder / (folder / "last_checkpoint").read_text().strip())
         task = progress.add_task(f"test {config.stem}", total=None, note="")
         command = [
             "tools/test.py",

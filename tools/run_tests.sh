@@ -1,14 +1,16 @@
 #!/usr/bin/env bash
-# Sets everything up and runs the checks and all tests, or with --quick those without the marker
-# `slow`; other arguments go to pytest.
+# Sets everything up and runs the checks and the tests. --quick leaves out the marker `slow`, --long
+# adds the marker `long`, which takes half an hour; other arguments go to pytest.
 set -euo pipefail
 EXTRAS=lite,dev
 source "$(dirname "$0")/setup_env.sh"
 trap 'echo "[tests] $((SECONDS / 60)) min $((SECONDS % 60)) s in all"' EXIT
 
-if [ "${1:-}" = --quick ]; then
-    set -- -m "not slow" "${@:2}"
-fi
+case "${1:-}" in
+    --quick) set -- -m "not slow and not long" "${@:2}" ;;
+    --long) shift ;;
+    *) set -- -m "not long" "$@" ;;
+esac
 echo "[tests] ruff"
 .venv/bin/ruff check . && .venv/bin/ruff format --check . || fail "ruff found something; see above"
 .venv/bin/mypy || fail "mypy found something; see above"

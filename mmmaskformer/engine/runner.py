@@ -19,6 +19,7 @@ from mmengine.hooks import Hook
 from mmengine.logging import print_log
 from mmengine.registry import RUNNERS
 from mmengine.runner import FlexibleRunner, Runner
+from torch.distributed.fsdp import FullyShardedDataParallel
 
 from ..checkpoints.description import compare, describe
 from ..dataset_check.quick import quick_check
@@ -247,6 +248,8 @@ class CheckWeights(Hook):
         check_is_checkpoint(runner, checkpoint)
         weights = checkpoint.get("state_dict", checkpoint)
         check_finite_weights(weights, runner._load_from or "to resume from")
+        if any(isinstance(part, FullyShardedDataParallel) for part in runner.model.modules()):
+            return  # a process holds parts, whose shapes are not those of the weights
         wanted, found = shapes_of(model.state_dict()), shapes_of(weights)
         if self.partly and not runner._resume:
             report_fit(found, wanted, runner._load_from)

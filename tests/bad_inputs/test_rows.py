@@ -71,7 +71,7 @@ def test_the_rows_of_more_tools_hold(tool):
     assert set(counts) == {"accepted", "one clear line"}, output
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_all_rows_hold():
     """No hang, crash or silent wrong result, no traceback, and 95 % as they should be."""
     counts, output = counts_of()

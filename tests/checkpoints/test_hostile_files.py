@@ -325,7 +325,7 @@ def test_damaged_files_are_read_or_refused(tmp_path):
     assert outcome["MB"] < 1024
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("seed", range(1, 11))
 def test_twenty_thousand_damaged_files_are_read_or_refused(seed, tmp_path):
     outcome = fuzz_apart(tmp_path, seed, count=2000)

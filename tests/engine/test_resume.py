@@ -176,7 +176,7 @@ def shapes_config(work_dir, **options):
     return load_config(Namespace(**arguments, cfg_options=options))
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_twenty_kills_at_random_moments(tmp_path, monkeypatch):
     """By the clock: while it starts, reads, trains, writes a checkpoint, or validates."""
     monkeypatch.setattr(shapes, "SPLITS", {"train": 8, "val": 2})

@@ -43,7 +43,7 @@ CASES = [
     ("camvid", "missing", "nowhere out", "nowhere", None),
     ("camvid", "missing", "camvid", "dst", None),
     ("camvid", "bad value", "camvid out --workers 0", "workers", None),
-    ("camvid", "bad value", "camvid own.py", "own.py", None),
+    ("camvid", "bad value", "camvid own/classes.txt", "classes.txt", None),
     ("camvid", "bad value", "camvid /proc/x", "/proc/x", None),
     ("camvid", "missing", CAMVID, "annot/a.png", remove("camvid/valannot/a.png")),
     ("camvid", "missing", CAMVID, "camvid/test", remove("camvid/test")),
