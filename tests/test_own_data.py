@@ -12,6 +12,8 @@ from mmmaskformer.datasets import FolderDataset
 from tests.commands import python
 from tests.conftest import ROOT
 
+pytestmark = pytest.mark.slow
+
 PAGE = (ROOT / "docs/data.md").read_text(encoding="utf-8")
 SMALL = [
     "model.backbone.init_cfg=None",

@@ -202,6 +202,7 @@ def panoptic(workspace):
     return work_dir / "iter_2.pth"
 
 
+@pytest.mark.slow
 def test_panoptic_predictions_on_disk_have_the_logged_quality(workspace, panoptic):
     out, data = workspace / "panoptic_out", workspace / "shapes"
     output = python(
@@ -239,6 +240,7 @@ def test_panoptic_tta_and_query_pictures(workspace, panoptic):
     assert "--classes ['unicorn'] are not among" in output.splitlines()[-1]
 
 
+@pytest.mark.slow
 def test_mmsegs_own_train_script_takes_our_config(workspace):
     script = Path(mmseg.__file__).parent / ".mim/tools/train.py"
     output = cold(script, CONFIG, "--work-dir", workspace / "mmseg", *options(workspace))
@@ -300,6 +302,7 @@ def test_quickstart_draws_and_reuses(workspace, monkeypatch, capsys):
     assert not list((folder / "maskformer_tiny").glob("*.pth"))
 
 
+@pytest.mark.slow
 def test_parameters_are_printed_with_their_group():
     output = cold("tools/print_parameters.py", "configs/maskformer_r50_ade20k.py")
     rows = [line.split() for line in output.splitlines()]

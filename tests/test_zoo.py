@@ -22,7 +22,7 @@ from tests.conftest import ROOT, read_config
 from tests.conftest import load_config as load
 
 register_all_modules()
-pytestmark = pytest.mark.usefixtures("mmseg_scope")
+pytestmark = [pytest.mark.usefixtures("mmseg_scope"), pytest.mark.slow]
 MMSEG = Path(mmseg.__file__).parent / ".mim/configs"
 OCRNET_R101 = "ocrnet/ocrnet_r101-d8_8xb2-80k_cityscapes-512x1024"
 DEEPLAB_R50 = "deeplabv3plus/deeplabv3plus_r50-d8_4xb4-160k_ade20k-512x512"

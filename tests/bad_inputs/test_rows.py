@@ -59,6 +59,7 @@ def counts_of(*arguments):
     return {verdict: int(count) for verdict, count in found if int(count)}, result.stdout
 
 
+@pytest.mark.slow
 def test_the_rows_of_a_tool_hold():
     counts, output = counts_of("--tools", "prepare_ade20k_full")
     assert counts == {"accepted": 1, "one clear line": 11}, output

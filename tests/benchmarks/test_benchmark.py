@@ -16,6 +16,8 @@ from mmmaskformer.datasets import shapes
 from tests.commands import cold, mistake, python
 from tests.conftest import ROOT
 
+pytestmark = pytest.mark.slow
+
 OURS = str(ROOT / "configs/maskformer_r18_shapes.py")
 STOCK = str(ROOT / "configs/upernet_r18_shapes.py")
 TINY = ["--size", "64", "64", "--repeats", "1", "--warmup", "0", "--segments", "3"]

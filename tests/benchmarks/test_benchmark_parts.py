@@ -12,6 +12,8 @@ from benchmarks.kit import inference, models, report, scaling, suite
 from tests.commands import python
 from tests.conftest import ROOT, import_transformers
 
+pytestmark = pytest.mark.slow
+
 OURS = str(ROOT / "configs/maskformer_r18_shapes.py")
 POINT = ["--at", "size=64", "classes=10", "queries=20", "segments=3"]
 ONCE = ["--repeats", "1", "--warmup", "0"]

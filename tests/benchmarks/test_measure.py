@@ -19,6 +19,8 @@ from benchmarks.kit.processes import Team
 from mmmaskformer.utils.parameters import count_parameters
 from tests.conftest import ROOT, WARM
 
+pytestmark = pytest.mark.slow
+
 
 def calls_of_turns(**options):
     calls = []

@@ -14,6 +14,8 @@ from benchmarks.kit.measure import in_fresh_process
 from tests.commands import python
 from tests.conftest import ROOT
 
+pytestmark = pytest.mark.slow
+
 STOCK = "mmdet::maskformer/maskformer_r50_ms-16xb1-75e_coco.py"
 OURS = str(ROOT / "configs/maskformer_r50_coco-panoptic-mmdet.py")
 SHAPES = str(ROOT / "configs/maskformer_r18_shapes-panoptic-mmdet.py")

@@ -14,6 +14,8 @@ from benchmarks.kit import stage_report
 from benchmarks.kit import stage_wiring as wiring
 from tests.conftest import ROOT
 
+pytestmark = pytest.mark.slow
+
 TINY = [
     "--models", "mmseg", "ours", "--depth", "18", "--size", "64", "96", "--test-size", "64", "86",
     "--label-size", "96", "128", "--segments", "3", "--repeats", "2", "--warmup", "0",

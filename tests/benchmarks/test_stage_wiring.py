@@ -11,6 +11,8 @@ from benchmarks.kit import stage_wiring as wiring
 from benchmarks.kit import stages
 from tests.conftest import ROOT, import_transformers
 
+pytestmark = pytest.mark.slow
+
 LAYERS, BATCH = 6, 2
 
 

@@ -106,6 +106,7 @@ runpy.run_path(sys.argv[0], run_name="__main__")
 """
 
 
+@pytest.mark.slow
 def test_killed_run_goes_on(run_tool, small):
     """kill -9 between writing and renaming, in the worker and in the first process."""
     add_images(small, "cdefg")

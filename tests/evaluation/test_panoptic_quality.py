@@ -286,6 +286,7 @@ def by_loops(gt, gt_segments, pred, pred_segments):
     return [total[c["id"]] for c in CATEGORIES]
 
 
+@pytest.mark.slow
 def test_equal_to_loops_over_masks():
     rng = np.random.default_rng(0)
     total = np.zeros((3, 4))

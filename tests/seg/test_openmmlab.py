@@ -21,6 +21,8 @@ from mmmaskformer import core
 from mmmaskformer.checkpoints.conversion import convert_checked, read_weights, write_checkpoint
 from tests.seg.reference import assert_near, build_config
 
+pytestmark = pytest.mark.slow
+
 CONFIGS = {
     "mmseg-r50": (mmseg, "maskformer/maskformer_r50-d32_8xb2-160k_ade20k-512x512.py"),
     "mmdet-r50": (mmdet, "maskformer/maskformer_r50_ms-16xb1-75e_coco.py"),

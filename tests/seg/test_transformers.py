@@ -8,6 +8,8 @@ from mmmaskformer.checkpoints.conversion import convert_checked, read_weights, w
 from tests.conftest import import_transformers
 from tests.seg.reference import assert_near, build_config
 
+pytestmark = pytest.mark.slow
+
 transformers = import_transformers()
 
 

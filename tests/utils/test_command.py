@@ -139,6 +139,7 @@ class Broken:
             return read_classes(self.path)
 
 
+@pytest.mark.slow
 def test_errors_of_workers_are_as_those_of_the_process(capsys, tmp_path):
     """torch sends a worker's traceback in the message, pools as the cause."""
     path = tmp_path / "classes.txt"

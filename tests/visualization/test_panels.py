@@ -94,6 +94,7 @@ print(plt.get_fignums(), plt.get_backend())
 """
 
 
+@pytest.mark.slow
 def test_visualizers_and_figures_leave_the_users_backend_alone(tmp_path):
     result = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", UNTOUCHED, str(tmp_path)],
