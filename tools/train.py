@@ -9,7 +9,6 @@ from mmmaskformer.engine.config_check import config_errors
 from mmmaskformer.engine.cpu import leave_cpu_distributed
 from mmmaskformer.engine.resuming import use_our_parts
 from mmmaskformer.engine.runner import (
-    CheckTrainingState,
     add_common_arguments,
     build_runner,
     check_datasets,
@@ -55,7 +54,6 @@ def main() -> None:
         check_datasets(cfg, ["train", "val"])
     use_our_parts(cfg)
     runner = build_runner(cfg)
-    runner.register_hook(CheckTrainingState())
     with config_errors(cfg):
         runner.train()
     leave_cpu_distributed()

@@ -268,26 +268,6 @@ class CheckWeights(Hook):
             )
 
 
-class CheckTrainingState(Hook):
-    """Refuses to resume from a file that holds something else than a training run's state."""
-
-    def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        """Raise ValueError if weights, progress or, where one is resumed, optimizer are missing."""
-        check_is_checkpoint(runner, checkpoint)
-        if not runner._resume:
-            return
-        progress = checkpoint.get("meta") if isinstance(checkpoint.get("meta"), dict) else {}
-        needed = {"meta.epoch": "epoch" in progress, "meta.iter": "iter" in progress}
-        needed["optimizer"] = "optimizer" in checkpoint
-        missing = [key for key, there in needed.items() if not there]
-        if missing:
-            raise ValueError(
-                f"checkpoint {runner._load_from or runner.work_dir} has no {listing(missing)}, so "
-                "training can not be resumed from it; to start from its weights, use "
-                "--cfg-options load_from=FILE and not --resume"
-            )
-
-
 def check_is_checkpoint(runner: Runner, checkpoint) -> None:
     """Raise ValueError for a file whose content is no dict, such as a list of tensors."""
     if not isinstance(checkpoint, dict):
