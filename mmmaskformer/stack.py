@@ -64,7 +64,10 @@ def read_checkpoints_safely(checkpoint: types.ModuleType) -> None:
         path = os.path.join(folder, os.path.basename(filename.split("?")[0]))
         if get_local_rank() == 0 and not os.path.isfile(path):  # once per machine
             os.makedirs(folder, exist_ok=True)
-            torch.hub.download_url_to_file(filename, path, progress=progress)
+            try:
+                torch.hub.download_url_to_file(filename, path, progress=progress)
+            except OSError as error:
+                raise OSError(f"{filename} can not be downloaded: {error}") from error
         barrier()
         return load_from_local(path, map_location)
 

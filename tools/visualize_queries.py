@@ -12,6 +12,7 @@ from pathlib import Path
 import mmcv
 import numpy as np
 import torch
+from matplotlib.figure import Figure
 from mmengine.dataset import Compose
 from mmengine.registry import init_default_scope
 from mmengine.runner import load_checkpoint
@@ -25,6 +26,7 @@ from mmmaskformer.engine.runner import read_config
 from mmmaskformer.heads.base import naming
 from mmmaskformer.registry import DATASETS, MODELS
 from mmmaskformer.utils.command import Parser, run
+from mmmaskformer.utils.text import unreadable
 from mmmaskformer.visualization.queries import QueryMasks, query_panels
 
 
@@ -106,12 +108,29 @@ def titles(models: list) -> list[str]:
     return [f"{i}: {name}" if names.count(name) > 1 else name for i, name in enumerate(names, 1)]
 
 
+def read_image(path: str) -> np.ndarray:
+    """Image (H, W, 3) RGB; ValueError if the file is none."""
+    try:
+        return mmcv.imread(path, channel_order="rgb")
+    except FileNotFoundError:
+        raise
+    except Exception as error:
+        raise unreadable(f"image {path}", error) from error
+
+
 def main() -> None:
     args = parse_args()
     if args.count < 1:
         raise ValueError(f"--count must be at least 1, got {args.count}")
     if args.device.split(":")[0] not in ("cpu", "cuda"):
         raise ValueError(f"--device must be cpu, cuda or cuda:NUMBER, got {args.device!r}")
+    if args.device != "cpu" and not torch.cuda.is_available():
+        raise ValueError(f"--device {args.device}: no GPU is there; wanted cpu")
+    if not 0 <= args.score_thr <= 1:
+        raise ValueError(f"--score-thr must be a probability, got {args.score_thr}")
+    kinds = Figure().canvas.get_supported_filetypes()
+    if Path(args.out).suffix[1:] not in kinds:
+        raise ValueError(f"--out {args.out} must end in one of .{', .'.join(sorted(kinds))}")
     for _, checkpoint in args.model:
         if not Path(checkpoint).is_file():
             raise FileNotFoundError(f"checkpoint {checkpoint} does not exist")
@@ -128,7 +147,7 @@ def main() -> None:
         dataset = DATASETS.build(models[0].dataset)
         indices = np.linspace(0, len(dataset) - 1, min(args.count, len(dataset)), dtype=int)
         paths = [dataset.get_data_info(int(i))["img_path"] for i in indices]
-    images = [mmcv.imread(path, channel_order="rgb") for path in paths]
+    images = [read_image(path) for path in paths]
     answers = {
         title: [
             model.answer(path, args.classes, args.score_thr)

@@ -78,7 +78,7 @@ class FPNPixelDecoder(nn.Module):
                 f"channels must be a multiple of norm_groups={norm_groups}, got {channels}"
             )
         *fine, coarsest = in_channels
-        self.in_channels = tuple(in_channels)
+        self.level_channels = list(in_channels)
         self.lateral_convs = nn.ModuleList(
             ConvNorm(c, channels, kernel_size=1, groups=norm_groups, relu=False) for c in fine
         )
@@ -101,10 +101,12 @@ class FPNPixelDecoder(nn.Module):
         return self.top_down(features, features[-1]), features[-1]
 
     def check_levels(self, features: Sequence[Tensor]) -> None:
-        """Raise ValueError unless there are as many levels as the decoder was built for."""
-        if len(features) != len(self.in_channels):
+        """Raise ValueError unless the levels and their channels are those the decoder is for."""
+        found = [level.shape[1] for level in features]
+        if found != self.level_channels:
             raise ValueError(
-                f"expected {len(self.in_channels)} feature levels, got {len(features)}"
+                f"expected {len(self.level_channels)} feature levels of {self.level_channels} "
+                f"channels (in_channels), got {len(found)} of {found}"
             )
 
     def top_down(self, features: Sequence[Tensor], coarsest: Tensor) -> PixelFeatures:
@@ -147,6 +149,7 @@ class TransformerEncoderPixelDecoder(FPNPixelDecoder):
             with_cp=with_cp,
         )
         check_number("num_layers", num_layers, 1, whole=True)
+        self.level_channels = list(in_channels)
         self.input_proj = nn.Conv2d(in_channels[-1], channels, 1)
         init_conv(self.input_proj)
         self.position = SinePositionalEncoding(channels)

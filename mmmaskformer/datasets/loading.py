@@ -7,9 +7,9 @@ import mmcv
 import numpy as np
 from mmcv.transforms import LoadAnnotations as MMCVLoadAnnotations
 from mmcv.transforms import LoadImageFromFile as MMCVLoadImageFromFile
-from mmengine import fileio
 
 from ..registry import TRANSFORMS
+from ..utils.files import read_bytes
 from ..utils.text import unreadable
 from .pixels import PixelError, decode_image
 
@@ -27,7 +27,7 @@ class LoadImageFromFile(MMCVLoadImageFromFile):
     def transform(self, results: dict) -> dict | None:
         path = results["img_path"]
         try:
-            content = fileio.get(path, backend_args=self.backend_args)
+            content = read_bytes(path, self.backend_args)
             image = decode_image(content, self.imdecode_backend, self.color_type)
         except Exception as error:
             if self.ignore_empty:
@@ -87,9 +87,7 @@ def read_labels(
         ValueError: damaged, several channels, or values that are no integers in [0, 65535].
     """
     try:
-        labels = mmcv.imfrombytes(
-            fileio.get(path, backend_args=backend_args), flag="unchanged", backend=backend
-        )
+        labels = mmcv.imfrombytes(read_bytes(path, backend_args), flag="unchanged", backend=backend)
         labels = np.asarray(labels)
     except FileNotFoundError:
         raise

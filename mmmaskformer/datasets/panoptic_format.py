@@ -8,9 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
-from mmengine import fileio
 
-from ..utils.files import parse_json
+from ..utils.files import parse_json, read_bytes
 from ..utils.json_kinds import (
     check_kinds,
     duplicates,
@@ -32,7 +31,7 @@ ANNOTATION = {"image_id": is_key, "file_name": is_text, "segments_info": is_obje
 
 def read_ids(path: str, backend_args: dict | None = None) -> np.ndarray:
     """Segment ids (H, W) int32 of a panoptic png; errors as `decode_ids`, or FileNotFoundError."""
-    return decode_ids(fileio.get(str(path), backend_args=backend_args), str(path))
+    return decode_ids(read_bytes(path, backend_args), str(path))
 
 
 def read_panoptic_json(path: str, backend_args: dict | None = None, annotated: bool = True) -> dict:
@@ -45,7 +44,7 @@ def read_panoptic_json(path: str, backend_args: dict | None = None, annotated: b
         ValueError: damaged, a list is missing, or a category lacks id, name or `isthing`, has
             one of another kind, or shares its id or name with another.
     """
-    content = parse_json(fileio.get(str(path), backend_args=backend_args), str(path))
+    content = parse_json(read_bytes(path, backend_args), str(path))
     if isinstance(content, dict) and not annotated:
         content.setdefault("annotations", [])
     for key in ("images", "annotations", "categories"):

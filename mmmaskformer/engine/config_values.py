@@ -35,6 +35,10 @@ TYPES = {
     "custom_hooks": ((list, tuple), "a list"),
     "default_hooks": (Mapping, "a dict"),
     "auto_scale_lr.enable": (bool, "True or False"),
+    "model.backbone": (Mapping, "a dict"),
+    "model.decode_head.num_classes": (int, "a whole number"),
+    **{f"{split}_dataloader.dataset.pipeline": ((list, tuple), "a list") for split in SPLITS},
+    **{f"{split}_dataloader.dataset.data_root": (str, "a folder's name") for split in SPLITS},
     **{
         f"{split}_{part}": (Mapping, "a dict") for split in SPLITS for part in ("dataloader", "cfg")
     },

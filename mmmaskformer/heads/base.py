@@ -44,6 +44,7 @@ class BandedHead(BaseModule):
         if align_corners:
             raise ValueError("align_corners must be False: MaskFormer resizes half-pixel centred")
         check_number("num_classes", num_classes, 1, whole=True)
+        self.all_levels = in_index is None
         self.in_index = tuple(in_index) if in_index is not None else tuple(range(len(in_channels)))
         self.num_classes = self.out_channels = num_classes
         self.align_corners = align_corners
@@ -59,7 +60,17 @@ class BandedHead(BaseModule):
         self.fusion = fusion
 
     def select(self, features: Sequence[Tensor]) -> list[Tensor]:
-        """The backbone's outputs that this head uses."""
+        """The backbone's outputs that this head uses.
+
+        Raises:
+            ValueError: the backbone has others than `in_channels` and `in_index` say.
+        """
+        count = len(features)
+        if max(self.in_index) >= count or (self.all_levels and count != len(self.in_index)):
+            raise ValueError(
+                f"the head takes outputs {list(self.in_index)} of the backbone (in_index, or one "
+                f"for each of in_channels), which has {count}"
+            )
         return [features[i] for i in self.in_index]
 
     def views(

@@ -75,6 +75,19 @@ def check_output(
             )
 
 
+def read_bytes(path: str | Path, backend_args: dict | None = None) -> bytes:
+    """The content of a file on any of mmengine's file systems.
+
+    Raises:
+        ValueError: it is a pipe, a device or a folder, which might never end.
+    """
+    from mmengine import fileio
+
+    if os.path.exists(path) and not os.path.isfile(path):
+        raise ValueError(f"{path} is a pipe, a device or a folder; wanted a file")
+    return fileio.get(str(path), backend_args=backend_args)
+
+
 def read_json(path: str | Path) -> Any:
     """The content of a json file.
 
