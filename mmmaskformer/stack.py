@@ -74,6 +74,16 @@ def read_checkpoints_safely(checkpoint: types.ModuleType) -> None:
     loaders = {"": load_from_local, ("http://", "https://"): load_from_http}
     for prefixes, loader in loaders.items():
         checkpoint.CheckpointLoader.register_scheme(prefixes, loader, force=True)
+    find = checkpoint.find_latest_checkpoint
+
+    def find_latest_checkpoint(path):
+        found = find(path)
+        # Work folders may be copied, so what is written in them is relative to them.
+        relative = found is not None and not os.path.isabs(found) and "://" not in found
+        return os.path.join(path, found) if relative else found
+
+    if find.__name__ != find_latest_checkpoint.__name__ or find.__closure__ is None:
+        checkpoint.find_latest_checkpoint = find_latest_checkpoint
     # mmengine's other schemes ("open-mmlab://", "s3://") call these by name.
     checkpoint.load_from_http = load_from_http
     if not isinstance(checkpoint.torch, _TorchWithSafeLoad):

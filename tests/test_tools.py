@@ -120,7 +120,7 @@ def test_checkpoints_of_other_models_are_told_apart(prefix):
     for _ in range(2):
         large.backbone.append(torch.nn.BatchNorm1d(2))
     runner = SimpleNamespace(
-        model=SimpleNamespace(module=small),
+        model=SimpleNamespace(module=small, modules=small.modules),
         _load_from="a.pth",
         cfg=SimpleNamespace(filename="b.py"),
     )

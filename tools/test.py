@@ -5,9 +5,9 @@ from pathlib import Path
 
 from mmengine.config import Config
 from mmengine.hooks import Hook
-from mmengine.registry import HOOKS, DefaultScope
+from mmengine.registry import HOOKS, METRICS, DefaultScope
 
-from mmmaskformer.dataset_check.settings import built_class
+from mmmaskformer.dataset_check.settings import ABSENT, built_class, setting
 from mmmaskformer.engine.config_check import config_errors
 from mmmaskformer.engine.cpu import leave_cpu_distributed
 from mmmaskformer.engine.outputs import check_outputs
@@ -20,8 +20,6 @@ from mmmaskformer.engine.runner import (
     without_score_maps,
 )
 from mmmaskformer.utils.command import Parser, run
-
-WRITERS = ("IoUMetric", "SceneParsingMetric", "PanopticQualityMetric")
 
 
 def parse_args() -> argparse.Namespace:
@@ -55,9 +53,18 @@ def show_predictions(cfg: Config, args: argparse.Namespace) -> None:
 
 def write_predictions(cfg: Config, folder: str) -> None:
     evaluators = cfg.test_evaluator
-    for evaluator in evaluators if isinstance(evaluators, list) else [evaluators]:
-        if evaluator.type.split(".")[-1] in WRITERS:
-            evaluator.output_dir = folder
+    if isinstance(evaluators, dict) and "metrics" in evaluators:  # mmengine's Evaluator
+        evaluators = evaluators["metrics"]
+    evaluators = evaluators if isinstance(evaluators, (list, tuple)) else [evaluators]
+    with DefaultScope.overwrite_default_scope(cfg.get("default_scope", "mmseg")):
+        writers = [e for e in evaluators if setting(METRICS, e, "output_dir") is not ABSENT]
+    if not writers:
+        names = ", ".join(str(evaluator.get("type")) for evaluator in evaluators)
+        raise ValueError(
+            f"--out {folder}: none of the metrics of test_evaluator ({names}) writes predictions"
+        )
+    for writer in writers:
+        writer["output_dir"] = folder
 
 
 def use_tta(cfg: Config) -> None:
@@ -97,7 +104,7 @@ def main() -> None:
     if Path(args.checkpoint).is_dir():
         raise ValueError(f"checkpoint {args.checkpoint} is a folder; wanted a file in it")
     if "://" not in args.checkpoint and not Path(args.checkpoint).is_file():
-        raise FileNotFoundError(f"checkpoint {args.checkpoint} does not exist")
+        raise FileNotFoundError(f"checkpoint {args.checkpoint} does not exist or is no file")
     if args.checkpoint.endswith(".pkl"):
         raise ValueError(
             f"{args.checkpoint} is not a checkpoint of this package; convert it first: "

@@ -28,8 +28,14 @@ class Limits:
             factor = float(text)
         except ValueError:
             raise ValueError(f"{VARIABLE}={text!r}: wanted is a number, such as 2") from None
+        # Real checkpoints take about a step for every eight bytes of their pickles.
         self.objects = int(500_000 * factor)
+        self.factor = factor
         self.bytes = int((8 * size + (64 << 20)) * factor)
+
+    def allow_pickle(self, size: int) -> None:
+        """Make room for the steps of a pickle of so many bytes."""
+        self.objects = max(self.objects, int(size / 6 * self.factor))
 
     def spend(self, count: int) -> None:
         """Account for bytes that are going to be needed."""

@@ -58,6 +58,10 @@ def _plain_dict(value: Mapping, drop: bool, depth: int) -> dict:
 
 def _plain_key(key: Any) -> Any:
     copy = plain(key)
+    try:
+        hash(copy)
+    except TypeError:  # a list, which a set has become
+        return str(key)
     return copy if isinstance(copy, (bool, int, float, str, bytes, tuple, type(None))) else str(key)
 
 
@@ -68,6 +72,11 @@ def _plain_object(value: Any, drop: bool, depth: int) -> Any:
         return str(value)
     if isinstance(value, np.generic):
         return plain(value.item(), drop, depth + 1)
+    if isinstance(value, np.ndarray) and value.dtype.kind in "biuf" and value.ndim:
+        try:
+            return torch.from_numpy(np.ascontiguousarray(value)).clone()
+        except TypeError:  # a type that torch does not have
+            return plain(value.tolist(), drop, depth + 1)
     if isinstance(value, np.ndarray):
         return plain(value.tolist(), drop, depth + 1)
     if isinstance(value, str):

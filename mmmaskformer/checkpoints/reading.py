@@ -177,6 +177,7 @@ def _read_archive(path: str, map_location: Any, name: str) -> Any:
         return _without_values(kind, numel, sizes.get(f"{root}/data/{key}".lower(), -1))
 
     limits = Limits(os.path.getsize(path))
+    limits.allow_pickle(len(stream))
     reader = Unpickler(io.BytesIO(stream), limits=limits, storage=storage)
     content = _settled(reader.load(), name)
     signed = isinstance(content, Mapping) and checksum.KEY in content

@@ -9,9 +9,8 @@ from mmcv.transforms import LoadAnnotations as MMCVLoadAnnotations
 from mmcv.transforms import LoadImageFromFile as MMCVLoadImageFromFile
 
 from ..registry import TRANSFORMS
-from ..utils.files import read_bytes
 from ..utils.text import unreadable
-from .pixels import PixelError, decode_image
+from .pixels import PixelError, decode_image, read_bytes
 
 
 @TRANSFORMS.register_module()

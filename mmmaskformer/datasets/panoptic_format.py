@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from ..utils.files import parse_json, read_bytes
+from ..utils.files import parse_json
 from ..utils.json_kinds import (
     check_kinds,
     duplicates,
@@ -23,6 +23,7 @@ from ..utils.json_kinds import (
 )
 from ..utils.png_ids import NUM_IDS, decode_ids
 from ..utils.text import listing
+from .pixels import read_bytes
 
 CATEGORY = {"id": is_whole, "name": is_text, "isthing": is_flag, "color": is_color}
 IMAGE = {"id": is_key, "file_name": is_text}

@@ -8,9 +8,12 @@ guess: which value of a float is white, or which of many bands are red, green an
 from __future__ import annotations
 
 import io
+import os
+from pathlib import Path
 
 import mmcv
 import numpy as np
+from mmengine import fileio
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 PLAIN = ("RGB", "L", "1", "RGBA")
@@ -23,6 +26,17 @@ DARKEST = 15
 
 class PixelError(ValueError):
     """Pixels that can not become eight bits without a guess; the text goes on after the name."""
+
+
+def read_bytes(path: str | Path, backend_args: dict | None = None) -> bytes:
+    """The content of a file on any of mmengine's file systems.
+
+    Raises:
+        ValueError: it is a pipe, a device or a folder, which might never end.
+    """
+    if os.path.exists(path) and not os.path.isfile(path):
+        raise ValueError(f"{path} is a pipe, a device or a folder; wanted a file")
+    return fileio.get(str(path), backend_args=backend_args)
 
 
 def decode_image(content: bytes, backend: str | None, flag: str = "color") -> np.ndarray:

@@ -38,7 +38,10 @@ class WholeFiles(LocalBackend):
 
     def put(self, obj: bytes, filepath: str | Path) -> None:
         """Write to another name, wait until the disk has it, and rename."""
-        path = Path(filepath)
+        path = Path(os.path.realpath(filepath))  # what a link names, not the link
+        if path.exists() and not path.is_file():
+            super().put(obj, filepath)  # a device, for instance
+            return
         try:
             with replacing(path) as work, open(work, "wb") as file:
                 file.write(obj)
@@ -124,6 +127,7 @@ class CheckpointHook(hooks.CheckpointHook):
                     # The folder may be a copy of the one that the checkpoint was written in.
                     runner.message_hub.update_info(key, str(folder / Path(value).name))
         super().before_train(runner)
+        runner.register_hook(Seal(), priority="LOWEST")  # behind all that the config names
         if runner.iter >= runner.max_iters:
             runner.logger.warning(
                 f"nothing is left to train: the checkpoint has {runner.iter} iterations, and "
@@ -198,7 +202,7 @@ class CheckpointHook(hooks.CheckpointHook):
             remove(path)
 
     def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
-        """Make everything plain, which is after all other hooks have had their say."""
+        """Add the states of hooks that mmengine leaves out; `Seal` does the rest."""
         hub = checkpoint.get("message_hub")
         if hub is not None:
             states = {
@@ -208,11 +212,6 @@ class CheckpointHook(hooks.CheckpointHook):
             packed = {name: pack(history) for name, history in hub["log_scalars"].items()}
             info = {**hub["runtime_info"], **states}
             checkpoint["message_hub"] = {**hub, "log_scalars": packed, "runtime_info": info}
-        for name, content in checkpoint.items():
-            # What a schedule or an optimizer can not save, it has made in its constructor.
-            drop = name in ("optimizer", "param_schedulers")
-            checkpoint[name] = plain(content, drop=drop)
-        checkpoint[KEY] = stamp(checkpoint)
 
     def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
         """Give the runner what it expects of a checkpoint to resume from.
@@ -241,6 +240,17 @@ class CheckpointHook(hooks.CheckpointHook):
 def stateful(runner) -> list[tuple[hooks.Hook, tuple[str, ...]]]:
     """Hooks of the runner that `STATES` names, with the attributes to save."""
     return [(hook, STATES[type(hook)]) for hook in runner.hooks if type(hook) in STATES]
+
+
+class Seal(hooks.Hook):
+    """Makes a checkpoint plain and adds its checksums, when all other hooks have had their say."""
+
+    def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
+        for name, content in checkpoint.items():
+            # What a schedule or an optimizer can not save, it has made in its constructor.
+            drop = name in ("optimizer", "param_schedulers")
+            checkpoint[name] = plain(content, drop=drop)
+        checkpoint[KEY] = stamp(checkpoint)
 
 
 def compare_lengths(runner, before: int | None) -> None:

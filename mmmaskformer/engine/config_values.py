@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import math
 import numbers
+import os
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -29,13 +31,14 @@ OR_NEVER = ("default_hooks.checkpoint.interval", "default_hooks.checkpoint.max_k
 NOT_NEGATIVE = ("loss_weight", "no_object_weight", "lr", "weight_decay", "max_norm")
 """Numbers, wherever they stand in the model or the optimizer."""
 TYPES = {
-    "load_from": (str, "a checkpoint's file name or URL"),
+    "load_from": ((str, os.PathLike), "a checkpoint's file name or URL"),
     "resume": (bool, "True or False"),
     "work_dir": (str, "a folder's name"),
     "custom_hooks": ((list, tuple), "a list"),
     "default_hooks": (Mapping, "a dict"),
     "auto_scale_lr.enable": (bool, "True or False"),
     "model.backbone": (Mapping, "a dict"),
+    **{f"{split}_dataloader.dataset": (Mapping, "a dict") for split in SPLITS},
     "model.decode_head.num_classes": (int, "a whole number"),
     **{f"{split}_dataloader.dataset.pipeline": ((list, tuple), "a list") for split in SPLITS},
     **{f"{split}_dataloader.dataset.data_root": (str, "a folder's name") for split in SPLITS},
@@ -86,7 +89,7 @@ def problems(cfg: Config) -> Iterator[tuple[str, str]]:
         if value is not None and not isinstance(value, kind):
             yield place, wanted
     level = cfg.get("log_level")
-    if level is not None and not isinstance(logging.getLevelName(level), int):
+    if isinstance(level, str) and not isinstance(logging.getLevelName(level), int):
         yield "log_level", "the name of a level of logging, such as 'INFO'"
 
 
@@ -106,4 +109,6 @@ def negatives(value: Any, place: str) -> Iterator[tuple[str, Any]]:
 
 
 def is_whole(value: Any) -> bool:
-    return isinstance(value, numbers.Integral) and not isinstance(value, bool)
+    """Whether mmengine can take a value as a whole number: 2e4 is one, and so is infinity."""
+    real = isinstance(value, numbers.Real) and not isinstance(value, bool)
+    return real and (math.isinf(value) or value == int(value))

@@ -86,10 +86,16 @@ class SeededBatches:
         self.seed, self.number, epoch = seed, count, 0
         self.batches.sampler = sampler
         self.rest = iter(self.batches)
+        empty = False
         while count:
             if next(self.rest, None) is not None:
-                count -= 1
+                count, empty = count - 1, False
                 continue
+            if empty:
+                raise ValueError(
+                    "the training data has not one batch: batch_size is larger than it"
+                )
+            empty = True
             epoch += 1
             if hasattr(sampler, "set_epoch"):
                 sampler.set_epoch(epoch)

@@ -37,7 +37,7 @@ class KeepFolders(Hook):
         dataset = loop.dataloader.dataset
         if writers and hasattr(dataset, "get_data_info"):
             samples = map(dataset.get_data_info, range(len(dataset)))
-            folder = folder_to_keep(sample["img_path"] for sample in samples)
+            folder = folder_to_keep(s["img_path"] for s in samples if "img_path" in s)
             for writer in writers:
                 writer.image_folder = folder
 

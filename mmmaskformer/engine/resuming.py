@@ -17,12 +17,22 @@ from ..utils.text import listing
 
 def use_our_parts(cfg: Config) -> None:
     """Let a training config name our loop and our checkpoint hook where it names mmengine's."""
-    hook = cfg.get("default_hooks", {}).get("checkpoint") or {}
+    hooks, loop = cfg.get("default_hooks") or {}, cfg.get("train_cfg") or {}
+    if "checkpoint" not in hooks:  # mmengine adds it
+        cfg.merge_from_dict({"default_hooks": {"checkpoint": dict(type="CheckpointHook")}})
+    elif hooks["checkpoint"] is None:  # nobody wants checkpoints
+        return
+    if loop and loop.get("type") is None and loop.get("by_epoch") is False:
+        loop["type"] = "IterBasedTrainLoop"
+        loop.pop("by_epoch")
     for section, name in (
-        (cfg.get("train_cfg") or {}, "IterBasedTrainLoop"),
-        (hook, "CheckpointHook"),
+        (loop, "IterBasedTrainLoop"),
+        (cfg.default_hooks["checkpoint"], "CheckpointHook"),
     ):
-        if section.get("type") in (name, f"mmengine.{name}"):
+        kind = section.get("type")
+        if getattr(kind, "__module__", "").startswith("mmengine."):
+            kind = kind.__name__
+        if kind in (name, f"mmengine.{name}"):
             section["type"] = f"mmmaskformer.{name}"
 
 

@@ -247,7 +247,7 @@ class CheckWeights(Hook):
             model = model.module
         check_is_checkpoint(runner, checkpoint)
         weights = checkpoint.get("state_dict", checkpoint)
-        check_finite_weights(weights, runner._load_from or "to resume from")
+        check_finite_weights(weights, model.state_dict(), runner._load_from or "to resume from")
         if any(isinstance(part, FullyShardedDataParallel) for part in runner.model.modules()):
             return  # a process holds parts, whose shapes are not those of the weights
         wanted, found = shapes_of(model.state_dict()), shapes_of(weights)
@@ -297,13 +297,15 @@ def check_datasets(cfg: Config, splits: list[str]) -> None:
         raise ValueError(f"{found.errors[-1]} (--no-check goes on all the same)")
 
 
-def check_finite_weights(weights: dict, path: str) -> None:
-    """Raise ValueError for weights that are NaN or infinite."""
+def check_finite_weights(weights: dict, fresh: dict, path: str) -> None:
+    """Raise ValueError for weights that are NaN or infinite, unless they were when built, as the
+    entries of a causal mask are."""
     bad = [
         name
         for name, weight in weights.items()
         if isinstance(weight, torch.Tensor)
         if weight.is_floating_point() and not weight.isfinite().all()
+        if name not in fresh or fresh[name].isfinite().all()
     ]
     if bad:
         raise ValueError(

@@ -54,8 +54,10 @@ class SegmentMaker:
                 found.append(note.targets)
             else:
                 targets = self(sample, name)
-                shape = tuple(targets.segment_map.shape)
-                found.append(pad_segments(targets, input_shape(sample.metainfo, shape)))
+                if panoptic_truth(sample) is not None:  # which other preprocessors do not pad
+                    shape = tuple(targets.segment_map.shape)
+                    targets = pad_segments(targets, input_shape(sample.metainfo, shape))
+                found.append(targets)
         return found
 
     def note(
@@ -88,15 +90,20 @@ class NotedSegments:
 
     def __init__(self, targets: SegmentTargets, sources: Sequence[Tensor]) -> None:
         self.targets = targets
-        self.sources = [(source, source._version) for source in sources]
+        self.sources = [(source, version_of(source)) for source in sources]
 
     def holds(self, sample: BaseDataElement) -> bool:
         """Whether the sample's ground truth is the same tensors, which nobody has written to."""
         sources = truth_tensors(sample)
         return len(sources) == len(self.sources) and all(
-            source is noted and source._version == version
+            source is noted and version_of(source) == version
             for source, (noted, version) in zip(sources, self.sources, strict=True)
         )
+
+
+def version_of(tensor: Tensor) -> int:
+    """How often torch has written to a tensor; inference tensors do not count that."""
+    return 0 if tensor.is_inference() else tensor._version
 
 
 def truth_tensors(sample: BaseDataElement) -> list[Tensor]:

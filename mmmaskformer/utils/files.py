@@ -56,7 +56,7 @@ def check_output(
         option: what the error calls the target, for instance "--out".
         target: the file or the folder that is written.
         folders: folders that are read, with the folders in them.
-        files: single files that are read; a folder that is written must not be theirs either.
+        files: single files that are read.
     """
     written = Path(target).resolve()
     for folder in folders:
@@ -69,23 +69,10 @@ def check_output(
     for file in files:
         read = Path(file).resolve()
         same = written.exists() and read.exists() and written.samefile(read)
-        if same or written in (read, read.parent):
+        if same or written == read:
             raise ValueError(
-                f"{option} {target} would write over or beside {file}, which is read; name another"
+                f"{option} {target} would write over {file}, which is read; name another"
             )
-
-
-def read_bytes(path: str | Path, backend_args: dict | None = None) -> bytes:
-    """The content of a file on any of mmengine's file systems.
-
-    Raises:
-        ValueError: it is a pipe, a device or a folder, which might never end.
-    """
-    from mmengine import fileio
-
-    if os.path.exists(path) and not os.path.isfile(path):
-        raise ValueError(f"{path} is a pipe, a device or a folder; wanted a file")
-    return fileio.get(str(path), backend_args=backend_args)
 
 
 def read_json(path: str | Path) -> Any:

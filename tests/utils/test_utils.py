@@ -52,7 +52,6 @@ def test_names_and_counts():
         ("data/annotations/../annotations/a.png", "data/annotations"),
         ("runs/model.pth", "runs/model.pth"),
         ("hard.pth", "runs/model.pth"),
-        ("runs", "runs/model.pth"),
     ],
 )
 def test_output_among_inputs_is_refused(tmp_path, monkeypatch, target, read):
