@@ -92,9 +92,7 @@ class SeededBatches:
                 count, empty = count - 1, False
                 continue
             if empty:
-                raise ValueError(
-                    "the training data has not one batch: batch_size is larger than it"
-                )
+                raise ValueError("the training data has no batch: batch_size is larger than it")
             empty = True
             epoch += 1
             if hasattr(sampler, "set_epoch"):
