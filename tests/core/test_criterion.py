@@ -125,6 +125,7 @@ def test_a_batch_without_segments_has_gradients_of_zero():
     empty = core.SegmentTargets(torch.zeros(0, dtype=torch.int64), torch.full((24, 28), -1))
     output = core.FactoredOutput(*leaves[:2], core.PixelFeatures(*leaves[2:]))
     losses = core.MaskFormerCriterion()(output, [empty, empty])
+    assert all(losses[name] == 0 for name in losses if not name.endswith("cls"))  # not 0 / 0
     class_grad, *grads = torch.autograd.grad(sum(losses.values()), leaves)
     assert class_grad.any()
     assert not any(grad.any() for grad in grads)

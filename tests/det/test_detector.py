@@ -17,11 +17,11 @@ from tests.seg.test_panoptic import STRATEGIES
 from tests.seg.test_segmentor import CLASSES, MASKFORMER, SMALL
 
 
-def build(test_cfg=None, **head):
+def build(test_cfg=None, processor="mmdet.DetDataPreprocessor", **head):
     cfg = ConfigDict(
         type="mmmaskformer.MaskFormerDetector",
         data_preprocessor=dict(
-            type="mmdet.DetDataPreprocessor",
+            type=processor,
             mean=[123.675, 116.28, 103.53],
             std=[58.395, 57.12, 57.375],
             bgr_to_rgb=True,
@@ -82,11 +82,14 @@ def test_encoding_is_mmdets():
 
 
 @pytest.mark.parametrize("truth", ["ours", "mmdet"])
-def test_losses_are_those_of_the_segments(truth):
+@pytest.mark.parametrize("noted", [False, True])
+def test_losses_are_those_of_the_segments(truth, noted):
     """Of images of different sizes, whose padding belongs to no segment."""
-    model = build().train()
+    ours = {"processor": "mmmaskformer.MaskFormerDetDataPreprocessor"}
+    model = build(**(ours if noted else {})).train()
     data = make_data((64, 96), (60, 70), truth=truth)
     batch = model.data_preprocessor(copy.deepcopy(data), training=True)
+    assert all(("gt_segments" in sample) == noted for sample in batch["data_samples"])
     features = model.extract_feat(batch["inputs"])
     targets = []
     for height, width in ((64, 96), (60, 70)):
