@@ -1,0 +1,1 @@
+"""The command `mmmaskformer` and its sub commands, one module each."""
