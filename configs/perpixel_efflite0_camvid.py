@@ -4,7 +4,7 @@ model = dict(
     decode_head=dict(
         _delete_=True,
         type="mmmaskformer.PerPixelBaselineHead",
-        in_channels=[24, 40, 112, 320],
+        in_channels=_base_.efflite0_channels,
         num_classes=_base_.num_classes,
     ),
 )
