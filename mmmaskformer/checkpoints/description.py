@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
+
+from torch import Tensor
 
 RESNETS: dict[tuple[int, ...], int] = {
     (2, 2, 2, 2): 18,
@@ -194,6 +196,21 @@ def compare(shapes: Mapping[str, tuple], expected: Mapping[str, tuple]) -> list[
         if name in shapes and tuple(shapes[name]) != tuple(expected[name])
     ]
     return problems
+
+
+def unlike(weights: Mapping, expected: Mapping[str, Tensor]) -> Iterator[str]:
+    """What is no weight at all, or would change its value by becoming a number of the expected
+    kind: a complex one would lose its imaginary part, a quantised one its scale.
+    """
+    for name, weight in weights.items():
+        if not isinstance(name, str):
+            yield f"the names of weights must be text, got {name!r}"
+        elif name not in expected:
+            continue
+        elif not isinstance(weight, Tensor):
+            yield f"{name} is of type {type(weight).__name__}; wanted a tensor"
+        elif weight.is_floating_point() != expected[name].is_floating_point():
+            yield f"{name} is of {weight.dtype}; wanted {expected[name].dtype} or the like"
 
 
 def _counts(shapes: Shapes, pattern: str) -> tuple[int, ...]:
