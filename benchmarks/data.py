@@ -31,6 +31,7 @@ import mmmaskformer  # noqa: F401  (mends the stack before mmdet is imported)
 from benchmarks.kit import report
 from benchmarks.kit.arguments import make_folder
 from benchmarks.kit.measure import machine, seconds
+from mmmaskformer.utils import command
 from mmmaskformer.utils.png_ids import NUM_IDS
 
 FOLDER = Path(__file__).resolve().parents[1] / "configs/_base_/datasets"
@@ -161,7 +162,7 @@ def measure(args: argparse.Namespace, recipe: str) -> dict:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = command.Parser(description=__doc__.split("\n")[0])
     parser.add_argument(
         "data_root",
         help="folder with {split}, panoptic_{split}, annotations, or with images/{split}, "
@@ -181,23 +182,20 @@ def main() -> None:
     title = f"{args.task}: {args.data_root}, {args.split}; one process; {machine('cpu')}"
     header = ["pipeline", "ours, images/s", f"{name}, images/s", "ratio", "megapixels"]
     rows, milliseconds = [], {}
-    try:
-        make_folder(args.out)
-        for recipe in RECIPES:
-            (ours, our_size), (stock, stock_size) = measure(args, recipe).values()
-            sizes = f"{our_size:.2f} / {stock_size:.2f}"
-            rows.append([recipe, f"{ours:.1f}", f"{stock:.1f}", f"{ours / stock:.2f}", sizes])
-            milliseconds[recipe] = {"ours": 1000 / ours, name: 1000 / stock}
-        console = report.wide_console()
-        console.print(report.rich_table(title, header, rows))
-        if args.out:
-            run = {"title": title, "task": args.task, "milliseconds": milliseconds}
-            table = title, header, rows
-            for path in report.write_tables(args.out, f"data-{args.task}", run, [table]):
-                console.print(str(path), highlight=False, soft_wrap=True)
-    except (OSError, ValueError) as error:
-        sys.exit(f"error: {error}")
+    make_folder(args.out)
+    for recipe in RECIPES:
+        (ours, our_size), (stock, stock_size) = measure(args, recipe).values()
+        sizes = f"{our_size:.2f} / {stock_size:.2f}"
+        rows.append([recipe, f"{ours:.1f}", f"{stock:.1f}", f"{ours / stock:.2f}", sizes])
+        milliseconds[recipe] = {"ours": 1000 / ours, name: 1000 / stock}
+    console = report.wide_console()
+    console.print(report.rich_table(title, header, rows))
+    if args.out:
+        run = {"title": title, "task": args.task, "milliseconds": milliseconds}
+        table = title, header, rows
+        for path in report.write_tables(args.out, f"data-{args.task}", run, [table]):
+            console.print(str(path), highlight=False, soft_wrap=True)
 
 
 if __name__ == "__main__":
-    main()
+    command.run(main)

@@ -15,7 +15,6 @@ at once, by MALLOC_MMAP_THRESHOLD_=1048576 in the environment.
 from __future__ import annotations
 
 import argparse
-import sys
 from dataclasses import asdict
 from pathlib import Path
 
@@ -25,6 +24,7 @@ import mmmaskformer  # noqa: F401  (mends the stack before mmseg is imported)
 from benchmarks.kit import fusions, inference, models, report
 from benchmarks.kit.arguments import add_measuring_arguments, check_device, make_folder, positive
 from benchmarks.kit.measure import machine
+from mmmaskformer.utils import command
 
 PARTS = ("latency", "labels", "tta", "panoptic")
 NAMES = ("maskformer_r50_ade20k", "mmseg-maskformer_r50_ade20k", "upernet_r50_ade20k")
@@ -32,7 +32,7 @@ FOLDER = Path(__file__).resolve().parents[1] / "configs"
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = command.Parser(description=__doc__.split("\n")[0])
     parser.add_argument(
         "configs",
         nargs="*",
@@ -111,25 +111,22 @@ def table(title: str, results: dict) -> tuple:
 def main() -> None:
     args = parse_args()
     console = report.wide_console()
-    try:
-        check(args)
-        make_folder(args.out)
-        shapes = (args.input, args.original, args.large, args.panoptic)
-        sizes = inference.Sizes(*map(tuple, shapes), classes=args.classes)
-        results = measure(args, sizes)
-        title = f"{machine(args.device)}; torch {torch.__version__}; fp32"
-        tables = [table(titles(sizes)[part], found) for part, found in results.items()]
-        console.print(title, highlight=False)
-        for one in tables:
-            console.print(report.rich_table(*one))
-        if args.out:
-            run = {"title": title, "settings": asdict(sizes), "results": results}
-            shown = [(f"{name} ({title})", header, rows) for name, header, rows in tables]
-            for path in report.write_tables(args.out, "inference", run, shown):
-                console.print(str(path), highlight=False, soft_wrap=True)
-    except (OSError, ValueError, MemoryError) as error:
-        sys.exit(f"error: {error}")
+    check(args)
+    make_folder(args.out)
+    shapes = (args.input, args.original, args.large, args.panoptic)
+    sizes = inference.Sizes(*map(tuple, shapes), classes=args.classes)
+    results = measure(args, sizes)
+    title = f"{machine(args.device)}; torch {torch.__version__}; fp32"
+    tables = [table(titles(sizes)[part], found) for part, found in results.items()]
+    console.print(title, highlight=False)
+    for one in tables:
+        console.print(report.rich_table(*one))
+    if args.out:
+        run = {"title": title, "settings": asdict(sizes), "results": results}
+        shown = [(f"{name} ({title})", header, rows) for name, header, rows in tables]
+        for path in report.write_tables(args.out, "inference", run, shown):
+            console.print(str(path), highlight=False, soft_wrap=True)
 
 
 if __name__ == "__main__":
-    main()
+    command.run(main)

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 import tempfile
 from collections import defaultdict
 from functools import partial
@@ -26,6 +25,7 @@ from rich.table import Table
 
 from benchmarks.kit.measure import take_turns
 from mmmaskformer import evaluation
+from mmmaskformer.utils import command
 from mmmaskformer.utils.files import read_json
 
 OFFSET = 256**3
@@ -141,6 +141,7 @@ def write_prediction(folder: Path, annotations: list, images: list) -> Path:
 def measure(args: argparse.Namespace) -> tuple[int, tuple, tuple]:
     """Number of images, seconds in memory and with files: ours and the other's of both."""
     folder = args.gt_folder or args.gt_json.with_suffix("")
+    evaluation.read_pairs(args.gt_json, args.gt_json, folder, folder)  # is it what it should be?
     data = read_json(args.gt_json)
     data["annotations"] = data["annotations"][: args.images]
     rng = np.random.default_rng(0)
@@ -160,16 +161,13 @@ def measure(args: argparse.Namespace) -> tuple[int, tuple, tuple]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = command.Parser(description=__doc__.split("\n")[0])
     parser.add_argument("gt_json", type=Path, help="ground truth in COCO's panoptic format")
     parser.add_argument("--gt_folder", type=Path, help="its pngs; default: as the json")
     parser.add_argument("--images", type=int, default=100)
     parser.add_argument("--repeats", type=int, default=5)
     args = parser.parse_args()
-    try:
-        count, (ours, plain), (files, decoding) = measure(args)
-    except (OSError, ValueError, KeyError) as error:
-        sys.exit(f"error: {error}")
+    count, (ours, plain), (files, decoding) = measure(args)
     table = Table("", "images/s", "ms/image", "ratio", title=f"{count} images, one core")
     for name, total, base in (
         ("in memory: ours", ours.sum(), plain.sum()),
@@ -183,4 +181,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    command.run(main)

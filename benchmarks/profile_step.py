@@ -27,7 +27,6 @@ without them is given, too. Times are medians. What the stages mean where implem
 from __future__ import annotations
 
 import argparse
-import sys
 from dataclasses import asdict
 from pathlib import Path
 
@@ -39,12 +38,13 @@ from benchmarks.kit import stage_wiring as wiring
 from benchmarks.kit.arguments import add_measuring_arguments, check_device, make_folder, positive
 from benchmarks.kit.measure import machine
 from benchmarks.kit.transformers_model import RESNETS
+from mmmaskformer.utils import command
 
 OURS = Path(__file__).resolve().parents[1] / "configs/maskformer_r50_ade20k.py"
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = command.Parser(description=__doc__.split("\n")[0])
     names, parts = [*wiring.PROBES], [*wiring.STEPS]
     parser.add_argument("--models", nargs="+", choices=names, default=names)
     parser.add_argument("--parts", nargs="+", choices=parts, default=parts)
@@ -113,19 +113,16 @@ def measure(args: argparse.Namespace, settings: wiring.Settings) -> dict:
 def main() -> None:
     args = parse_args()
     console = report.wide_console()
-    try:
-        check_device(args.device, args.amp)
-        make_folder(args.out)
-        run = measure(args, settings_of(args))
-        for part, results in run["results"].items():
-            header, rows = stage_report.cells(part, results)
-            console.print(report.rich_table(stage_report.heading(part, run), header, rows))
-        if args.out:
-            for path in stage_report.write(args.out, run):
-                console.print(str(path), highlight=False, soft_wrap=True)
-    except (ImportError, OSError, ValueError, MemoryError) as error:
-        sys.exit(f"error: {error}")
+    check_device(args.device, args.amp)
+    make_folder(args.out)
+    run = measure(args, settings_of(args))
+    for part, results in run["results"].items():
+        header, rows = stage_report.cells(part, results)
+        console.print(report.rich_table(stage_report.heading(part, run), header, rows))
+    if args.out:
+        for path in stage_report.write(args.out, run):
+            console.print(str(path), highlight=False, soft_wrap=True)
 
 
 if __name__ == "__main__":
-    main()
+    command.run(main)

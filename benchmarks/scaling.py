@@ -13,7 +13,6 @@ the point. --processes: the same batch by processes of one thread each on the CP
 from __future__ import annotations
 
 import argparse
-import sys
 from dataclasses import asdict
 from pathlib import Path
 
@@ -31,6 +30,7 @@ from benchmarks.kit.arguments import (
 )
 from benchmarks.kit.growth_plot import draw
 from benchmarks.kit.measure import machine
+from mmmaskformer.utils import command
 
 CONFIGS = Path(__file__).resolve().parents[1] / "configs"
 OURS = str(CONFIGS / "maskformer_r50_ade20k.py")
@@ -46,7 +46,7 @@ LISTS = {
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = command.Parser(description=__doc__.split("\n")[0])
     parser.add_argument("config", nargs="?", default=OURS, help="default: %(default)s")
     parser.add_argument("--stock", nargs="?", const=STOCK, help="also this config: mmseg's own")
     parser.add_argument(
@@ -134,22 +134,19 @@ def measure(args: argparse.Namespace) -> tuple[dict, list[tuple]]:
 def main() -> None:
     args = parse_args()
     console = report.wide_console()
-    try:
-        check(args)
-        run, tables = measure(args)
-        for table in tables:
-            console.print(report.rich_table(*table))
-        if args.out:
-            paths = report.write_tables(args.out, "scaling", run, tables)
-            if "results" in run:
-                picture = run["results"], run["growth"], run["title"]
-                writers = {"png": lambda path: draw(*picture, path)}
-                paths += report.write_files(args.out, "scaling", writers)
-            for path in paths:
-                console.print(str(path), highlight=False, soft_wrap=True)
-    except (OSError, ValueError, MemoryError) as error:
-        sys.exit(f"error: {error}")
+    check(args)
+    run, tables = measure(args)
+    for table in tables:
+        console.print(report.rich_table(*table))
+    if args.out:
+        paths = report.write_tables(args.out, "scaling", run, tables)
+        if "results" in run:
+            picture = run["results"], run["growth"], run["title"]
+            writers = {"png": lambda path: draw(*picture, path)}
+            paths += report.write_files(args.out, "scaling", writers)
+        for path in paths:
+            console.print(str(path), highlight=False, soft_wrap=True)
 
 
 if __name__ == "__main__":
-    main()
+    command.run(main)

@@ -8,30 +8,26 @@ parentheses is our value as a share of the other's.
 
 from __future__ import annotations
 
-import argparse
-import sys
 from pathlib import Path
 
 from benchmarks.kit import report, summary
+from mmmaskformer.utils import command
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = command.Parser(description=__doc__.split("\n")[0])
     parser.add_argument("folder", type=Path, help="what benchmarks/all.sh was given")
     args = parser.parse_args()
     console = report.wide_console()
-    try:
-        rows, titles = summary.read(args.folder)
-        table = "Ours against the others", *summary.cells(rows)
-        notes = [f"{name}: {titles.get(name, 'not measured')}" for name in summary.PARTS]
-        console.print(report.rich_table(*table))
-        console.print("\n".join(notes), highlight=False, soft_wrap=True)
-        text = "\n".join([report.markdown(*table), *(f"* {note}" for note in notes), ""])
-        for path in report.write_files(args.folder, "summary", {"md": report.text_writer(text)}):
-            console.print(str(path), highlight=False, soft_wrap=True)
-    except (OSError, ValueError) as error:
-        sys.exit(f"error: {error}")
+    rows, titles = summary.read(args.folder)
+    table = "Ours against the others", *summary.cells(rows)
+    notes = [f"{name}: {titles.get(name, 'not measured')}" for name in summary.PARTS]
+    console.print(report.rich_table(*table))
+    console.print("\n".join(notes), highlight=False, soft_wrap=True)
+    text = "\n".join([report.markdown(*table), *(f"* {note}" for note in notes), ""])
+    for path in report.write_files(args.folder, "summary", {"md": report.text_writer(text)}):
+        console.print(str(path), highlight=False, soft_wrap=True)
 
 
 if __name__ == "__main__":
-    main()
+    command.run(main)

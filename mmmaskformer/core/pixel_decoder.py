@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -126,6 +127,9 @@ class TransformerEncoderPixelDecoder(FPNPixelDecoder):
 
     The coarsest level is projected to `channels` and encoded; its output convolution and the
     transformer decoder both work on the encoder's output. No norm follows the last layer.
+
+    Args:
+        pyramid: further arguments of `FPNPixelDecoder`.
     """
 
     def __init__(
@@ -133,21 +137,13 @@ class TransformerEncoderPixelDecoder(FPNPixelDecoder):
         in_channels: Sequence[int],
         *,
         channels: int = 256,
-        mask_channels: int = 256,
-        norm_groups: int = 32,
         num_layers: int = 6,
         num_heads: int = 8,
         feedforward_channels: int = 2048,
         dropout: float = 0.1,
-        with_cp: bool = False,
+        **pyramid: Any,
     ) -> None:
-        super().__init__(
-            [*in_channels[:-1], channels],
-            channels=channels,
-            mask_channels=mask_channels,
-            norm_groups=norm_groups,
-            with_cp=with_cp,
-        )
+        super().__init__([*in_channels[:-1], channels], channels=channels, **pyramid)
         check_number("num_layers", num_layers, 1, whole=True)
         self.level_channels = list(in_channels)
         self.input_proj = nn.Conv2d(in_channels[-1], channels, 1)

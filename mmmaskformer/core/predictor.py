@@ -112,7 +112,11 @@ class QueryPredictor(nn.Module):
 
 
 class MaskFormerPredictor(QueryPredictor):
-    """`QueryPredictor` with a classifier of the queries: C classes and "no object"."""
+    """`QueryPredictor` with a classifier of the queries: C classes and "no object".
+
+    Args:
+        options: further arguments of `QueryPredictor`.
+    """
 
     def __init__(
         self,
@@ -121,18 +125,9 @@ class MaskFormerPredictor(QueryPredictor):
         *,
         num_classes: int,
         num_queries: int = 100,
-        mask_channels: int = 256,
-        deep_supervision: bool = True,
-        project_memory: bool | None = None,
+        **options: Any,
     ) -> None:
-        super().__init__(
-            pixel_decoder,
-            transformer_decoder,
-            num_queries=num_queries,
-            mask_channels=mask_channels,
-            deep_supervision=deep_supervision,
-            project_memory=project_memory,
-        )
+        super().__init__(pixel_decoder, transformer_decoder, num_queries=num_queries, **options)
         check_number("num_classes", num_classes, 1, whole=True)
         self.class_embed = nn.Linear(transformer_decoder.channels, num_classes + 1)
 

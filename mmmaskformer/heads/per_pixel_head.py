@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -18,8 +18,11 @@ class PerPixelHead(BandedHead):
     """Loss and inference of per-pixel class logits (L, B, C, h, w) from `predictor`.
 
     Args:
+        make_predictor: what makes the predictor of a built pixel decoder.
+        pixel_decoder: config; gets `in_channels`, `channels` and `mask_channels`.
         loss_cls: config of the criterion; `loss_weight` is its weight.
         fusion: config of the inference.
+        base: further arguments of `BandedHead`.
     """
 
     view_type = PixelView
@@ -28,13 +31,22 @@ class PerPixelHead(BandedHead):
         self,
         in_channels: Sequence[int],
         num_classes: int,
-        predictor: torch.nn.Module,
+        make_predictor: Callable[..., torch.nn.Module],
         *,
+        channels: int = 256,
+        mask_channels: int = 256,
+        pixel_decoder: dict | None = None,
         loss_cls: dict | None = None,
         fusion: dict | None = None,
         **base,
     ) -> None:
         fusion = build_fusion(fusion, "PerPixelFusion")
+        widths = dict(in_channels=in_channels, channels=channels, mask_channels=mask_channels)
+        predictor = make_predictor(
+            build_part(pixel_decoder, "FPNPixelDecoder", **widths),
+            num_classes=num_classes,
+            mask_channels=mask_channels,
+        )
         super().__init__(in_channels, num_classes, fusion=fusion, **base)
         self.predictor = predictor
         self.criterion = build_part(loss_cls, "PerPixelCriterion")
@@ -89,27 +101,11 @@ class PerPixelBaselineHead(PerPixelHead):
     """PerPixelBaseline: pixel decoder and a linear classifier (paper, Section 4.1).
 
     Args:
-        pixel_decoder: config; gets `in_channels`, `channels` and `mask_channels`.
-        base: further arguments of `PerPixelHead` and `BandedHead`.
+        base: further arguments of `PerPixelHead`.
     """
 
-    def __init__(
-        self,
-        in_channels: Sequence[int],
-        num_classes: int,
-        *,
-        channels: int = 256,
-        mask_channels: int = 256,
-        pixel_decoder: dict | None = None,
-        **base,
-    ) -> None:
-        widths = dict(in_channels=in_channels, channels=channels, mask_channels=mask_channels)
-        predictor = core.PerPixelBaseline(
-            build_part(pixel_decoder, "FPNPixelDecoder", **widths),
-            num_classes=num_classes,
-            mask_channels=mask_channels,
-        )
-        super().__init__(in_channels, num_classes, predictor, **base)
+    def __init__(self, in_channels: Sequence[int], num_classes: int, **base) -> None:
+        super().__init__(in_channels, num_classes, core.PerPixelBaseline, **base)
 
 
 @MODELS.register_module()
@@ -118,9 +114,8 @@ class PerPixelBaselinePlusHead(PerPixelHead):
     every decoder layer (paper, Section 4.1).
 
     Args:
-        pixel_decoder, transformer_decoder, deep_supervision, project_memory: as those of
-            `MaskFormerHead`.
-        base: further arguments of `PerPixelHead` and `BandedHead`.
+        transformer_decoder, deep_supervision, project_memory: as those of `MaskFormerHead`.
+        base: further arguments of `PerPixelHead`.
     """
 
     def __init__(
@@ -129,20 +124,18 @@ class PerPixelBaselinePlusHead(PerPixelHead):
         num_classes: int,
         *,
         channels: int = 256,
-        mask_channels: int = 256,
-        pixel_decoder: dict | None = None,
         transformer_decoder: dict | None = None,
         deep_supervision: bool = True,
         project_memory: bool | None = None,
         **base,
     ) -> None:
-        widths = dict(in_channels=in_channels, channels=channels, mask_channels=mask_channels)
-        predictor = core.PerPixelBaselinePlus(
-            build_part(pixel_decoder, "FPNPixelDecoder", **widths),
-            build_part(transformer_decoder, "TransformerDecoder", channels=channels),
-            num_classes=num_classes,
-            mask_channels=mask_channels,
-            deep_supervision=deep_supervision,
-            project_memory=project_memory,
-        )
-        super().__init__(in_channels, num_classes, predictor, **base)
+        def make_predictor(pixel_decoder: torch.nn.Module, **sizes) -> torch.nn.Module:
+            return core.PerPixelBaselinePlus(
+                pixel_decoder,
+                build_part(transformer_decoder, "TransformerDecoder", channels=channels),
+                deep_supervision=deep_supervision,
+                project_memory=project_memory,
+                **sizes,
+            )
+
+        super().__init__(in_channels, num_classes, make_predictor, channels=channels, **base)

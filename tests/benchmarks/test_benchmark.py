@@ -248,13 +248,21 @@ def test_the_pq_benchmark_measures_both(coco):
     assert rows["in memory: plain"][2] == rows["with files: decoding alone"][2] == "1.00"
 
 
-def test_the_pq_benchmark_names_a_png_that_is_missing(tmp_path):
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({}, "truth/one.png"),
+        ({"segments_info": None}, "truth.json: annotation 0 has no 'segments_info'"),
+    ],
+)
+def test_the_pq_benchmark_names_the_file_that_is_wrong(change, message, tmp_path):
     truth = tmp_path / "truth.json"
-    annotation = {"file_name": "one.png", "segments_info": []}
-    truth.write_text(json.dumps({"annotations": [annotation], "categories": []}))
+    annotation = {"image_id": 1, "file_name": "one.png", "segments_info": [], **change}
+    category = {"id": 1, "name": "a", "isthing": 1}
+    truth.write_text(json.dumps({"annotations": [annotation], "categories": [category]}))
     (line,) = python("benchmarks/pq.py", truth, ok=False).splitlines()
     assert line.startswith("error: ")
-    assert str(tmp_path / "truth/one.png") in line
+    assert message in line
 
 
 @pytest.mark.slow

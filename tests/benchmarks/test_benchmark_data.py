@@ -6,6 +6,8 @@ import cv2
 import numpy as np
 import pytest
 
+from mmmaskformer.utils import command
+from tests.commands import mistake
 from tests.conftest import ROOT
 
 pytestmark = pytest.mark.slow
@@ -21,9 +23,9 @@ def run(monkeypatch, capsys):
     spec.loader.exec_module(tool)
 
     def call(*arguments):
-        command = ["bench", *map(str, arguments), "--images", "2", "--rounds", "1"]
-        monkeypatch.setattr(sys, "argv", command)
-        tool.main()
+        line = ["bench", *map(str, arguments), "--images", "2", "--rounds", "1"]
+        monkeypatch.setattr(sys, "argv", line)
+        command.run(tool.main)
         printed = capsys.readouterr().out
         assert ("mmseg, images/s" if "semantic" in arguments else "mmdet, images/s") in printed
         return [
@@ -66,8 +68,6 @@ def test_semantic_pipelines(tmp_path, run):
     assert recipe[4].split(" / ")[0] == "0.26"  # 512x512, padded if it must be
 
 
-def test_a_folder_without_images(tmp_path, run):
-    with pytest.raises(SystemExit) as exit_info:
-        run(tmp_path, "--task", "semantic")
-    expected = f"error: {tmp_path / 'images/training'} must hold images, *.jpg"
-    assert exit_info.value.code == expected
+def test_a_folder_without_images(tmp_path, run, capsys):
+    line = mistake(capsys, run, tmp_path, "--task", "semantic")
+    assert line == f"error: {tmp_path / 'images/training'} must hold images, *.jpg"

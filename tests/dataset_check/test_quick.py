@@ -12,7 +12,7 @@ from mmmaskformer.dataset_check import quick
 from mmmaskformer.dataset_check.splits import complaint
 from mmmaskformer.engine.runner import check_datasets
 from tests.conftest import ROOT
-from tests.dataset_check.test_tool import CONFIG
+from tests.dataset_check.tree import CONFIG
 
 
 @pytest.fixture

@@ -1,0 +1,98 @@
+"""The transformer decoder and its positions, against their definitions."""
+
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from mmmaskformer import core
+from mmmaskformer.core.position import SinePositionalEncoding
+
+
+def test_sine_encoding_equals_its_formula():
+    encoding = SinePositionalEncoding(16)(torch.zeros(2, 1, 5, 3))
+    assert encoding.shape == (1, 16, 5, 3)
+    for y in range(5):
+        for x in range(3):
+            for axis, (position, last) in enumerate(((y + 1, 5), (x + 1, 3))):
+                for i in range(8):
+                    angle = position / (last + 1e-6) * 2 * math.pi / 10000 ** (2 * (i // 2) / 8)
+                    expected = math.sin(angle) if i % 2 == 0 else math.cos(angle)
+                    assert encoding[0, 8 * axis + i, y, x].item() == pytest.approx(
+                        expected, abs=1e-5
+                    )
+
+
+def test_decoder_layer_equals_torch_without_positions():
+    decoder = core.TransformerDecoder(16, num_layers=1, num_heads=4, feedforward_channels=32)
+    theirs = nn.TransformerDecoderLayer(16, 4, 32, dropout=0.0, batch_first=True).eval()
+    ours = decoder.layers[0].eval()
+    pairs = {
+        "self_attn": "self_attn",
+        "cross_attn": "multihead_attn",
+        "linear1": "linear1",
+        "linear2": "linear2",
+        "self_attn_norm": "norm1",
+        "cross_attn_norm": "norm2",
+        "ffn_norm": "norm3",
+    }
+    for a, b in pairs.items():
+        getattr(theirs, b).load_state_dict(getattr(ours, a).state_dict())
+    x, memory = torch.randn(2, 5, 16), torch.randn(2, 12, 16)
+    torch.testing.assert_close(
+        ours(x, torch.zeros(2, 5, 16), memory, memory), theirs(x, memory), rtol=1e-4, atol=1e-5
+    )
+
+
+def test_positions_enter_queries_and_keys_but_not_values():
+    layer = core.TransformerDecoder(8, num_layers=1, num_heads=2).layers[0].eval()
+    x, pos = torch.randn(1, 3, 8), torch.randn(1, 3, 8)
+    memory, key = torch.randn(1, 6, 8), torch.randn(1, 6, 8)
+    after_self = layer.self_attn_norm(x + layer.self_attn(x + pos, x + pos, x)[0])
+    cross = layer.cross_attn(after_self + pos, key, memory)[0]
+    y = layer.cross_attn_norm(after_self + cross)
+    expected = layer.ffn_norm(y + layer.linear2(layer.linear1(y).relu()))
+    torch.testing.assert_close(layer(x, pos, memory, key), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_decoder_without_self_attention_treats_queries_alone():
+    decoder = core.TransformerDecoder(8, num_layers=2, num_heads=2, self_attention=False).eval()
+    assert not any("self_attn" in name for name, _ in decoder.named_parameters())
+    queries, memory = torch.randn(1, 4, 8), torch.randn(1, 6, 8)
+    together = decoder(queries, memory, torch.zeros(1, 6, 8))
+    alone = decoder(queries[:, 2:3], memory, torch.zeros(1, 6, 8))
+    assert together.shape == (2, 1, 4, 8)
+    torch.testing.assert_close(together[:, :, 2:3], alone)
+
+
+def test_dropout_is_where_detr_has_it():
+    """With everything dropped, only the residual path and the norms are left."""
+    layer = core.TransformerDecoder(8, num_layers=1, num_heads=2, dropout=1.0).layers[0].train()
+    for module in layer.modules():
+        if isinstance(module, nn.Linear):
+            nn.init.normal_(module.bias)
+    x, memory = torch.randn(1, 3, 8), torch.randn(1, 6, 8)
+    expected = layer.ffn_norm(layer.cross_attn_norm(layer.self_attn_norm(x)))
+    torch.testing.assert_close(layer(x, x, memory, memory), expected)
+
+
+def test_decoder_adds_positions_to_memory_and_starts_from_zero():
+    decoder = core.TransformerDecoder(8, num_layers=2, num_heads=2).eval()
+    nn.init.normal_(decoder.norm.weight)
+    queries, memory, pos = (torch.randn(1, n, 8) for n in (3, 6, 6))
+    x, expected = torch.zeros(1, 3, 8), []
+    for layer in decoder.layers:
+        x = layer(x, queries, memory, memory + pos)
+        expected.append(decoder.norm(x))
+    torch.testing.assert_close(decoder(queries, memory, pos), torch.stack(expected))
+
+
+def test_decoder_matrices_are_xavier_uniform():
+    decoder = core.TransformerDecoder(64, num_layers=2, num_heads=4, feedforward_channels=512)
+    matrices = {n: p for n, p in decoder.named_parameters() if p.ndim > 1}
+    assert len(matrices) == 2 * 6
+    for name, matrix in matrices.items():
+        bound = math.sqrt(6 / sum(matrix.shape))
+        assert matrix.abs().max().item() == pytest.approx(bound, rel=0.02), name
+        assert matrix.std().item() == pytest.approx(bound / math.sqrt(3), rel=0.03), name
