@@ -53,6 +53,7 @@ def rows(page, first):
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(
     any(importlib.util.find_spec(name) is None for name in ("mkdocs", "mkdocstrings")),
     reason="mkdocs is not installed: pip install -e '.[docs]'",

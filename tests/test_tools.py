@@ -80,7 +80,9 @@ def test_resume_goes_on_from_the_last_iteration(workspace, trained):
     assert "Iter(train) [1/3]" not in output
 
 
-@pytest.mark.parametrize("flag", [None, "--aug-test", "--tta"])
+@pytest.mark.parametrize(
+    "flag", [None, "--aug-test", pytest.param("--tta", marks=pytest.mark.slow)]
+)
 def test_test_writes_label_maps_and_pictures(workspace, trained, flag):
     out = workspace / f"out{flag}"
     flags = [flag] if flag else []
@@ -97,6 +99,7 @@ def test_test_writes_label_maps_and_pictures(workspace, trained, flag):
     assert len(list((out / "shown").rglob("*.png"))) == 4
 
 
+@pytest.mark.slow
 def test_a_converted_file_gives_the_metrics_of_its_source(workspace, trained):
     state_dict = torch.load(trained, weights_only=False)["state_dict"]
     source, target = workspace / "model_final_abc.pkl", workspace / "converted.pth"
@@ -139,7 +142,7 @@ def test_checkpoints_of_other_models_are_told_apart(prefix):
         CheckWeights().after_load_checkpoint(runner, {"model": small.state_dict()})
 
 
-@pytest.mark.parametrize("flags", [[], ["--aug-test"]])
+@pytest.mark.parametrize("flags", [[], pytest.param(["--aug-test"], marks=pytest.mark.slow)])
 def test_a_checkpoint_of_another_model_is_refused(workspace, trained, flags):
     output = python(
         "tools/test.py", "configs/upernet_r18_shapes.py", trained, "--work-dir", workspace / "no",
@@ -220,6 +223,7 @@ def test_panoptic_predictions_on_disk_have_the_logged_quality(workspace, panopti
     assert 100 * pq == pytest.approx(logged, abs=1e-3)
 
 
+@pytest.mark.slow
 def test_panoptic_tta_and_query_pictures(workspace, panoptic):
     output = python(
         "tools/test.py", PANOPTIC, panoptic, "--work-dir", workspace / "panoptic_tta",

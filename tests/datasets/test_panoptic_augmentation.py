@@ -141,7 +141,7 @@ def test_ade20k_pads_the_map_with_void_and_the_image_with_grey():
     assert 3 <= padded <= 17
 
 
-@pytest.mark.parametrize("scale", [(64, 40), (77, 50), (128, 100), (1000, 700)])
+@pytest.mark.parametrize("scale", [(64, 40), (77, 50), (128, 30), (128, 100), (1000, 700)])
 @pytest.mark.parametrize("keep_ratio", [True, False])
 def test_antialias_resize_has_pillows_pixels(scale, keep_ratio):
     rng = np.random.default_rng(0)

@@ -20,7 +20,7 @@ from mmmaskformer.datasets import (
     PanopticDataset,
 )
 from mmmaskformer.datasets.panoptic_format import read_ids
-from mmmaskformer.datasets.panoptic_transforms import number_segments
+from mmmaskformer.datasets.panoptic_transforms import MOST, number_segments
 from mmmaskformer.utils.png_ids import ids_to_colors
 from tests.conftest import ROOT
 from tests.datasets.conftest import segment
@@ -89,6 +89,9 @@ def test_ignore_index_and_wide_classes():
     }
     sample = PackPanopticInputs(ignore_index=65535)(results)["data_samples"]
     assert sample.gt_sem_seg.data.tolist() == [[[65535, 846, 3]]]
+    few = {**results, "segment_labels": np.int64([0, 3])}  # classes that fit into eight bits
+    sample = PackPanopticInputs(ignore_index=65535)(few)["data_samples"]
+    assert sample.gt_sem_seg.data.tolist() == [[[65535, 0, 3]]]
     kept = PackPanopticInputs(meta_keys=("img_path",))({**results, "img_path": "x", "img_id": 4})
     assert kept["data_samples"].metainfo == {"img_path": "x"}
 
@@ -136,6 +139,15 @@ def test_any_number_of_segments(count):
     numbered = number_segments(identities[numbers].astype(np.int32), segments, "x.png")
     assert numbered.dtype == np.uint16
     assert np.array_equal(numbered, np.where(numbers, numbers + 255, 0))
+
+
+def test_a_map_tells_65279_segments_apart():
+    ids = np.arange(1, MOST + 2, dtype=np.int32)[None]
+    segments = [segment(i, 0) for i in ids[0].tolist()]
+    with pytest.raises(ValueError, match="x.png has 65280 segments, more than the 65279 of a map"):
+        number_segments(ids, segments, "x.png")
+    numbered = number_segments(ids[:, :-1], segments[:-1], "x.png")
+    assert np.array_equal(numbered, ids[:, :-1] + 255)
 
 
 def test_png_round_trip(tmp_path):

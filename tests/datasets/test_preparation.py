@@ -3,9 +3,9 @@
 import os
 import signal
 import subprocess
-import sys
 import threading
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +25,7 @@ from mmmaskformer.datasets.preparation import (
     write_image,
 )
 from mmmaskformer.utils.files import replacing
-from tests.conftest import ROOT
+from tests.conftest import WARM
 
 RNG = np.random.default_rng(0)
 
@@ -201,26 +201,23 @@ def test_a_file_is_no_folder(tmp_path):
     assert (tmp_path / "labels").read_text() == "mine"
 
 
-HOLDER = """
-import sys, time
-from pathlib import Path
-from mmmaskformer.datasets.preparation import alone
-with alone(Path(sys.argv[1])):
-    print("held", flush=True)
-    time.sleep(60)
-"""
+def hold(folder, held):
+    with preparation.alone(folder):
+        held.set()
+        time.sleep(60)
 
 
 def test_a_folder_is_held_by_one_tool_until_its_process_ends(tmp_path, capfd):
-    holder = subprocess.Popen(
-        [sys.executable, "-c", HOLDER, str(tmp_path)], cwd=ROOT, stdout=subprocess.PIPE
-    )
+    held = WARM.Event()
+    holder = WARM.Process(target=hold, args=(tmp_path, held))
+    holder.start()
     try:
-        assert holder.stdout.readline() == b"held\n"
+        assert held.wait(60)
         threading.Timer(0.5, holder.kill).start()
         with preparation.alone(tmp_path):
             assert not command_line(holder.pid)  # not before it has ended
-            assert holder.wait() == -signal.SIGKILL
+            holder.join()
+            assert holder.exitcode == -signal.SIGKILL
     finally:
         holder.kill()
     assert f"another tool writes to {tmp_path}: waiting" in capfd.readouterr().out
@@ -257,14 +254,13 @@ def test_failed_task_is_one_error(task, kind, message):
         run_all(square, [*range(20), task, *range(20)], 2, "squares")
 
 
-SLEEPERS = """
-import os, sys, time
-from mmmaskformer.datasets.preparation import run_all
-def work(task):
-    open(f"{sys.argv[1]}/{os.getpid()}", "w").close()
+def sleep(folder, task):
+    (folder / str(os.getpid())).touch()
     time.sleep(60)
-run_all(work, range(2 * 8), 2, "sleepers")
-"""
+
+
+def run_sleepers(folder):
+    run_all(partial(sleep, folder), range(2 * 8), 2, "sleepers")
 
 
 def command_line(pid):
@@ -284,10 +280,11 @@ def wait_until(true):
 
 
 def test_workers_end_when_the_first_process_is_killed(tmp_path):
-    run = subprocess.Popen([sys.executable, "-c", SLEEPERS, str(tmp_path)], cwd=ROOT)
+    run = WARM.Process(target=run_sleepers, args=(tmp_path,))
+    run.start()
     try:
         wait_until(lambda: len(list(tmp_path.iterdir())) == 2)
     finally:
         run.kill()
-        run.wait()
+        run.join()
     wait_until(lambda: not any(command_line(file.name) for file in tmp_path.iterdir()))
