@@ -32,3 +32,11 @@ def test_plots_of_few_and_of_many_classes_show_every_class(tmp_path, count, monk
         assert axis.get_title(loc="left").endswith("c3, c2, c1")
     with Image.open(tmp_path / "p.png") as image:
         assert image.size[0] > 500
+
+
+@pytest.mark.parametrize(("largest", "scale"), [(20, "linear"), (21, "log")])
+def test_bars_are_logarithmic_where_the_shortest_would_not_be_seen(largest, scale):
+    """More than 40 times the lowest end of the axis, which is half the shortest bar."""
+    axis = Figure().subplots()
+    histogram.draw_bars(axis, ["a", "b"], {"train": np.array([1.0, largest])}, "pixels")
+    assert axis.get_xscale() == scale

@@ -197,6 +197,8 @@ def test_labels_that_mmseg_would_cut_to_eight_bits_are_named(tmp_path):
     counts = inspect_samples([sample], Reading(847, 65535, eight_bits=True))
     assert "a.png has labels up to 65535" in counts.problems[inspection.RANGE][0]
     assert not inspect_samples([sample], Reading(847, 65535)).problems
+    sample = make_sample(tmp_path, np.array([[3, 255]], np.uint16))  # eight bits suffice
+    assert not inspect_samples([sample], Reading(847, 65535, eight_bits=True)).problems
 
 
 def test_images_to_predict_have_no_annotations(tmp_path):
@@ -215,17 +217,18 @@ def test_panoptic_counts_of_a_hand_made_image(folder):
     # Classes: cat (thing), sky (stuff), dog (thing); the dog is a crowd.
     one_image(folder).add("b.png", [[3, 3, 4]], [segment(3, 30, 2), segment(4, 30)])
     folder.add("c.png", [[0, 0]], [])
+    folder.add("d.png", [[6]], [segment(6, 12, 1, 1)])
     counts = inspect_samples(panoptic_samples(folder), Reading(3, panoptic=True))
     assert counts.pixels == {0: 2 + 3, 1: 2}
     assert counts.segments == {0: 3, 1: 1}
     assert counts.images == {0: 2, 1: 1}
-    assert counts.segments_of_image == {2: 2, 0: 1}
-    assert (counts.crowds, counts.ignored, counts.problems) == (1, 2 + 2, {})
-    assert counts.wholly_ignored == [str(folder.root / "maps/c.png")]
+    assert counts.segments_of_image == {2: 2, 0: 2}
+    assert (counts.crowds, counts.ignored, counts.problems) == (2, 2 + 2 + 1, {})
+    assert counts.wholly_ignored == [str(folder.root / f"maps/{name}.png") for name in "cd"]
     line = summary("train", counts, [True, False, True])
-    assert "3 images, 3 annotations read; 36.4% of the pixels ignored" in line
-    assert "segments per image min 0, median 2, max 2; 3 thing and 1 stuff" in line
-    assert "1 crowds" in line
+    assert "4 images, 4 annotations read; 41.7% of the pixels ignored" in line
+    assert "segments per image min 0, median 1, max 2; 3 thing and 1 stuff" in line
+    assert "2 crowds" in line
 
 
 @pytest.mark.parametrize(
@@ -253,7 +256,7 @@ def test_panoptic_classes_beyond_the_head_are_named(folder):
 
 
 def test_ranges_and_table(tmp_path):
-    assert ranges([0, 1, 2, 5, 255]) == "0..2, 5, 255"
+    assert ranges([0, 1, 2, 4, 7, 255]) == "0..2, 4, 7, 255"
     counts = Counts(pixels=Counter({0: 3, 2: 1, 7: 4}), images=Counter({0: 1, 2: 1, 7: 1}))
     rows = class_rows(counts, ["a", "[b]", "c"], [True, False, False])
     assert [(r["index"], r["class"], r["kind"], r["share"]) for r in rows] == [

@@ -115,6 +115,10 @@ def test_more_segments_than_queries(cfg, tmp_path):
     ]
     config.model.decode_head.num_queries = 5
     assert quick.quick_check(config, ["train"]).warnings == []
+    config.model.decode_head.num_queries = 4
+    segments[0]["iscrowd"] = 1  # needs no query
+    (tmp_path / "a.json").write_text(json.dumps(content))
+    assert quick.quick_check(config, ["train"]).warnings == []
 
 
 def test_other_datasets_and_loaders_are_left_alone(cfg):

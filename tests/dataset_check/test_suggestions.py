@@ -19,6 +19,7 @@ from mmmaskformer.dataset_check.suggestions import suggest
         ((0, 1, 5, 6), (3, 255), True, "at least num_classes=6 is needed"),
         ((0, 9), (3, 255), False, "if 9 means 'ignored', model.decode_head.ignore_index=9"),
         ((0, 255), (3, 9), False, "255 seems to mean 'ignored'"),
+        ((0, 65535), (3, 255), False, "65535 seems to mean 'ignored'"),
         ((0, 255), (847, 65535), False, None),
     ],
 )  # fmt: skip

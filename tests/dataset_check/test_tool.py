@@ -40,6 +40,9 @@ def test_a_good_dataset_is_counted_and_passes(tree):
 def test_splits_can_be_chosen(tree):
     assert "val:" not in tree.run("--split", "train")
     assert "test: 3 images" in tree.run("--split", "test")
+    (tree.root / "other").symlink_to(tree.root / "img")
+    text = tree.run("--cfg-options", "test_dataloader.dataset.data_prefix.img_path=other")
+    assert "test: 3 images" in text  # its files are not those of val
     tree.configure(extra="val_dataloader = val_cfg = val_evaluator = None\n")
     assert "--split val: " in tree.run("--split", "val", ok=False)
     other = tree.root / "no.py"
@@ -96,6 +99,12 @@ def test_what_may_be_meant_only_warns(tree):
     assert "nothing is labelled in 2 images: " in warnings[1]
     assert "ann/1.png" in warnings[1]
     assert warnings[2] == "warning: train: 66.7% of the pixels are ignored"
+    half = np.full((4, 4), 1, np.uint8)
+    half[:2] = 255
+    tree.add("2", half)
+    text = tree.run("--split", "train")
+    assert "; 50.0% of the pixels ignored" in text
+    assert "pixels are ignored" not in text  # more than half would be
 
 
 @pytest.mark.parametrize("scope", ["", "mmmaskformer."])
@@ -175,6 +184,11 @@ EXTRA = {
     ),
     "pad": (
         "train_dataloader.dataset.pipeline.append(dict(type='Pad', pad_val=dict(img=0, seg=0)))",
+        "train_dataloader.dataset.pipeline.Pad.pad_val.seg is 0, but",
+    ),
+    "pad behind a wrapper": (
+        "train_dataloader.dataset = dict(type='MultiImageMixDataset', "
+        "dataset=train_dataloader.dataset, pipeline=[dict(type='Pad', pad_val=dict(seg=0))])",
         "train_dataloader.dataset.pipeline.Pad.pad_val.seg is 0, but",
     ),
     "rotate": (

@@ -222,6 +222,8 @@ def test_submission_ids_are_the_jsons_whatever_the_metainfo_says(folder):
 
 def test_images_without_annotations_can_be_predicted(folder):
     folder.add("a.png", [[1, 1, 2]], [segment(1, 7, 2), segment(2, 12)])
+    annotated = PanopticDataset(**folder.arguments(test_mode=True))
+    assert [s["id"] for s in annotated.get_data_info(0)["segments_info"]] == [1, 2]
     del folder.content["annotations"]
     pipeline = [
         dict(type="mmmaskformer.LoadImageFromFile"),
