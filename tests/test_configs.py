@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 import torch
-from mmengine.config import Config
 from mmengine.optim import build_optim_wrapper
 from mmseg.registry import MODELS
 from mmseg.utils import register_all_modules
@@ -14,7 +13,7 @@ from mmmaskformer.checkpoints.naming import recognise
 from tests.conftest import ROOT
 from tests.conftest import load_config as load
 from tests.engine.schedules import learning_rates, start
-from tests.reference import parameter_lists, recipes
+from tests.reference import parameter_lists, recipes, slow_but_one_dataset
 
 register_all_modules()
 pytestmark = pytest.mark.usefixtures("mmseg_scope")
@@ -190,7 +189,7 @@ def check_backbone(row, backbone):
         assert (grid or "") == (tuple(numbers(row["res5_multi_grid"])) or "")
 
 
-@pytest.mark.parametrize("row", ROWS, ids=our_name)
+@pytest.mark.parametrize("row", slow_but_one_dataset(), ids=our_name)
 def test_parameters_and_their_optimizer_groups(row):
     """Count, learning rate and weight decay of every trainable parameter, against the lists of
     the original's own optimizers."""
@@ -264,13 +263,19 @@ LEAVES = sorted((ROOT / "configs").glob("*.py"))
 @pytest.mark.parametrize("path", LEAVES, ids=lambda p: p.stem)
 def test_leaf_config_is_short_and_resolves(path):
     assert len(path.read_text().splitlines()) <= 25
-    cfg = Config.fromfile(path)
+    cfg = load(path.stem)
     for key in ("model", "train_dataloader", "test_evaluator", "param_scheduler"):
         assert cfg.get(key) is not None
 
 
+SMALL = [p.stem for p in LEAVES if p.stem.split("_")[-1] in ("camvid", "shapes")]
+LARGER = ("maskformer_r50_camvid", "upernet_r50_camvid")
+"""As a smaller one with another depth of the backbone."""
+
+
 @pytest.mark.parametrize(
-    "name", [p.stem for p in LEAVES if p.stem.split("_")[-1] in ("camvid", "shapes")]
+    "name",
+    [pytest.param(n, marks=[pytest.mark.slow] if n in LARGER else []) for n in SMALL],
 )
 def test_model_trains_and_predicts_a_tiny_batch(name):
     from mmengine.model import revert_sync_batchnorm

@@ -15,7 +15,7 @@ from mmmaskformer.checkpoints.naming import CheckpointError
 from mmmaskformer.checkpoints.naming import convert as rename
 from tests.checkpoints.original_format import original_weights
 from tests.conftest import ROOT, SMALL_CONFIG, build_without_weights
-from tests.reference import parameter_lists, recipes
+from tests.reference import parameter_lists, slow_but_one_dataset
 
 register_all_modules()
 
@@ -48,10 +48,10 @@ def test_every_pickle_protocol(protocol, tmp_path):
     assert weights["c"].shape == (0, 2)
 
 
-@pytest.mark.parametrize("config", [row["config"] for row in recipes()])
-def test_every_released_model_is_recognised_and_complete(config):
+@pytest.mark.parametrize("row", slow_but_one_dataset(), ids=lambda row: row["config"])
+def test_every_released_model_is_recognised_and_complete(row):
     """In both spellings; the check against our model's names and shapes is the converter's."""
-    listed = parameter_lists()[config]
+    listed = parameter_lists()[row["config"]]
     tensors = {
         name: torch.empty(shape, dtype=getattr(torch, dtype), device="meta")
         for name, (dtype, shape) in listed["state_dict"].items()

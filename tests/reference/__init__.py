@@ -6,9 +6,10 @@ import json
 from functools import lru_cache
 from pathlib import Path
 
+import pytest
 import torch
 
-from benchmarks.metafile import read_table as recipes  # noqa: F401
+from benchmarks.metafile import read_table as recipes
 
 FOLDER = Path(__file__).resolve().parent
 
@@ -26,6 +27,17 @@ def parameter_lists():
     The keys are the recipe table's: `configs/ade20k-150/maskformer_R50_bs16_160k.yaml`.
     """
     return json.loads(gzip.decompress((FOLDER / "state_dicts.json.gz").read_bytes()))
+
+
+def slow_but_one_dataset():
+    """The recipes as parameters of a test. Those of one method, backbone and task differ in the
+    dataset only, so that all but the first of them are slow."""
+    params, seen = [], set()
+    for row in recipes():
+        kind = row["method"], row["backbone"], row["task"]
+        params.append(pytest.param(row, marks=[pytest.mark.slow] if kind in seen else []))
+        seen.add(kind)
+    return params
 
 
 def seeded_weights(reference):
