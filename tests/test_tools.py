@@ -113,7 +113,8 @@ def test_a_converted_file_gives_the_metrics_of_its_source(workspace, trained):
     assert scores[0] == scores[1]
 
 
-@pytest.mark.parametrize("flags", [[], pytest.param(["--aug-test"], marks=pytest.mark.slow)])
+@pytest.mark.slow  # tests/engine/test_check_weights.py has the check itself
+@pytest.mark.parametrize("flags", [[], ["--aug-test"]])
 def test_a_checkpoint_of_another_model_is_refused(workspace, trained, flags):
     output = python(
         "tools/test.py", "configs/upernet_r18_shapes.py", trained, "--work-dir", workspace / "no",

@@ -6,7 +6,7 @@ Values that a config leaves out are the defaults in the signature of what it bui
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from mmcv.transforms import LoadAnnotations as MMCVLoadAnnotations
@@ -56,12 +56,9 @@ def built_class(registry: Registry, cfg: Mapping) -> type | None:
 
 def setting(registry: Registry, cfg: Mapping, name: str):
     """A value of a config, or its default; ABSENT where the class does not take it."""
-    return cfg[name] if name in cfg else default_of(built_class(registry, cfg), name)
-
-
-def default_of(built: Callable | None, name: str):
-    """The default of a keyword of a class or of those it inherits from; ABSENT without one."""
-    for parent in getattr(built, "__mro__", ()):
+    if name in cfg:
+        return cfg[name]
+    for parent in getattr(built_class(registry, cfg), "__mro__", ()):
         parameter = inspect.signature(parent.__init__).parameters.get(name)
         if parameter is not None:
             return parameter.default

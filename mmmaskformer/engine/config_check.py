@@ -21,7 +21,6 @@ from mmengine.runner import Runner
 from torch.nn.utils import clip_grad_norm_
 from torch.utils.data import DataLoader
 
-from ..dataset_check.settings import default_of
 from ..heads.base import BandedHead
 from ..heads.maskformer_head import MaskFormerHead
 from ..utils.command import one_line, out_of_memory
@@ -220,6 +219,15 @@ def takes_out(parent: Sequence[Callable], key: str) -> bool:
     classes = (c for one in parent for c in getattr(one, "__mro__", ()))
     theirs = (c for c in classes if c.__module__.split(".")[0] in ("mmseg", "mmdet"))
     return any(f"'{key}'" in source_of(c) for c in theirs)
+
+
+def default_of(built: Callable, name: str):
+    """The default of a keyword of a class or of those it inherits from; None without one."""
+    for one in getattr(built, "__mro__", ()):
+        parameter = inspect.signature(one.__init__).parameters.get(name)
+        if parameter is not None:
+            return parameter.default
+    return None
 
 
 @lru_cache(None)

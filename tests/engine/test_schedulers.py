@@ -32,10 +32,15 @@ def of_mmengine(schedule, end):
 
 
 CONFIGS = ROOT / "configs"
-SCHEDULES = sorted((CONFIGS / "_base_/schedules").glob("*.py"))
+LONG = ("resnet_300k", "resnet_554k", "resnet_720k")
+"""Schedules of the same kinds as others, in more iterations."""
+SCHEDULES = [
+    pytest.param(path, id=path.stem, marks=[pytest.mark.slow] if path.stem in LONG else [])
+    for path in sorted((CONFIGS / "_base_/schedules").glob("*.py"))
+]
 
 
-@pytest.mark.parametrize("path", SCHEDULES, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", SCHEDULES)
 def test_learning_rates_are_those_of_mmengines_schedules_in_every_iteration(path):
     cfg = Config.fromfile(path)
     schedules, end = cfg.to_dict()["param_scheduler"], cfg.train_cfg.max_iters
