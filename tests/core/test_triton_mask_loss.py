@@ -18,8 +18,10 @@ from tests.core.test_losses import Squared, problem
 
 MODULE = "mmmaskformer.core.kernels.triton_mask_loss"
 PAIR = FocalLoss(), DiceLoss()
+TRITON = importlib.util.find_spec("triton")
 needs_triton = pytest.mark.skipif(
-    importlib.util.find_spec("triton") is None, reason="triton is not installed"
+    TRITON is None or not Path(TRITON.origin).with_name("backends").is_dir(),
+    reason="triton 3 is not installed",  # the interpreter of 2.3 can not run the kernels
 )
 
 
