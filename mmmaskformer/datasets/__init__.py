@@ -15,6 +15,7 @@ from .semantic import (
     CamVidDataset,
     COCOStuff10KDataset,
     MapillaryDataset,
+    NYUv2Dataset,
 )
 from .shapes import ShapesDataset
 
@@ -31,6 +32,7 @@ __all__ = [
     "LoadImageFromFile",
     "LoadPanopticAnnotations",
     "MapillaryDataset",
+    "NYUv2Dataset",
     "PackPanopticInputs",
     "PanopticDataset",
     "ShapesDataset",

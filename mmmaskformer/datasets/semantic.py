@@ -25,6 +25,16 @@ class CamVidDataset(BaseSegDataset):
 
 
 @DATASETS.register_module()
+class NYUv2Dataset(BaseSegDataset):
+    """NYU Depth v2 (colour only), 40 classes, the official split; 255 is ignored.
+
+    `images/{train,val}/*.jpg` and `annotations/{train,val}/*.png`. The colours are Pascal VOC's.
+    """
+
+    METAINFO = metainfo("nyuv2")
+
+
+@DATASETS.register_module()
 class COCOStuff10KDataset(BaseSegDataset):
     """COCO-Stuff-10K v1.0, 80 things, then 91 stuff classes; 255 is ignored.
 

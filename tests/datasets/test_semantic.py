@@ -11,6 +11,7 @@ from mmmaskformer.datasets import (
     CamVidDataset,
     COCOStuff10KDataset,
     MapillaryDataset,
+    NYUv2Dataset,
 )
 from mmmaskformer.datasets.loading import LoadAnnotations, LoadImageFromFile
 from mmmaskformer.datasets.tables import metainfo
@@ -84,6 +85,7 @@ def test_ade20k_full_has_all_classes_or_none(tmp_path):
         (COCOStuff10KDataset, 171, 255),
         (ADE20KFullDataset, 847, 65535),
         (MapillaryDataset, 65, 65),
+        (NYUv2Dataset, 40, 255),
     ],
 )
 def test_metadata(dataset, classes, ignored):
