@@ -112,21 +112,38 @@ EDGE = _edge_table()
 """The line's share of a pixel whose blurred mask is 0...255: most at one half, on the border."""
 
 
-def enlarged(
-    image: np.ndarray, ids: np.ndarray, least: int = 480
+def resized(
+    image: np.ndarray, ids: np.ndarray, least: int = 480, most: int | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """A small image (H, W, 3) uint8 and its map (H, W), a whole number of times larger, so that
-    the longer side has at least `least` pixels and names can be read; large ones as they are.
+    """An image (H, W, 3) uint8 and its map (H, W) at a size at which names can be read.
 
-    Every pixel of the larger map has the id whose mask, resized smoothly, is largest there.
+    Small ones become a whole number of times larger, so that the longer side has `least` pixels;
+    then every pixel has the id whose mask, resized smoothly, is largest there. Those with more
+    than `most` become smaller. Others are given back as they are.
     """
-    factor = -(-least // max(ids.shape))
-    if factor <= 1:
+    longer = max(ids.shape)
+    if most is not None and longer > most:
+        size = tuple(max(1, round(edge * most / longer)) for edge in ids.shape[::-1])
+        smaller = cv2.resize(ids.astype(np.int32), size, interpolation=cv2.INTER_NEAREST)
+        return cv2.resize(image, size, interpolation=cv2.INTER_AREA), smaller
+    factor = -(-least // longer)
+    if factor == 1:
         return image, ids
     size = (ids.shape[1] * factor, ids.shape[0] * factor)
     best, larger = np.full(size[::-1], -np.inf, np.float32), np.zeros(size[::-1], ids.dtype)
     for segment in np.unique(ids):
-        share = cv2.resize((ids == segment).astype(np.float32), size, interpolation=cv2.INTER_LINEAR)
+        share = cv2.resize(
+            (ids == segment).astype(np.float32), size, interpolation=cv2.INTER_LINEAR
+        )
         ahead = share > best
         best[ahead], larger[ahead] = share[ahead], segment
     return cv2.resize(image, size, interpolation=cv2.INTER_CUBIC), larger
+
+
+def with_palette(metainfo: Mapping[str, Any]) -> dict[str, Any]:
+    """Metadata with a colour for every class; where there is none, colours that are always the
+    same."""
+    count = len(metainfo["classes"])
+    if len(metainfo.get("palette") or ()) == count:
+        return dict(metainfo)
+    return {**metainfo, "palette": np.random.RandomState(0).randint(0, 256, (count, 3)).tolist()}

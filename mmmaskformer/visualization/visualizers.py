@@ -12,6 +12,7 @@ from mmengine.visualization import LocalVisBackend, Visualizer
 from mmseg.visualization import SegLocalVisualizer
 
 from ..registry import VISUALIZERS
+from .painting import with_palette
 from .panoptic import Style, panoptic_overlay, semantic_overlay
 
 SIDES = (("gt_panoptic_seg", "panoptic_truth"), ("pred_panoptic_seg", "panoptic_result"))
@@ -88,10 +89,7 @@ class PanopticDrawing(Visualizer):
 
     def overlay(self, image: np.ndarray, side, style: Style) -> np.ndarray:
         """One side's segments, or its label map, over the image."""
-        meta = self.dataset_meta
-        if len(meta.get("palette") or ()) != len(meta["classes"]):
-            colours = np.random.RandomState(0).randint(0, 256, (len(meta["classes"]), 3))
-            meta = {**meta, "palette": colours.tolist()}
+        meta = with_palette(self.dataset_meta)
         if "ids" not in side:
             return semantic_overlay(image, to_array(side.data.squeeze()), meta, style)
         if not meta.get("isthing"):  # the inferencers of mmseg and mmdet know classes and colours
