@@ -130,7 +130,7 @@ class Prediction:
         ):
             if not mask.any() or (kept is not None and label not in kept):
                 continue
-            box = segment_boxes(mask)[True]
+            box = segment_boxes(mask.astype(np.uint8))[1]
             entry = dict(category_id=label, score=score, box=list(box), area=int(mask.sum()))
             found.append({**self._named(entry), "mask": mask})
         return found
