@@ -83,9 +83,12 @@ def draw_borders(picture: np.ndarray, index: np.ndarray, chosen: Iterable[int]) 
         index: (H, W) numbers from 0 without gaps.
     """
     height, width = index.shape
-    # A line of about 1.3 pixels at 480 rows, and of the same share of larger pictures.
-    sigma = max(0.6, min(height, width) / 800)
+    thickness = max(1.6, min(height, width) / 300)
+    sigma = 0.8 * thickness
     reach = int(np.ceil(3 * sigma)) + 1
+    # The blurred mask says how far a pixel is from the border: by the slope that it has there.
+    distance = np.abs(np.arange(256) / 255 - 0.5) * sigma * np.sqrt(2 * np.pi)
+    cover = np.rint(255 * np.clip(thickness / 2 + 0.5 - distance, 0, 1)).astype(np.uint8)
     line = np.zeros(index.shape, np.uint8)
     found = find_objects(index + 1)
     for number in chosen:
@@ -96,20 +99,11 @@ def draw_borders(picture: np.ndarray, index: np.ndarray, chosen: Iterable[int]) 
         )
         mask = (index[area] == number).astype(np.uint8) * 255
         soft = cv2.GaussianBlur(mask, (0, 0), sigma, borderType=cv2.BORDER_REPLICATE)
-        np.maximum(line[area], cv2.LUT(soft, EDGE), out=line[area])
+        np.maximum(line[area], cv2.LUT(soft, cover), out=line[area])
     drawn = np.nonzero(line)
     share = line[drawn][:, None].astype(np.float32) / 255
     there = picture[drawn].astype(np.float32)
     picture[drawn] = (there + (BORDER - there) * share).round().astype(np.uint8)
-
-
-def _edge_table() -> np.ndarray:
-    share = np.arange(256) / 255
-    return (255 * np.clip((4 * share * (1 - share) - 0.2) / 0.45, 0, 1)).round().astype(np.uint8)
-
-
-EDGE = _edge_table()
-"""The line's share of a pixel whose blurred mask is 0...255: most at one half, on the border."""
 
 
 def resized(
