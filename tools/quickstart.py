@@ -192,6 +192,18 @@ def read_labels(path: Path) -> np.ndarray:
     return cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
 
 
+def true_labels(info: dict) -> np.ndarray:
+    """The label map (H, W) of an image's ground truth, which may be segments."""
+    path = Path(info["seg_map_path"])
+    if "segments_info" not in info:
+        return read_labels(path)
+    ids = read_ids(path)
+    labels = np.full(ids.shape, 255, np.uint8)
+    for segment in info["segments_info"]:
+        labels[ids == segment["id"]] = segment["category_id"]
+    return labels
+
+
 def draw(configs: list[Path], folders: list[Path], count: int, path: Path) -> None:
     """Some test images, ground truth and every model's prediction, as one picture."""
     from mmseg.registry import DATASETS
@@ -200,7 +212,7 @@ def draw(configs: list[Path], folders: list[Path], count: int, path: Path) -> No
     register_all_modules()
     dataset = DATASETS.build(read_config(configs[0]).test_dataloader.dataset)
     chosen = [dataset.get_data_info(i) for i in np.linspace(0, len(dataset) - 1, count, dtype=int)]
-    maps = {"ground truth": [read_labels(Path(info["seg_map_path"])) for info in chosen]}
+    maps = {"ground truth": [true_labels(info) for info in chosen]}
     for config, folder in zip(configs, folders, strict=True):
         names = [png_name(info["img_path"]) for info in chosen]
         maps[config.stem] = [read_labels(folder / "predictions" / name) for name in names]
