@@ -23,10 +23,12 @@ class PanopticDrawing(Visualizer):
     """Draws samples that have panoptic results, truth and result side by side.
 
     Attributes:
+        alpha: opacity of the colours, as in mmseg's and mmdet's visualizers.
         image_folder: below this one images keep their folders in what is written; None: nowhere.
         semantic: whether label maps of samples without panoptic results are drawn here, too.
     """
 
+    alpha: float
     image_folder: Path | None = None
     semantic = False
 
@@ -53,7 +55,7 @@ class PanopticDrawing(Visualizer):
         sides = panoptic_sides(data_sample)
         if self.semantic and self.dataset_meta and sides == [None, None]:
             sides = semantic_sides(data_sample, image.shape[:2])
-        style = Style(labels=kwargs.get("with_labels", True))
+        style = Style(opacity=self.alpha, labels=kwargs.get("with_labels", True))
         pictures = [
             self.overlay(image, side, style)
             for side, wanted in zip(sides, (draw_gt, draw_pred), strict=True)

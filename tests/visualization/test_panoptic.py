@@ -1,5 +1,7 @@
 """Colours, borders, names and legends of pictures, at points where the right answer is known."""
 
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -7,9 +9,12 @@ from mmengine.structures import BaseDataElement, PixelData
 from mmseg.structures import SegDataSample
 from mmseg.visualization import SegLocalVisualizer
 
+from mmmaskformer.evaluation import read_ids
 from mmmaskformer.registry import VISUALIZERS
 from mmmaskformer.visualization import Style, panoptic_overlay, resized, semantic_overlay
+from mmmaskformer.visualization.labels import Label, place_labels
 from mmmaskformer.visualization.painting import renumbered, segment_boxes, shade
+from mmmaskformer.visualization.text import font_size
 
 PALETTE = [[200, 40, 40], [40, 160, 60]]
 META = dict(classes=["car", "grass"], palette=PALETTE, isthing=[True, False])
@@ -142,7 +147,9 @@ def test_opacity_is_a_share():
 
 @pytest.mark.parametrize("kind", ["PanopticSegVisualizer", "PanopticDetVisualizer"])
 def test_visualizer_puts_truth_and_result_side_by_side(kind, tmp_path):
-    visualizer = VISUALIZERS.build(dict(type=f"mmmaskformer.{kind}", name=f"{kind}_{tmp_path}"))
+    visualizer = VISUALIZERS.build(
+        dict(type=f"mmmaskformer.{kind}", name=f"{kind}_{tmp_path}", alpha=0.6)
+    )
     visualizer.dataset_meta = META
     image = np.full((40, 60, 3), 100, np.uint8)
     side = BaseDataElement(ids=torch.from_numpy(IDS), segments_info=SEGMENTS)
@@ -160,7 +167,11 @@ def test_visualizer_puts_truth_and_result_side_by_side(kind, tmp_path):
 @pytest.mark.parametrize("labelled", [True, False])
 def test_visualizer_draws_label_maps_the_same_way(tmp_path, labelled):
     visualizer = VISUALIZERS.build(
-        dict(type="mmmaskformer.PanopticSegVisualizer", name=f"plain_{tmp_path}_{labelled}")
+        dict(
+            type="mmmaskformer.PanopticSegVisualizer",
+            name=f"plain_{tmp_path}_{labelled}",
+            alpha=0.3,
+        )
     )
     visualizer.dataset_meta = dict(classes=META["classes"], palette=PALETTE)
     labels = torch.ones(1, 40, 60).long()
@@ -173,7 +184,7 @@ def test_visualizer_draws_label_maps_the_same_way(tmp_path, labelled):
     assert drawn.shape == (40, 120, 3)
     for half, label in ((drawn[:, :60], 0), (drawn[:, 60:], 1)):
         wanted = semantic_overlay(
-            IMAGE, np.full((40, 60), label), visualizer.dataset_meta, Style(labels=labelled)
+            IMAGE, np.full((40, 60), label), visualizer.dataset_meta, Style(0.3, labels=labelled)
         )
         assert np.array_equal(half, wanted)
     assert (tmp_path / "x.png").is_file()
@@ -192,3 +203,32 @@ def test_visualizer_leaves_other_samples_to_mmseg(tmp_path, monkeypatch):
     for sample in (SegDataSample(), smaller):
         visualizer.add_datasample("x", IMAGE, sample)
         assert seen.pop() is sample
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 3000), (3, 2), (700, 5)])
+@pytest.mark.parametrize("segments", [[], SEGMENTS])
+def test_pictures_of_any_shape(shape, segments):
+    image, ids = np.full((*shape, 3), 100, np.uint8), np.full(shape, 7)
+    painted = panoptic_overlay(image, ids, segments, META)
+    assert painted.shape == image.shape
+    assert near(painted[0, 0], mixed(PALETTE[0]) if segments else 100)
+    assert panoptic_overlay(image, ids, segments, META, Style(legend=True)).shape[0] >= shape[0]
+
+
+def test_large_segments_of_photographs_have_their_names(shared):
+    """On real photographs nearly everything that is not small is named, and no name twice."""
+    folder = shared / "data/coco_panoptic_mini/coco"
+    entries = json.loads((folder / "annotations/panoptic_val2017.json").read_text())["annotations"]
+    large = named = 0
+    for entry in entries[:12]:
+        ids = read_ids(folder / "panoptic_val2017" / entry["file_name"])
+        known, index = renumbered(ids)
+        numbers = [known.index(segment["id"]) for segment in entry["segments_info"]]
+        labels = [Label(n, ["a long name 0.99", "name"], (0, 0, 0)) for n in numbers]
+        placed = [one.label.segment for one in place_labels(index, labels, font_size(*ids.shape))]
+        assert len(set(placed)) == len(placed)
+        wanted = {n for n in numbers if (index == n).mean() > 0.01}
+        large += len(wanted)
+        named += len(wanted & set(placed))
+    assert large > 50
+    assert named > 0.95 * large
