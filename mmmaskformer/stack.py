@@ -71,7 +71,16 @@ def read_checkpoints_safely(checkpoint: types.ModuleType) -> None:
         barrier()
         return load_from_local(path, map_location)
 
-    loaders = {"": load_from_local, ("http://", "https://"): load_from_http}
+    def load_from_pip(filename, map_location=None):
+        from .backbones.pip_weights import load_from_pip
+
+        return load_from_pip(filename, map_location)
+
+    loaders = {
+        "": load_from_local,
+        ("http://", "https://"): load_from_http,
+        "pip://": load_from_pip,
+    }
     for prefixes, loader in loaders.items():
         checkpoint.CheckpointLoader.register_scheme(prefixes, loader, force=True)
     find = checkpoint.find_latest_checkpoint

@@ -346,6 +346,10 @@ def test_parameters_are_printed_with_their_group():
             "MaskFormerHead takes no 'num_querys'; did you mean 'num_queries'",
         ),
         (["tools/train.py", CONFIG, "--resume", "none.pth"], "--resume none.pth is no file"),
+        (
+            ["tools/test.py", CONFIG, "README.md", "--show"],
+            "--show can open no window, since matplotlib's backend is 'agg'",
+        ),
         (["tools/train.py", CONFIG, "--launcher", "slurm"], "SLURM_PROCID is not in the env"),
         pytest.param(
             ["tools/train.py", CONFIG, "--amp"],
@@ -356,5 +360,5 @@ def test_parameters_are_printed_with_their_group():
     ],
 )
 def test_mistakes_name_themselves(command, message, tmp_path):
-    output = python(*command, "--work-dir", tmp_path, ok=False)
+    output = python(*command, "--work-dir", tmp_path, ok=False, MPLBACKEND="agg")
     assert re.search(message, output.splitlines()[-1])

@@ -3,6 +3,7 @@
 import argparse
 from pathlib import Path
 
+from matplotlib import pyplot
 from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS, METRICS, DefaultScope
@@ -20,6 +21,9 @@ from mmmaskformer.engine.runner import (
     without_score_maps,
 )
 from mmmaskformer.utils.command import Parser, run
+
+WITHOUT_WINDOWS = ("agg", "cairo", "pdf", "pgf", "ps", "svg", "template")
+"""Backends of matplotlib."""
 
 
 def parse_args() -> argparse.Namespace:
@@ -42,6 +46,20 @@ def parse_args() -> argparse.Namespace:
     )
     add_common_arguments(parser)
     return parser.parse_args()
+
+
+def check_window() -> None:
+    """Raise ValueError where pictures can not be shown; matplotlib would only wait as long."""
+    try:
+        pyplot.switch_backend(pyplot.get_backend())
+        backend = pyplot.get_backend()
+    except ImportError as error:
+        raise ValueError(f"--show can open no window: {error}; use --show-dir FOLDER") from error
+    if backend.lower() in WITHOUT_WINDOWS:
+        raise ValueError(
+            f"--show can open no window, since matplotlib's backend is {backend!r}; start the tool "
+            "where there is a screen, or use --show-dir FOLDER"
+        )
 
 
 def show_predictions(cfg: Config, args: argparse.Namespace) -> None:
@@ -100,6 +118,8 @@ def main() -> None:
     cfg = load_config(args)
     outputs = {"--out": args.out, "--show-dir": args.show_dir}
     check_outputs(outputs, cfg, args.config, args.checkpoint)
+    if args.show:
+        check_window()
     forget_training(cfg)
     if Path(args.checkpoint).is_dir():
         raise ValueError(f"checkpoint {args.checkpoint} is a folder; wanted a file in it")

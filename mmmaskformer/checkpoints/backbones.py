@@ -62,6 +62,22 @@ def swin(source: str, target: str) -> list[Rule]:
     ]
 
 
+def efficientnet_lite() -> list[Rule]:
+    """The names of EfficientNet for PyTorch by Luke Melas-Kyriazi, of the Lite models."""
+    block = r"_blocks\.(\d+)\."
+    rules: list[Rule] = [
+        (r"_conv_stem\.weight", "stem.conv.weight"),
+        (rf"_bn0\.{BN}", r"stem.bn.\1"),
+    ]
+    parts = {"expand": (0, "expand"), "depthwise": (1, "depthwise"), "project": (2, "linear")}
+    for theirs, (number, ours) in parts.items():
+        rules += [
+            (block + rf"_{theirs}_conv\.weight", rf"blocks.\1.{ours}_conv.conv.weight"),
+            (block + rf"_bn{number}\.{BN}", rf"blocks.\1.{ours}_conv.bn.\2"),
+        ]
+    return rules
+
+
 def torchvision_swin() -> list[Rule]:
     """torchvision's Swin: `features` holds stages and patch mergings by turns."""
     block = r"features\.([1357])\.(\d+)\."

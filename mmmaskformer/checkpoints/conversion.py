@@ -223,7 +223,9 @@ def model_weights(cfg: dict) -> dict[str, Tensor]:
 
 
 def backbone_cfg(backbone: Backbone) -> dict:
-    """mmseg's config of a backbone, as far as weights go."""
+    """The config of a backbone, as far as weights go."""
+    if backbone.arch is not None:
+        return dict(type="mmmaskformer.EfficientNetLite", arch=backbone.arch)
     if backbone.num_heads is not None:
         return dict(
             type="mmseg.SwinTransformer",

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any
+
+from torch import Tensor
 
 RESNETS: dict[tuple[int, ...], int] = {
     (2, 2, 2, 2): 18,
@@ -19,6 +22,8 @@ SWINS: dict[tuple[int, tuple[int, ...]], str] = {
     (128, (2, 2, 18, 2)): "Swin-B",
     (192, (2, 2, 18, 2)): "Swin-L",
 }
+EFFICIENTNETS: dict[int, str] = {16: "lite0", 21: "lite2"}
+"""Number of blocks -> the `arch` of an EfficientNet-Lite."""
 HEAD = "decode_head.predictor."
 
 Shapes = Mapping[str, Sequence[int]]
@@ -26,13 +31,14 @@ Shapes = Mapping[str, Sequence[int]]
 
 @dataclass(frozen=True)
 class Backbone:
-    """A ResNet or a Swin transformer; the fields of the other kind are None.
+    """A ResNet, a Swin transformer or an EfficientNet-Lite; the fields of other kinds are None.
 
     Attributes:
         channels: of the four levels, fine to coarse.
         blocks: number of blocks per stage.
         stem_channels: of a ResNet's deep stem; None: one convolution.
         num_heads, window_size: of a Swin transformer.
+        arch: of an EfficientNet-Lite.
     """
 
     channels: tuple[int, ...]
@@ -41,8 +47,11 @@ class Backbone:
     stem_channels: int | None = None
     num_heads: tuple[int, ...] | None = None
     window_size: int | None = None
+    arch: str | None = None
 
     def __str__(self) -> str:
+        if self.arch is not None:
+            return f"EfficientNet-{self.arch.capitalize()} backbone"
         if self.num_heads is not None:
             name = SWINS.get((self.channels[0], self.blocks), "Swin")
             return f"{name} backbone ({self.channels[0]} channels, window {self.window_size})"
@@ -101,6 +110,8 @@ def read_backbone(shapes: Shapes) -> Backbone | None:
             num_heads=tuple(table[1] for table in tables),
             window_size=(round(tables[0][0] ** 0.5) + 1) // 2,
         )
+    if "blocks.0.depthwise_conv.conv.weight" in shapes:
+        return read_efficientnet(shapes)
     blocks = _counts(shapes, r"layer(\d)\.(\d+)\.conv1\.weight")
     if len(blocks) != 4:
         return None
@@ -115,6 +126,20 @@ def read_backbone(shapes: Shapes) -> Backbone | None:
         depth=depth,
         stem_channels=None if stem is None else stem[0],
     )
+
+
+def read_efficientnet(shapes: Shapes) -> Backbone | None:
+    """The EfficientNet-Lite that weights with blocks of a depthwise convolution belong to."""
+    total = sum(
+        re.fullmatch(r"blocks\.\d+\.linear_conv\.conv\.weight", n) is not None for n in shapes
+    )
+    widths = [shapes[f"blocks.{i}.linear_conv.conv.weight"][0] for i in range(total)]
+    stages = [(width, len(list(group))) for width, group in groupby(widths)]
+    if total not in EFFICIENTNETS or len(stages) != 7:
+        return None
+    levels = [stages[i][0] for i in (1, 2, 4, 6)]  # the last stages at strides 4 to 32
+    blocks = tuple(count for _, count in stages)
+    return Backbone(tuple(levels), blocks, arch=EFFICIENTNETS[total])
 
 
 def read_head(shapes: Shapes) -> Head | None:
@@ -171,6 +196,21 @@ def compare(shapes: Mapping[str, tuple], expected: Mapping[str, tuple]) -> list[
         if name in shapes and tuple(shapes[name]) != tuple(expected[name])
     ]
     return problems
+
+
+def unlike(weights: Mapping, expected: Mapping[str, Tensor]) -> Iterator[str]:
+    """What is no weight at all, or would change its value by becoming a number of the expected
+    kind: a complex one would lose its imaginary part, a quantised one its scale.
+    """
+    for name, weight in weights.items():
+        if not isinstance(name, str):
+            yield f"the names of weights must be text, got {name!r}"
+        elif name not in expected:
+            continue
+        elif not isinstance(weight, Tensor):
+            yield f"{name} is of type {type(weight).__name__}; wanted a tensor"
+        elif weight.is_floating_point() != expected[name].is_floating_point():
+            yield f"{name} is of {weight.dtype}; wanted {expected[name].dtype} or the like"
 
 
 def _counts(shapes: Shapes, pattern: str) -> tuple[int, ...]:

@@ -6,7 +6,14 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from .backbones import Rule, detectron2_resnet, swin, torchvision_swin, transformers_backbone
+from .backbones import (
+    Rule,
+    detectron2_resnet,
+    efficientnet_lite,
+    swin,
+    torchvision_swin,
+    transformers_backbone,
+)
 from .heads import openmmlab_head, original_head, transformers_head
 
 CLASSIFIER = "belongs to the image classifier, which a backbone does not have"
@@ -102,6 +109,13 @@ def classifiers() -> list[Format]:
             r"features\.1\.0\.attn\.qkv\.weight",
             torchvision_swin(),
             [head],
+            is_segmentor=False,
+        ),
+        Format(
+            "an EfficientNet-Lite of the Python package index",
+            r"_conv_stem\.weight",
+            efficientnet_lite(),
+            [(r"(?:_conv_head|_bn1|_fc)\..+", CLASSIFIER)],
             is_segmentor=False,
         ),
     ]

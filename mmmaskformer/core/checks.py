@@ -26,6 +26,14 @@ def check_number(
     raise ValueError(f"{name} must be {noun}{wanted}, got {value!r}")
 
 
+def check_size(name: str, size: Any) -> None:
+    """Raise ValueError unless this is H, W of an image with pixels."""
+    if isinstance(size, str) or not isinstance(size, Sequence) or len(size) != 2:
+        raise ValueError(f"{name} must be a height and a width, got {size!r}")
+    for i, edge in enumerate(size):
+        check_number(f"{name}[{i}]", edge, 1, whole=True)
+
+
 def read_flags(isthing: Sequence[bool]) -> tuple[bool, ...]:
     """Of each class whether it is a thing; ValueError for what is neither yes nor no."""
     if any(flag not in (0, 1) for flag in isthing):

@@ -12,6 +12,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from .checks import check_size
 from .criterion import MaskFormerCriterion
 from .fusion import BandedFusion, SemanticFusion
 from .losses import ClassLoss, DiceLoss, FocalLoss
@@ -61,8 +62,11 @@ class MaskFormer(nn.Module):
             input_size: H, W of the images that the features were made of.
             output_sizes: H, W of each result; None: the input's size.
         """
+        check_size("input_size", input_size)
         views = views_of(self(features), input_size)
         sizes = output_sizes or [input_size] * len(views)
+        for i, size in enumerate(sizes):
+            check_size(f"output_sizes[{i}]", size)
         return [self.fusion.labels([view], size) for view, size in zip(views, sizes, strict=True)]
 
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from .checks import check_number
 from .structures import NO_SEGMENT, SegmentTargets
 
 MOST_LABELS = 1 << 16
@@ -34,6 +35,7 @@ def segments_from_semantic(
             f"{name}: expected a label map (H, W) of integers, got {tuple(labels.shape)} of "
             f"{labels.dtype}"
         )
+    check_number("num_classes", num_classes, 1, whole=True)
     labels = labels.long()
     values = label_values(labels)
     check_labels(values, num_classes, ignore_index, name)
@@ -84,6 +86,7 @@ def segments_from_panoptic(
         ValueError: a class or a segment outside its range; names the image, the values and the
             range.
     """
+    check_number("num_classes", num_classes, 1, whole=True)
     for what, numbers in (("segment map", segment_map), ("labels", labels)):
         if numbers.is_floating_point() or numbers.dtype == torch.bool:
             raise TypeError(f"{name}: {what} must be integers, got {numbers.dtype}")

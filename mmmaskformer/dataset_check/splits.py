@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -93,8 +94,19 @@ def build_parts(cfg: Config, split: str, found: Findings, *, all_kinds: bool = T
                     f"{error.filename} does not exist; wanted the dataset's files there, as "
                     f"data_root {root!r} and data_prefix {prefix} say"
                 )
-            found.errors.append(f"{split}: {text}")
+            found.errors.append(f"{split}: {complaint(config, error) or text}")
     return parts
+
+
+def complaint(config: dict, error: Exception) -> str | None:
+    """What is wrong with the settings of a dataset, for errors of Python that do not say it."""
+    kind, indices = config.get("type"), config.get("indices")
+    twice = re.search(r"multiple values for keyword argument '(\w+)'", str(error))
+    if twice:
+        return f"{kind} sets {twice[1]} itself, and {config.get(twice[1])!r} was given; remove it"
+    if isinstance(error, IndexError) and indices is not None:
+        return f"indices={indices!r} of {kind} lead out of the list of its images"
+    return None
 
 
 def metainfos_of(parts: dict[str, list[Part]]) -> dict[str, dict]:

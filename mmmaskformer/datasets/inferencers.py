@@ -8,11 +8,15 @@ from __future__ import annotations
 
 import copy
 import functools
+import inspect
+import os
 import types
+from collections.abc import Mapping
 
 import numpy as np
 from PIL import Image
 
+from ..core.checks import check_number
 from ..registry import TRANSFORMS
 from .loading import LoadImageFromFile
 
@@ -43,8 +47,38 @@ def mend_inferencer(inferencer: type) -> None:
                 step.from_ndarray = checked(step.from_ndarray)
         return pipeline
 
+    call = inferencer.__call__
+
+    @functools.wraps(call)
+    def __call__(self, inputs, *args, **kwargs):
+        options = inspect.signature(call).bind(self, inputs, *args, **kwargs).arguments
+        check_call(inputs, options)
+        return call(self, inputs, *args, **kwargs)
+
     if not hasattr(plain, "__wrapped__"):
         inferencer._init_pipeline = _init_pipeline
+        inferencer.__call__ = __call__
+
+
+def check_call(inputs, options: Mapping) -> None:
+    """Raise ValueError for a batch without images, and for pictures that would be written over
+    the images that they are made of, under whose names they are written.
+
+    Args:
+        options: the inferencer's own, as far as they are given.
+    """
+    check_number("batch_size", options.get("batch_size", 1), 1, whole=True)
+    if not options.get("out_dir"):
+        return
+    shown = os.path.realpath(os.path.join(options["out_dir"], options.get("img_out_dir", "vis")))
+    for one in inputs if isinstance(inputs, (list, tuple)) else [inputs]:
+        if isinstance(one, (str, os.PathLike)):
+            folder = one if os.path.isdir(one) else os.path.dirname(one)
+            if os.path.realpath(folder) == shown:
+                raise ValueError(
+                    f"out_dir {options['out_dir']}: pictures would be written over the images of "
+                    f"{folder}; name another folder"
+                )
 
 
 def mend_inference_model(inference: types.ModuleType) -> None:
@@ -99,6 +133,8 @@ def as_image(image):
             f"the image is an array of {image.dtype} and shape {image.shape}; wanted uint8 of "
             "shape (H, W), (H, W, 3) in BGR order or (H, W, 4) in BGRA order"
         )
+    if not image.size:
+        raise ValueError(f"the image is an array of shape {image.shape}, without a pixel")
     image = image[..., None] if image.ndim == 2 else image
     image = image[..., :3] if image.shape[2] > 1 else np.repeat(image, 3, axis=2)
     return np.ascontiguousarray(image)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from mmdet.models.data_preprocessors import DetDataPreprocessor
 
-from ..heads.segments import SegmentMaker
+from ..heads.segments import SegmentMaker, check_packed
 from ..registry import MODELS
 from .panoptic_encoding import add_panoptic_truth
 
@@ -24,6 +24,7 @@ class MaskFormerDetDataPreprocessor(DetDataPreprocessor):
         """See `DetDataPreprocessor.forward`."""
         if not training or self.segments is None:
             return super().forward(data, training)
+        check_packed(data)
         made = None
         if self.batch_augments is None:
             add_panoptic_truth(data["data_samples"], self.segments.num_classes)

@@ -7,6 +7,7 @@ import difflib
 import importlib.util
 import inspect
 import math
+import os
 import textwrap
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -22,7 +23,7 @@ from torch.utils.data import DataLoader
 
 from ..heads.base import BandedHead
 from ..heads.maskformer_head import MaskFormerHead
-from ..utils.command import one_line
+from ..utils.command import one_line, out_of_memory
 from ..utils.text import listing
 from .config_values import SPLITS, check_values, value_at
 
@@ -277,6 +278,26 @@ def uses_of(function: Callable, name: str) -> tuple[float, int]:
     return uses, passed
 
 
+def check_bases(path: str, below: tuple[str, ...] = ()) -> None:
+    """Raise ValueError if a config inherits from itself, which mmengine would follow until the
+    stack ends.
+
+    Args:
+        below: the files that led to this one.
+    """
+    path = os.path.realpath(path)
+    if path in below:
+        circle = " -> ".join((*below[below.index(path) :], path))
+        raise ValueError(f"config {below[0]} inherits from itself: {circle}")
+    try:
+        bases = Config._get_base_files(path)
+    except Exception:  # whoever reads the file says what is wrong with it
+        return
+    for base in bases:
+        if isinstance(base, str) and "::" not in base:
+            check_bases(os.path.join(os.path.dirname(path), base), (*below, path))
+
+
 @contextmanager
 def config_errors(cfg: Config) -> Iterator[None]:
     """Whatever fails while a part of the config is built becomes one ValueError that names it."""
@@ -289,7 +310,9 @@ def config_errors(cfg: Config) -> Iterator[None]:
         if part is None:
             raise
         text = one_line(error).split(". Please check whether")[0]
-        if not isinstance(error, (OSError, ValueError)):
+        if out_of_memory(error):
+            text = f"it does not fit into the memory: {' '.join(str(error).split())}"
+        elif not isinstance(error, (OSError, ValueError)):
             text = f"{type(error).__name__}: {text}"
         raise ValueError(f"{cfg.filename}: {part}: {text}") from error
 

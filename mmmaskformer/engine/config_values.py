@@ -23,9 +23,10 @@ AT_LEAST = {
     "default_hooks.visualization.interval": 1,
     "optim_wrapper.accumulative_counts": 1,
     "auto_scale_lr.base_batch_size": 1,
-    "randomness.seed": 0,
 }
 """Whole numbers, and the least of them."""
+MOST_SEED = 2**32 - 1
+"""numpy takes no larger one."""
 OR_NEVER = ("default_hooks.checkpoint.interval", "default_hooks.checkpoint.max_keep_ckpts")
 """Whole numbers above 0, or -1, which means never or all."""
 NOT_NEGATIVE = ("loss_weight", "no_object_weight", "lr", "weight_decay", "max_norm")
@@ -88,9 +89,24 @@ def problems(cfg: Config) -> Iterator[tuple[str, str]]:
         value = value_at(cfg, place)
         if value is not None and not isinstance(value, kind):
             yield place, wanted
+    seed = value_at(cfg, "randomness.seed")
+    if seed is not None and not (is_whole(seed) and 0 <= seed <= MOST_SEED):
+        yield "randomness.seed", f"a whole number, 0 to {MOST_SEED}"
+    for key, low, wanted in (("mean", -math.inf, "numbers"), ("std", 0, "numbers above 0")):
+        place = f"model.data_preprocessor.{key}"
+        values = value_at(cfg, place)
+        if values is not None and not are_above(values, low):
+            yield place, f"a list of {wanted}"
     level = cfg.get("log_level")
     if isinstance(level, str) and not isinstance(logging.getLevelName(level), int):
         yield "log_level", "the name of a level of logging, such as 'INFO'"
+
+
+def are_above(values: Any, low: float) -> bool:
+    """Whether these are finite numbers above a number."""
+    return isinstance(values, (list, tuple)) and all(
+        isinstance(value, numbers.Real) and low < value < math.inf for value in values
+    )
 
 
 def negatives(value: Any, place: str) -> Iterator[tuple[str, Any]]:

@@ -23,6 +23,11 @@ NEEDED = {
     "mpi": ("OMPI_COMM_WORLD_LOCAL_RANK", "OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_RANK"),
 }
 """Environment variables that each launcher sets."""
+RANK_AND_SIZE = {
+    "pytorch": ("RANK", "WORLD_SIZE"),
+    "slurm": ("SLURM_PROCID", "SLURM_NTASKS"),
+    "mpi": ("OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE"),
+}
 
 
 def check_launcher(launcher: str) -> None:
@@ -33,6 +38,28 @@ def check_launcher(launcher: str) -> None:
         raise ValueError(
             f"--launcher {launcher}: {missing[0]} is not in the environment; start the tool with "
             f"{starter.get(launcher, 'mpirun')}"
+        )
+    if launcher in NEEDED:
+        check_ranks(launcher)
+
+
+def check_ranks(launcher: str) -> None:
+    """Raise ValueError unless the launcher's numbers name one process of the run: with others, the
+    process would wait for peers that never come."""
+    numbers = {}
+    for name in (n for n in NEEDED[launcher] if not n.startswith("MASTER_ADDR")):
+        try:
+            numbers[name] = int(os.environ[name])
+        except ValueError:
+            raise ValueError(
+                f"--launcher {launcher}: {name}={os.environ[name]!r} in the environment must be a "
+                "whole number"
+            ) from None
+    rank, size = RANK_AND_SIZE[launcher]
+    if not 0 <= numbers[rank] < numbers[size]:
+        raise ValueError(
+            f"--launcher {launcher}: {rank}={numbers[rank]} in the environment must be at least 0 "
+            f"and below {size}={numbers[size]}"
         )
 
 

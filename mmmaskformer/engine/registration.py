@@ -1,6 +1,7 @@
 """Every model part that a config may name, registered: importing this module is enough."""
 
 from .. import core
+from ..backbones import efficientnet_lite, frozen_norm  # noqa: F401
 from ..det import detector  # noqa: F401
 from ..heads import maskformer_head, per_pixel_head  # noqa: F401
 from ..registry import MODELS, TASK_UTILS

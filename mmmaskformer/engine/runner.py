@@ -21,11 +21,11 @@ from mmengine.registry import RUNNERS
 from mmengine.runner import FlexibleRunner, Runner
 from torch.distributed.fsdp import FullyShardedDataParallel
 
-from ..checkpoints.description import compare, describe
+from ..checkpoints.description import compare, describe, unlike
 from ..dataset_check.quick import quick_check
 from ..utils.command import one_line
 from ..utils.text import listing
-from .config_check import check_config, config_errors
+from .config_check import check_bases, check_config, config_errors
 from .cpu import prepare_cpu_distributed, replace_sync_batch_norm
 
 RUNNER_ONLY = (
@@ -101,6 +101,7 @@ def read_config(path: str) -> Config:
         raise ValueError(f"config {path} is a folder; wanted a .py file, as in configs/")
     if not Path(path).is_file():
         raise FileNotFoundError(f"config {path} does not exist")
+    check_bases(path)
     try:
         return Config.fromfile(path)
     except Exception as error:  # it is Python, so it may raise anything
@@ -219,6 +220,10 @@ def build_runner(cfg: Config) -> Runner | FlexibleRunner:
     prepare_cpu_distributed(cfg, flexible)
     if not torch.cuda.is_available():
         replace_sync_batch_norm()
+    try:
+        os.makedirs(cfg.work_dir, exist_ok=True)
+    except OSError as error:
+        raise ValueError(f"work_dir {cfg.work_dir} can not be made: {one_line(error)}") from error
     with config_errors(cfg):
         runner = RUNNERS.build(cfg)
         if flexible:  # Before the data, as Runner does: one seed, one run.
@@ -247,6 +252,8 @@ class CheckWeights(Hook):
             model = model.module
         check_is_checkpoint(runner, checkpoint)
         weights = checkpoint.get("state_dict", checkpoint)
+        for problem in unlike(weights, model.state_dict()):
+            raise ValueError(f"checkpoint {runner._load_from or 'to resume from'}: {problem}")
         check_finite_weights(weights, model.state_dict(), runner._load_from or "to resume from")
         if any(isinstance(part, FullyShardedDataParallel) for part in runner.model.modules()):
             return  # a process holds parts, whose shapes are not those of the weights

@@ -18,6 +18,8 @@ from ..utils.files import png_name, replacing
 from .metrics import as_array, pack_counts, read_field, report_groups, side_names
 from .panoptic_quality import PanopticQuality, semantic_categories
 
+MMSEG_METRICS = ("mIoU", "mDice", "mFscore")
+
 
 @METRICS.register_module()
 class IoUMetric(MMSegIoUMetric):
@@ -34,6 +36,11 @@ class IoUMetric(MMSegIoUMetric):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._written: dict[str, str] = {}
+        asked = [self.metrics] if isinstance(self.metrics, str) else self.metrics
+        if not asked or not set(asked) <= set(MMSEG_METRICS):
+            raise ValueError(
+                f"iou_metrics must be some of {', '.join(MMSEG_METRICS)}, got {self.metrics!r}"
+            )
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
         """Count the pixels of some images, or write their label maps, or both.

@@ -7,7 +7,7 @@ changed since, a head makes them on the device, which has to wait for that.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from mmengine.structures import BaseDataElement
@@ -16,6 +16,15 @@ from torch.nn import functional as F
 
 from ..core import NO_SEGMENT, SegmentTargets, segments_from_panoptic, segments_from_semantic
 from ..core.targets import pad_segments
+
+
+def check_packed(batch: Mapping) -> None:
+    """Raise ValueError for a batch of samples that no step has packed as the model takes them."""
+    if not {"inputs", "data_samples"} <= batch.keys():
+        raise ValueError(
+            "a sample must have 'inputs' and 'data_samples', as a pipeline gives it that ends "
+            f"with PackSegInputs or the like; it has {', '.join(map(str, batch))}"
+        )
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import torch
 from mmseg.models import SegDataPreProcessor
 from mmseg.utils import stack_batch
 
-from ..heads.segments import SegmentMaker, pad_panoptic_truth
+from ..heads.segments import SegmentMaker, check_packed, pad_panoptic_truth
 from ..registry import MODELS
 
 
@@ -59,6 +59,7 @@ class MaskFormerDataPreProcessor(SegDataPreProcessor):
 
     def prepare_training(self, data: dict) -> dict:
         """A training batch with its segments."""
+        check_packed(data)
         # Batch augmentations change the ground truth, so segments are made after them.
         early = self.segments is not None and self.batch_augments is None
         made = self.segments.make(data["data_samples"]) if early else None

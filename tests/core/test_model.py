@@ -104,3 +104,23 @@ def test_weights_are_those_of_the_head_in_openmmlabs_models():
     model.load_state_dict(head.state_dict())
     for ours, theirs in zip(model.parameters(), head.parameters(), strict=True):
         assert torch.equal(ours, theirs)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "message"),
+    [
+        (dict(input_size=(0, 64)), r"input_size\[0\] must be at least 1, got 0"),
+        (
+            dict(input_size=(64, 64.5)),
+            r"input_size\[1\] must be a whole number at least 1, got 64.5",
+        ),
+        (dict(input_size=64), "input_size must be a height and a width, got 64"),
+        (
+            dict(input_size=(64, 64), output_sizes=[(8, -8)]),
+            r"output_sizes\[0\]\[1\] must be at least 1, got -8",
+        ),
+    ],
+)
+def test_sizes_that_are_none(sizes, message):
+    with pytest.raises(ValueError, match=message):
+        small().eval().labels(features(), **sizes)

@@ -123,3 +123,13 @@ def test_padding_belongs_to_no_segment():
 def test_classes_of_pixels():
     target = SegmentTargets(torch.tensor([4, 2, 4]), torch.tensor([[0, 1], [NO_SEGMENT, 2]]))
     assert class_map(target, 9).tolist() == [[4, 2], [9, 4]]
+
+
+def test_a_number_of_classes_that_is_none():
+    labels = torch.zeros(2, 2, dtype=torch.int64)
+    with pytest.raises(ValueError, match="^num_classes must be at least 1, got 0$"):
+        segments_from_semantic(labels, num_classes=0)
+    with pytest.raises(
+        ValueError, match="^num_classes must be a whole number at least 1, got '5'$"
+    ):
+        segments_from_panoptic(labels, labels[0, :1], num_classes="5")

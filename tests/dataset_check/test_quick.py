@@ -9,6 +9,7 @@ from mmengine.config import Config
 from PIL import Image
 
 from mmmaskformer.dataset_check import quick
+from mmmaskformer.dataset_check.splits import complaint
 from mmmaskformer.engine.runner import check_datasets
 from tests.conftest import ROOT
 from tests.dataset_check.test_tool import CONFIG
@@ -136,3 +137,15 @@ def test_training_prints_a_line_each_and_stops(cfg, tmp_path, capsys, monkeypatc
     monkeypatch.setenv("RANK", "1")
     check_datasets(cfg, ["train"])  # the first process says it
     assert capsys.readouterr().err == ""
+
+
+def test_settings_that_a_dataset_has_no_use_for():
+    config = dict(type="ShapesDataset", img_suffix=".jpg", indices=[7])
+    twice = TypeError("f() got multiple values for keyword argument 'img_suffix'")
+    assert complaint(config, twice) == (
+        "ShapesDataset sets img_suffix itself, and '.jpg' was given; remove it"
+    )
+    assert complaint(config, IndexError("list index out of range")) == (
+        "indices=[7] of ShapesDataset lead out of the list of its images"
+    )
+    assert complaint(dict(type="A"), IndexError("x")) is None

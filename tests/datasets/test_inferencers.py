@@ -8,7 +8,7 @@ from mmdet.apis import DetInferencer
 from mmseg.apis import MMSegInferencer, inference_model, init_model
 from PIL import Image
 
-from mmmaskformer.datasets.inferencers import as_image
+from mmmaskformer.datasets.inferencers import as_image, check_call
 from mmmaskformer.datasets.loading import LoadImageFromFile
 from tests.conftest import ROOT, build_without_weights
 
@@ -111,6 +111,7 @@ def test_images_of_any_kind_become_bgr_of_eight_bits():
         (np.zeros((2, 2), np.uint16), r"array of uint16 and shape \(2, 2\)"),
         (np.zeros((2, 2, 3), np.float32), r"array of float32 and shape \(2, 2, 3\)"),
         (np.zeros((2, 2, 5), np.uint8), r"array of uint8 and shape \(2, 2, 5\)"),
+        (np.zeros((0, 4, 3), np.uint8), r"array of shape \(0, 4, 3\), without a pixel"),
         (np.zeros(4, np.uint8), r"array of uint8 and shape \(4,\)"),
         (Image.new("I;16", (2, 2)), "pillow's mode I;16; wanted one of"),
         (Image.new("F", (2, 2)), "pillow's mode F; wanted one of"),
@@ -119,3 +120,34 @@ def test_images_of_any_kind_become_bgr_of_eight_bits():
 def test_other_pixels_are_refused_by_name(image, message):
     with pytest.raises(ValueError, match=message):
         as_image(image)
+
+
+@pytest.mark.parametrize(
+    ("inputs", "options", "message"),
+    [
+        ("in", dict(out_dir="in", img_out_dir=""), "out_dir in: .* over the images of in;"),
+        ("in/vis/a.png", dict(out_dir="in"), "out_dir in: .* over the images of in/vis;"),
+        (["b.png", "c.png"], dict(out_dir="sub/..", img_out_dir="."), "over the images of ;"),
+        ("in", dict(batch_size=0), "batch_size must be at least 1, got 0"),
+        ("in", dict(batch_size=1.5), "batch_size must be a whole number at least 1, got 1.5"),
+    ],
+)
+def test_what_an_inferencer_can_not_do(tmp_path, monkeypatch, inputs, options, message):
+    monkeypatch.chdir(tmp_path)
+    for name in ("in/vis", "sub"):
+        (tmp_path / name).mkdir(parents=True)
+    (tmp_path / "in/vis/a.png").touch()
+    with pytest.raises(ValueError, match=message):
+        check_call(inputs, options)
+
+
+def test_pictures_may_lie_below_the_images_and_arrays_lie_nowhere(tmp_path):
+    check_call(str(tmp_path), dict(out_dir=str(tmp_path), batch_size=2))
+    check_call([np.zeros((2, 2, 3), np.uint8)], dict(out_dir="in", img_out_dir=""))
+    check_call(str(tmp_path), dict(out_dir=""))
+
+
+def test_both_inferencers_are_asked_first(monkeypatch):
+    for inferencer in (MMSegInferencer, DetInferencer):
+        with pytest.raises(ValueError, match="batch_size must be at least 1, got -1"):
+            inferencer.__call__(None, "in", batch_size=-1)

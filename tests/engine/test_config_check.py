@@ -90,6 +90,9 @@ VALUES = {
     "load_from": (7, "=7: it must be a checkpoint's file name or URL"),
     "custom_hooks": (3, "=3: it must be a list"),
     "train_dataloader": (3, "=3: it must be a dict"),
+    "randomness.seed": (2**32, "=4294967296: it must be a whole number, 0 to 4294967295"),
+    "model.data_preprocessor.std": ([58.0, 0, 57.0], "=[58.0, 0, 57.0]: it must be a list of nu"),
+    "model.data_preprocessor.mean": ([float("nan")] * 3, "=[nan, nan, nan]: it must be a list of"),
     "log_level": ("LOUD", "='LOUD': it must be the name of a level of logging"),
 }
 
@@ -137,6 +140,10 @@ def test_default_types_are_those_of_the_head(small_model):
     [
         (dict(model__backbone__depth=19), r"ResNet: KeyError: invalid depth 19 for resnet"),
         (dict(model__decode_head__num_queries=0), "MaskFormerHead: num_queries must be at least 1"),
+        (
+            dict(model__decode_head__num_queries=10**12),
+            r"MaskFormerHead: it does not fit into the memory: .* allocate \d+ bytes",
+        ),
         (dict(model__decode_head__align_corners=True), "MaskFormerHead: align_corners must be"),
     ],
 )
@@ -168,3 +175,27 @@ def test_configs_that_can_not_be_read_are_named(tmp_path, text, message):
         read_config(str(path))
     with pytest.raises(ValueError, match=f"config {tmp_path} is a folder"):
         read_config(str(tmp_path))
+
+
+def test_a_config_that_inherits_from_itself_is_named(tmp_path):
+    first, second = tmp_path / "a.py", tmp_path / "b.py"
+    first.write_text("_base_ = './b.py'")
+    second.write_text("_base_ = ['./a.py']")
+    with pytest.raises(ValueError, match="inherits from itself") as caught:
+        read_config(str(first))
+    circle = " -> ".join(map(str, (first, second, first)))
+    assert str(caught.value) == f"config {first} inherits from itself: {circle}"
+
+
+def test_a_config_may_inherit_from_a_file_twice(tmp_path):
+    (tmp_path / "c.py").write_text("c = 3")
+    for name in "ab":
+        (tmp_path / f"{name}.py").write_text("_base_ = ['./c.py']")
+    (tmp_path / "d.py").write_text("_base_ = ['{{ fileDirname }}/e.py']")
+    (tmp_path / "e.py").write_text("_base_ = './c.py'\ne = {{_base_.c}}")
+    assert read_config(str(tmp_path / "d.py")).e == 3
+    (tmp_path / "f.py").write_text("_base_ = './a.py'\nf = 1")
+    (tmp_path / "a.py").write_text("_base_ = ['./c.py', './g.py']")
+    (tmp_path / "g.py").write_text("_base_ = './h.py'")
+    (tmp_path / "h.py").write_text("h = 4")
+    assert read_config(str(tmp_path / "f.py")).h == 4

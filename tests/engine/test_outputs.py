@@ -13,7 +13,7 @@ from mmengine.structures import PixelData
 from mmseg.structures import SegDataSample
 
 from mmmaskformer.engine.outputs import check_outputs, dataset_folders
-from mmmaskformer.engine.runner import CheckWeights
+from mmmaskformer.engine.runner import CheckWeights, build_runner
 from mmmaskformer.registry import METRICS, VISUALIZERS
 from tests.conftest import ROOT
 
@@ -166,6 +166,53 @@ def test_training_from_a_part_says_what_does_not_fit(monkeypatch):
 def test_weights_that_are_not_finite_are_refused(partly):
     with pytest.raises(ValueError, match=r"checkpoint a\.pth has NaN or .*: head\.bias$"):
         load(diverged, partly)
+
+
+def numbered(weights):
+    return dict(enumerate(weights.values()))
+
+
+def arrays(weights):
+    return {name: weight.numpy() for name, weight in weights.items()}
+
+
+def imaginary(weights):
+    return {name: weight * 1j for name, weight in weights.items()}
+
+
+def quantised(weights):
+    return {name: weight.to(torch.int8) for name, weight in weights.items()}
+
+
+@pytest.mark.parametrize("partly", [True, False])
+@pytest.mark.parametrize(
+    ("weights", "message"),
+    [
+        (numbered, "the names of weights must be text, got 0"),
+        (arrays, "backbone.weight is of type ndarray; wanted a tensor"),
+        (imaginary, "backbone.weight is of torch.complex64; wanted torch.float32 or the like"),
+        (quantised, "backbone.weight is of torch.int8; wanted torch.float32 or the like"),
+    ],
+)
+def test_what_is_no_weight_of_the_kind_that_is_wanted(weights, message, partly):
+    with pytest.raises(ValueError, match="checkpoint") as caught:
+        load(weights, partly)
+    assert str(caught.value) == f"checkpoint a.pth: {message}"
+
+
+def test_weights_of_half_precision_and_arrays_elsewhere_are_taken():
+    load(lambda w: {**{name: x.half() for name, x in w.items()}, "extra": np.ones(1)})
+
+
+def test_a_work_folder_that_can_not_be_made_is_named(tmp_path):
+    (tmp_path / "taken").touch()
+    cfg = SimpleNamespace(get={}.get, work_dir=str(tmp_path / "taken"), launcher="none")
+    with pytest.raises(ValueError, match="wanted a folder") as caught:
+        build_runner(cfg)
+    taken = tmp_path / "taken"
+    assert (
+        str(caught.value) == f"work_dir {taken} can not be made: {taken} is a file; wanted a folder"
+    )
 
 
 def test_what_is_resumed_must_fit():

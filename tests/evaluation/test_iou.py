@@ -92,3 +92,11 @@ def test_images_one_pixel_wide(tmp_path):
     assert metric.evaluate(2)["mIoU"] == 100.0
     assert Image.open(tmp_path / "street.png").size == (1, 3)
     assert Image.open(tmp_path / "flat.png").size == (3, 1)
+
+
+@pytest.mark.parametrize("asked", [["mIoU", "mFoo"], "iou", []])
+def test_metrics_that_are_not_there_are_named_before_anything_is_counted(asked):
+    with pytest.raises(ValueError, match="must be some of mIoU, mDice, mFscore, got") as caught:
+        build(iou_metrics=asked)
+    assert str(caught.value).endswith(repr(asked))
+    assert build(iou_metrics=["mDice", "mIoU"]).metrics == ["mDice", "mIoU"]

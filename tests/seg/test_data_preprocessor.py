@@ -192,3 +192,8 @@ def test_channels_last_is_an_option_of_the_preprocessor():
     cfg = dict(type="mmmaskformer.MaskFormerDataPreProcessor", channels_last=True)
     inputs = MODELS.build(cfg)(make_data((32, 48)))["inputs"]
     assert inputs.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_a_pipeline_that_packs_nothing_is_named(model):
+    with pytest.raises(ValueError, match="ends with PackSegInputs or the like; it has img, img_pa"):
+        model.data_preprocessor({"img": [], "img_path": []}, training=True)

@@ -9,6 +9,7 @@ from torch import distributed, multiprocessing
 from torch.nn.parallel import DistributedDataParallel
 
 from mmmaskformer import core
+from mmmaskformer.engine.cpu import check_launcher
 from tests.core.test_criterion_reference import check_case
 from tests.reference import load
 
@@ -103,3 +104,35 @@ def test_two_processes_equal_one(tmp_path):
         torch.testing.assert_close(
             two["grads"][name], parameter.grad, rtol=1e-4, atol=1e-4 * scale + 1e-8
         )
+
+
+@pytest.mark.parametrize(
+    ("launcher", "environment", "message"),
+    [
+        ("pytorch", dict(RANK="abc", WORLD_SIZE="2"), "RANK='abc' in the environment must be a wh"),
+        ("pytorch", dict(RANK="2", WORLD_SIZE="2"), "RANK=2 .* at least 0 and below WORLD_SIZE=2"),
+        ("pytorch", dict(RANK="0", WORLD_SIZE="1", MASTER_PORT="x"), "MASTER_PORT='x' in the env"),
+        ("slurm", dict(SLURM_PROCID="-1", SLURM_NTASKS="2", SLURM_LOCALID="0"), "PROCID=-1 .* at"),
+        (
+            "mpi",
+            dict(
+                OMPI_COMM_WORLD_RANK="4", OMPI_COMM_WORLD_SIZE="4", OMPI_COMM_WORLD_LOCAL_RANK="0"
+            ),
+            "OMPI_COMM_WORLD_RANK=4 in",
+        ),
+    ],
+)
+def test_ranks_that_would_wait_for_nobody(monkeypatch, launcher, environment, message):
+    defaults = dict(MASTER_ADDR="127.0.0.1", MASTER_PORT="29500")
+    for name, value in {**defaults, **environment}.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(ValueError, match=f"^--launcher {launcher}: .*{message}"):
+        check_launcher(launcher)
+
+
+def test_a_process_of_two_may_start(monkeypatch):
+    environment = dict(RANK="1", WORLD_SIZE="2", MASTER_ADDR="a.b", MASTER_PORT="29500")
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    check_launcher("pytorch")
+    check_launcher("none")

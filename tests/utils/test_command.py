@@ -48,6 +48,19 @@ def test_what_the_machine_refuses_is_one_line(capsys, error, line):
     assert ends(capsys, error) == (2, [f"error: {line}"])
 
 
+def test_a_file_in_the_place_of_a_folder_is_named(capsys, tmp_path):
+    (tmp_path / "out").touch()
+    line = mistake(capsys, command.run, lambda: (tmp_path / "out").mkdir(exist_ok=True))
+    assert line == f"error: {tmp_path / 'out'} is a file; wanted a folder"
+
+
+def test_memory_is_wanting_once(capsys):
+    """Where a part of a config says so, the advice about images is not added."""
+    text = "a.py: Head: it does not fit into the memory: can't allocate memory"
+    assert command.one_line(ValueError(text)) == text
+    assert "out of memory" in command.one_line(RuntimeError("can't allocate memory: 8 GB"))
+
+
 def test_our_own_complaint_is_one_line(capsys, tmp_path):
     path = tmp_path / "classes.txt"
     path.write_text("a\na\n")

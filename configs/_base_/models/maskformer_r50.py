@@ -13,7 +13,7 @@ model = dict(
         type="ResNet",
         depth=50,
         # Frozen batch norm, affine parameters included; every convolution trains.
-        norm_cfg=dict(type="BN", requires_grad=False),
+        norm_cfg=dict(type="mmmaskformer.FrozenBN", requires_grad=False),
         norm_eval=True,
         style="pytorch",
         # A frozen norm that starts at zero would never let its block do anything.

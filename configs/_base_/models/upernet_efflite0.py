@@ -1,0 +1,10 @@
+# Heads of 256 channels, as MaskFormer's, for a small backbone and a CPU.
+_base_ = ["mmseg::_base_/models/upernet_r50.py", "./efflite0.py"]
+norm_cfg = dict(type="BN", requires_grad=True)
+model = dict(
+    pretrained=None,
+    data_preprocessor=dict(size_divisor=32, **_base_.efflite0_pixels),
+    backbone=_base_.efflite0,
+    decode_head=dict(in_channels=_base_.efflite0_channels, channels=256, norm_cfg=norm_cfg),
+    auxiliary_head=dict(in_channels=_base_.efflite0_channels[2], channels=128, norm_cfg=norm_cfg),
+)

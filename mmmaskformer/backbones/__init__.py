@@ -1,0 +1,1 @@
+"""Backbones that mmseg does not have, and weights that pip can install."""
