@@ -135,7 +135,7 @@ def test_the_table_keeps_the_rules_of_the_house(arrows):
         ("mmmaskformer.core", {"numpy", "scipy", "torch"}),
         ("mmmaskformer.checkpoints.conversion", {"numpy", "torch"}),
         ("mmmaskformer.evaluation", {"numpy", "PIL"}),
-        ("mmmaskformer.visualization", {"cv2", "matplotlib", "numpy"}),
+        ("mmmaskformer.visualization", {"PIL", "cv2", "matplotlib", "numpy", "scipy"}),
     ],
 )
 def test_what_is_loaded_at_once_needs_few_packages(imports, start, wanted):

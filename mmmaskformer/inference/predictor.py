@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from itertools import islice
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,11 +32,9 @@ class Predictor:
         steps = self.model.cfg.test_dataloader.dataset.pipeline
         self.pipeline = Compose([step for step in steps if "Load" not in str(step["type"])])
 
-    def __call__(self, source: Any) -> Iterator[Prediction]:
-        """The predictions of a source's images, one after another."""
-        stream = frames(source)
-        while batch := list(islice(stream, self.batch_size)):
-            yield from self.predict(batch)
+    def __call__(self, source: Any) -> Prediction:
+        """The prediction of an image."""
+        return self.predict(list(frames(source)))[0]
 
     @torch.inference_mode()
     def predict(self, batch: Sequence[Frame]) -> list[Prediction]:
