@@ -73,9 +73,11 @@ def run_tool(command: str, *arguments: str) -> None:
 
     The name of a model may stand for the path of its config.
     """
+    path = FOLDER / "tools" / TOOLS[command][0]
+    tool = runpy.run_path(str(path), run_name=f"{__package__}.{path.stem}")
     named = [str(config) if (config := _config(text)) else text for text in arguments]
-    sys.argv = [f"{sys.argv[0]} {command}", *named]
-    runpy.run_path(str(FOLDER / "tools" / TOOLS[command][0]), run_name="__main__")
+    sys.argv = [f"{sys.argv[0]} {command}", *named]  # what the tool calls itself in its usage
+    tool["main"]()
 
 
 def _config(name: str) -> Path | None:

@@ -194,6 +194,8 @@ class Predictor:
             self.model.dataset_meta,
             None if factored else answer,
             self.thresholds,
+            self.task,
+            self.classes,
         )
 
 
