@@ -28,8 +28,6 @@ if TYPE_CHECKING:
     from ..inference.prediction import Prediction
     from ..inference.video import Video
 
-TASKS = ("semantic", "panoptic", "instance")
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's options."""
@@ -39,7 +37,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--checkpoint", help="the model's weights; default: the released ones")
     add("--out", help="folder for what is written; default: results, or nothing with --json")
     add("--json", metavar="FILE", help="a json object a line and image; - for stdout")
-    add("--task", choices=TASKS, help="default: panoptic where the model can, else semantic")
+    add("--masks", action="store_true", help="the json has masks, as COCO's run lengths")
+    add(
+        "--task",
+        choices=["semantic", "panoptic", "instance"],
+        help="default: panoptic where the model can, else semantic",
+    )
     add("--object-threshold", type=float, help="least class probability of a panoptic segment")
     add("--overlap-threshold", type=float, help="least share of its mask that a segment must win")
     add("--classes", nargs="+", metavar="NAME", help="classes to keep; default: all")
@@ -51,6 +54,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--opacity", type=float, default=0.6, help="of the colours over the photograph")
     add("--side-by-side", action="store_true", help="videos show the original beside the overlay")
     add("--video-format", choices=["mp4", "avi"], default="mp4", help="of the videos written")
+    add("--accept-license", action="store_true", help="agree to that of the released weights")
+    add("--offline", action="store_true", help="download no weights")
     add("--strict", action="store_true", help="stop at the first file that can not be read")
 
 
@@ -86,7 +91,7 @@ class Job:
         found = listed(args.source)
         self.images = [item for item in found if not isinstance(item, Video)]
         self.videos = [item for item in found if isinstance(item, Video)]
-        self.names = output_names(self.images)
+        self.names = kept_folders(self.images)
         self.targets = video_names(self.videos, args.video_format)
         self.check()
 
@@ -102,8 +107,8 @@ class Job:
         if self.out is None:
             return
         read = {Path(file).resolve().parent for file in files}
-        for name in (*self.names.values(), *self.targets.values()):
-            folder = (Path(self.out) / name).resolve().parent
+        for name in {"", *filter(None, self.names.values()), *self.targets.values()}:
+            folder = (Path(self.out) / (name or "file")).resolve().parent
             if folder in read:
                 raise ValueError(
                     f"--out {self.out} would write among the files of {folder}, which are read; "
@@ -118,7 +123,7 @@ class Job:
         from ..inference import Predictor
 
         options = ("device", "batch_size", "task", "object_threshold", "overlap_threshold")
-        options += ("classes", "size", "half", "tta", "strict")
+        options += ("classes", "size", "half", "tta", "accept_license", "offline", "strict")
         settings = {name: getattr(self.args, name) for name in options}
         predictor = Predictor(self.args.model, self.args.checkpoint, **settings)
         skipped, start = 0, time.monotonic()
@@ -130,19 +135,24 @@ class Job:
                 self.film(predictor(video), video)
                 skipped += len(predictor.skipped)
         finally:
-            seconds = time.monotonic() - start
-            where = f", in {self.out}" if self.out else ""
-            rate = f"{self.done / seconds:.2f} images a second"
-            print(f"{self.done} images in {seconds:.1f} s, {rate}{where}", file=sys.stderr)
+            if self.done:
+                self.report(time.monotonic() - start)
         if skipped and not self.done:
             raise ValueError("nothing could be predicted; the reasons are above")
         return 1 if skipped else 0
+
+    def report(self, seconds: float) -> None:
+        """Print what was done, and how fast."""
+        where = f", in {self.out}" if self.out else ""
+        rate = f"{self.done / seconds:.2f} images a second"
+        print(f"{self.done} images in {seconds:.1f} s, {rate}{where}", file=sys.stderr)
 
     def save(self, predictions: Iterator[Prediction]) -> None:
         """Write the results of images."""
         for prediction in predictions:
             if self.out is not None:
-                save(prediction, self.out, self.names[prediction.name], self.args.opacity)
+                name = self.names[prediction.name]
+                prediction.save(self.out, name, opacity=self.args.opacity)
             self.tell(prediction)
 
     def film(self, predictions: Iterator[Prediction], video: Video) -> None:
@@ -155,7 +165,7 @@ class Job:
                 writer = stack.enter_context(VideoWriter(path, video.properties()[0]))
             for prediction in predictions:
                 if self.out is not None:
-                    picture = plot(prediction, self.args.opacity)
+                    picture = prediction.plot(self.args.opacity)
                     original = [prediction.image] if self.args.side_by_side else []
                     writer.write(np.hstack([*original, picture]))
                 self.tell(prediction)
@@ -164,7 +174,7 @@ class Job:
         """Count an image, and write its line of json."""
         self.done += 1
         if self.lines is not None:
-            self.lines.write(json.dumps(to_json(prediction)) + "\n")
+            self.lines.write(json.dumps(prediction.to_json(masks=self.args.masks)) + "\n")
             self.lines.flush()
 
 
@@ -180,24 +190,19 @@ def listed(sources: Sequence[str]) -> list[str | Video]:
     return list(found)
 
 
-def output_names(images: Sequence[str]) -> dict[str, str]:
-    """A name for what is written of each image, without a suffix.
+def kept_folders(images: Sequence[str]) -> dict[str, str | None]:
+    """What the files of each image are called; None: as the image is.
 
-    Raises:
-        ValueError: two images in one folder differ in their suffix only.
+    Images of one name in different folders keep their folders.
     """
-    files = {path: os.path.abspath(path) for path in images if "://" not in path}
-    folder = folder_to_keep(files.values())
-    names = {path: png_name(file, folder).removesuffix(".png") for path, file in files.items()}
-    for url in images:
-        if url not in names:
-            last = Path(url.partition("?")[0].split("://", 1)[1]).stem
-            stem, number = last, 1
-            while last in names.values():
-                number += 1
-                last = f"{stem}_{number}"
-            names[url] = last
-    return names
+    files = [path for path in images if "://" not in path]
+    if len({Path(path).stem for path in files}) == len(files):
+        return dict.fromkeys(images)
+    folder = os.path.commonpath([os.path.dirname(os.path.abspath(path)) for path in files])
+    kept = {path: os.path.relpath(os.path.abspath(path), folder) for path in files}
+    return {
+        path: str(Path(kept[path]).with_suffix("")) if path in kept else None for path in images
+    }
 
 
 def video_names(videos: Sequence[Video], suffix: str) -> dict[Video, str]:
@@ -206,19 +211,3 @@ def video_names(videos: Sequence[Video], suffix: str) -> dict[Video, str]:
     folder = folder_to_keep(files.values())
     names = {video: png_name(file, folder) for video, file in files.items()}
     return {v: str(Path(names.get(v, f"{v.name}.png")).with_suffix(f".{suffix}")) for v in videos}
-
-
-def save(prediction, folder, name, opacity):
-    import cv2
-
-    with replacing(Path(folder) / f"{name}.png") as work:
-        work.write_bytes(cv2.imencode(".png", prediction.semantic.astype(np.uint8))[1].tobytes())
-
-
-def plot(prediction, opacity):
-    colors = np.array(prediction.meta["palette"], np.uint8)[prediction.semantic]
-    return (prediction.image * (1 - opacity) + colors * opacity).astype(np.uint8)
-
-
-def to_json(prediction):
-    return dict(name=prediction.name, size=prediction.size, segments=prediction.panoptic.segments)

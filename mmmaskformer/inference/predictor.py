@@ -26,10 +26,9 @@ from ..seg.segmentor import make_views
 from ..utils.command import one_line
 from ..zoo import load
 from .pipelines import image_pipeline
-from .prediction import Prediction
+from .prediction import TASKS, Prediction
 from .sources import Frame, count, expand, frames, is_image
 
-TASKS = ("semantic", "panoptic", "instance")
 HALF = {"cuda": torch.float16}
 """What autocast computes in; bfloat16 elsewhere."""
 
@@ -44,7 +43,7 @@ class Predictor:
 
     Args:
         model: a name of `mmmaskformer models`, or the path of a config.
-        checkpoint: the model's weights; None: the released ones.
+        checkpoint: the model's weights; None: the released ones; "random": none, for trials.
         device: "auto" is a GPU where there is one.
         batch_size: images that are computed in one run of the network, where they are of one size.
         task: "semantic", "panoptic" or "instance", what predictions show and save; None: panoptic
@@ -58,6 +57,7 @@ class Predictor:
         strict: whether a file that can not be read is an error; else it is skipped with a line on
             stderr, and counted at the end.
         progress: whether a bar is shown for several images; None: if stderr is a terminal.
+        accept_license, offline: of the released weights, as in `zoo.load`.
 
     Attributes:
         skipped: a line for each file that the last stream of images has left out so far.
@@ -83,6 +83,8 @@ class Predictor:
         channel_order: str = "bgr",
         strict: bool = False,
         progress: bool | None = None,
+        accept_license: bool = False,
+        offline: bool = False,
     ) -> None:
         self.batch_size = check_number("batch_size", batch_size, 1, whole=True)
         limits = dict(object_threshold=object_threshold, overlap_threshold=overlap_threshold)
@@ -93,10 +95,10 @@ class Predictor:
         }
         frames([], channel_order)  # which checks it
         self.channel_order, self.strict, self.progress = channel_order, strict, progress
-        self.model = load(model, checkpoint, device)
+        self.model = load(model, checkpoint, device, accept_license=accept_license, offline=offline)
         self.pipeline = image_pipeline(self.model.cfg, size, tta)
         self.half, self.tta = half, tta
-        self.task = choose_task(self.model.decode_head, task)
+        self.task = check_task(self.model, task)
         self.classes = check_classes(classes, self.model.dataset_meta)
         self.merging = merging_model(self.model) if tta else None
         self.skipped: list[str] = []
@@ -239,13 +241,12 @@ def merging_model(model: torch.nn.Module) -> SegTTAModel:
     return MODELS.build({**model.cfg.tta_model, "module": model})
 
 
-def choose_task(head: torch.nn.Module, task: str | None) -> str:
-    """The task, if the head can do it; None: the best that it can."""
-    able = [t for t in TASKS if t == "semantic" or getattr(head, f"{t}_fusion", None) is not None]
-    if task is None:
-        return "panoptic" if "panoptic" in able else "semantic"
-    if task not in able:
-        raise ValueError(f"task {task!r}: this model can do {', '.join(able)}")
+def check_task(model: torch.nn.Module, task: str | None) -> str | None:
+    """The task as it is; ValueError if the model can not do it."""
+    fusions = {t: getattr(model.decode_head, f"{t}_fusion", None) for t in TASKS}
+    able = [t for t in TASKS if t == "semantic" or (fusions[t] and has_views(model))]
+    if task not in (None, *able):
+        raise ValueError(f"task must be one of {', '.join(able)} for this model, got {task!r}")
     return task
 
 
