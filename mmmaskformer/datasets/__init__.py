@@ -17,6 +17,7 @@ from .semantic import (
     MapillaryDataset,
 )
 from .shapes import ShapesDataset
+from .unlabelled import UnlabelledImages
 
 __all__ = [
     "ADE20KFullDataset",
@@ -35,4 +36,5 @@ __all__ = [
     "PanopticDataset",
     "ShapesDataset",
     "ShapesPanopticDataset",
+    "UnlabelledImages",
 ]

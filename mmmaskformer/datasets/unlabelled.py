@@ -5,6 +5,10 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from mmengine.dataset import BaseDataset
+
+from ..registry import DATASETS
+
 IMAGES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp")
 """Suffixes of image files, in small letters."""
 
@@ -25,3 +29,29 @@ def list_images(folder: str | Path, suffixes: tuple[str, ...] = IMAGES) -> list[
     if not found:
         raise ValueError(f"{folder} has no images in it; wanted {', '.join(suffixes)}")
     return sorted(found)
+
+
+@DATASETS.register_module()
+class UnlabelledImages(BaseDataset):
+    """The images of a folder and of the folders in it, to predict them.
+
+    Args:
+        folder: where the images are.
+        metainfo: `classes` and what else the metrics that write predictions need.
+        reduce_zero_label: whether label maps are written with 0 for "nothing", as in the files
+            of the dataset that the model was trained on.
+    """
+
+    def __init__(
+        self, folder: str, metainfo: dict, reduce_zero_label: bool = False, **kwargs
+    ) -> None:
+        self.folder, self.reduce_zero_label = folder, reduce_zero_label
+        metainfo = {**metainfo, "reduce_zero_label": reduce_zero_label}
+        super().__init__(metainfo=metainfo, test_mode=True, **kwargs)
+
+    def load_data_list(self) -> list[dict]:
+        """One sample for each image, sorted by path."""
+        return [
+            dict(img_path=path, seg_fields=[], reduce_zero_label=self.reduce_zero_label)
+            for path in list_images(self.folder)
+        ]

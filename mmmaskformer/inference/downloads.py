@@ -6,9 +6,8 @@ import time
 import urllib.error
 import urllib.request
 from http.client import HTTPException
-from urllib.parse import urlsplit
 
-SCHEMES = ("http", "https")
+SCHEMES = ("http://", "https://")
 LARGEST = 50 << 20
 """Bytes of a file; larger ones are refused."""
 PATIENCE = 10.0
@@ -28,7 +27,7 @@ class _SameSchemes(urllib.request.HTTPRedirectHandler):
 
 def check_scheme(url: str) -> None:
     """Raise ValueError for an address that is not of http or https."""
-    if urlsplit(url).scheme.lower() not in SCHEMES:
+    if not url.lower().startswith(SCHEMES):
         raise ValueError(f"{url} can not be fetched; wanted an address of http:// or https://")
 
 
@@ -45,12 +44,13 @@ def fetch(url: str, largest: int = LARGEST) -> bytes:
     check_scheme(url)
     # Handlers of other schemes (file, ftp, data) are there by default, but never reached.
     opener = urllib.request.build_opener(_SameSchemes)
-    request = urllib.request.Request(url, headers={"User-Agent": "mmmaskformer"})
+    opener.addheaders = [("User-Agent", "mmmaskformer")]
     deadline = time.monotonic() + LONGEST
     content = bytearray()
     try:
-        with opener.open(request, timeout=PATIENCE) as answer:
-            expected = int(answer.headers.get("Content-Length") or 0)
+        with opener.open(url, timeout=PATIENCE) as answer:
+            stated = answer.headers.get("Content-Length") or ""
+            expected = int(stated) if stated.isdecimal() else 0
             while max(len(content), expected) <= largest:
                 chunk = answer.read1(CHUNK)
                 content += chunk
@@ -58,7 +58,7 @@ def fetch(url: str, largest: int = LARGEST) -> bytes:
                     break
                 if time.monotonic() > deadline:
                     raise TimeoutError(f"it takes more than {LONGEST:.0f} s")
-    except (OSError, HTTPException) as error:  # URLError and HTTPError are OSErrors
+    except (OSError, HTTPException, ValueError) as error:  # URLError and HTTPError are OSErrors
         raise OSError(f"{url} can not be fetched: {_reason(error)}") from error
     if max(len(content), expected) > largest:
         raise ValueError(f"{url} is larger than {largest} bytes, the most that is fetched")

@@ -140,8 +140,8 @@ class Predictor:
 
     def _shown(self, predictions: Iterator[Prediction], source: Any) -> Iterator[Prediction]:
         """The same, with a bar."""
-        console = Console(stderr=True)
-        if not (console.is_terminal if self.progress is None else self.progress):
+        console = Console(stderr=True, force_terminal=self.progress)
+        if not console.is_terminal:
             return predictions
         return track(predictions, "predicting", count(source), console=console, transient=True)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -11,12 +12,26 @@ from types import TracebackType
 import cv2
 import numpy as np
 
+# FFmpeg's lines about damaged frames; OpenCV reads this when it first opens a video.
+os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
 VIDEOS = (".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm", ".wmv")
 """Suffixes of video files, in small letters."""
 CODECS = {".mp4": "mp4v", ".avi": "MJPG"}
 """What videos are written with; OpenCV has both everywhere."""
+SLACK = 0.98
+"""Least share of the frames that a file says it has: some count by the clock."""
 USUAL = 25.0
 """Frames per second of a camera or file that does not say."""
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """OpenCV says nothing: what is wrong is one line of ours."""
+    level = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+    try:
+        yield
+    finally:
+        cv2.utils.logging.setLogLevel(level)
 
 
 @dataclass(frozen=True)
@@ -39,14 +54,13 @@ class Video:
         Raises:
             OSError, ValueError: no such camera or file, or one that is no video.
         """
-        if isinstance(self.source, int):
-            capture = cv2.VideoCapture(self.source)
-            if not capture.isOpened():
-                raise OSError(f"{self.name} can not be opened; is it there, and free?")
-            return capture
-        if not Path(self.source).is_file():
+        camera = isinstance(self.source, int)
+        if not camera and not Path(self.source).is_file():
             raise FileNotFoundError(f"video {self.source} does not exist or is no file")
-        capture = cv2.VideoCapture(self.source, cv2.CAP_FFMPEG)
+        with quiet():
+            capture = cv2.VideoCapture(self.source, cv2.CAP_ANY if camera else cv2.CAP_FFMPEG)
+        if camera and not capture.isOpened():
+            raise OSError(f"{self.name} can not be opened; is it there, and free?")
         if not capture.isOpened():
             raise ValueError(f"video {self.source} can not be read; it is damaged or no video")
         return capture
@@ -77,10 +91,6 @@ class Video:
             raise ValueError(
                 f"{self.name} ends after {number} of {expected} frames; it is damaged or incomplete"
             )
-
-
-SLACK = 0.98
-"""Least share of the frames that a file says it has: some count by the clock."""
 
 
 class VideoWriter:
@@ -116,13 +126,15 @@ class VideoWriter:
         height, width = frame.shape[:2]
         if self.writer is None:
             codec, self.size = cv2.VideoWriter.fourcc(*CODECS[self.path.suffix]), (width, height)
-            self.writer = cv2.VideoWriter(
-                str(self.work), cv2.CAP_FFMPEG, codec, self.rate, self.size
-            )
+            with quiet():
+                self.writer = cv2.VideoWriter(
+                    str(self.work), cv2.CAP_FFMPEG, codec, self.rate, self.size
+                )
             if not self.writer.isOpened():
                 raise OSError(f"video {self.path} can not be written with {width}x{height} pixels")
         if self.size != (width, height):
-            raise ValueError(f"{self.path}: a frame of {width}x{height} after those of {self.size}")
+            first = "x".join(map(str, self.size or ()))
+            raise ValueError(f"{self.path}: a frame of {width}x{height} after those of {first}")
         self.writer.write(np.ascontiguousarray(frame[..., ::-1]))
 
     def __exit__(
