@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
 import runpy
 import sys
 from pathlib import Path
 from types import ModuleType
 
 from ..utils.command import Parser, one_line_errors
+from . import models, predict
 
+COMMANDS: dict[str, ModuleType] = {"models": models, "predict": predict}
+"""Sub commands. Each module has `add_arguments(parser)` and `main(args)`, which may return the
+exit code; its docstring is its description. Nothing heavy is imported before `main`."""
 TOOLS = {
     "train": ("train.py", "train a model of a config"),
     "test": ("test.py", "test a model, or predict a folder of images without labels"),
@@ -23,31 +25,15 @@ EXTRAS = {"mmcv": "lite", "onnx": "export", "onnxruntime": "export", "onnxscript
 """Package -> extra that installs it; another one that is missing is in the command's own extra."""
 
 
-def commands() -> dict[str, ModuleType]:
-    """The modules beside this one.
-
-    Each has `add_arguments(parser)` and `main(args)`; its docstring is its description. Nothing
-    heavy is imported before `main`.
-    """
-    package = sys.modules[__package__]
-    names = sorted(module.name for module in pkgutil.iter_modules(package.__path__))
-    return {
-        name: importlib.import_module(f".{name}", __package__)
-        for name in names
-        if name != "main" and not name.startswith("_")
-    }
-
-
 def main() -> None:
     """Run the sub command that the arguments name."""
     with one_line_errors():
         if len(sys.argv) > 1 and sys.argv[1] in TOOLS:
             run_tool(*sys.argv[1:])
             return
-        modules = commands()
         parser = Parser(prog="mmmaskformer", description="MaskFormer on your own photographs")
         choices = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-        for name, module in modules.items():
+        for name, module in COMMANDS.items():
             text = (module.__doc__ or "").strip()
             short = text.splitlines()[0].rstrip(".").replace("%", "%%")
             module.add_arguments(choices.add_parser(name, help=short, description=text))
@@ -55,8 +41,10 @@ def main() -> None:
             choices.add_parser(name, help=text)
         args = parser.parse_args()
         try:
-            status = modules[args.command].main(args)
+            status = COMMANDS[args.command].main(args)
         except ModuleNotFoundError as error:
+            if (error.name or "").startswith("mmmaskformer"):
+                raise
             raise ValueError(missing(args.command, error)) from error
         sys.exit(status)
 

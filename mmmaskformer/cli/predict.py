@@ -20,8 +20,6 @@ from contextlib import ExitStack, redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
-import numpy as np
-
 from ..utils.files import check_output, folder_to_keep, png_name, replacing
 
 if TYPE_CHECKING:
@@ -157,6 +155,8 @@ class Job:
 
     def film(self, predictions: Iterator[Prediction], video: Video) -> None:
         """Write the frames of a video with their results over them."""
+        import numpy as np
+
         from ..inference.video import VideoWriter
 
         with ExitStack() as stack:

@@ -55,7 +55,8 @@ def test_a_tools_mistake_is_one_line(monkeypatch, capsys):
         "error: config no.py does not exist"
     )
     line = mistake(capsys, call, monkeypatch, "convert", "no.pkl", "to.pth")
-    assert line == "error: no.pkl: No such file or directory" or "no.pkl" in line
+    assert line.startswith("error: ")
+    assert "no.pkl" in line
 
 
 def test_the_name_of_a_model_stands_for_its_config(monkeypatch, capsys, tmp_path):
@@ -87,7 +88,7 @@ def test_a_missing_package_names_its_extra(monkeypatch, capsys, package, extra):
     def lacking(args):
         raise ModuleNotFoundError(f"No module named '{package}'", name=f"{package}.part")
 
-    monkeypatch.setattr(front.commands()["models"], "main", lacking)
+    monkeypatch.setattr(front.COMMANDS["models"], "main", lacking)
     line = mistake(capsys, call, monkeypatch, "models")
     assert line == (
         f"error: models needs the package {package}: pip install 'mmmaskformer[{extra}]'"

@@ -12,6 +12,7 @@ from PIL import Image
 from mmmaskformer import Predictor, load
 from mmmaskformer.inference import pipelines
 from mmmaskformer.inference.predictor import padded_size
+from mmmaskformer.zoo import config_file
 from tests.inference.models import PANOPTIC, SEMANTIC, UPERNET
 
 
@@ -93,6 +94,21 @@ def test_a_batch_gives_what_single_images_give(checkpoints, paths, name):
             scale = theirs.mask_logits.abs().max()
             assert (ours.mask_logits - theirs.mask_logits).abs().max() < 1e-5 * scale
         assert (prediction.semantic == alone.semantic).mean() > 0.999
+
+
+def test_a_model_that_slides_a_window_gives_labels(checkpoints, paths, tmp_path):
+    config = tmp_path / "sliding.py"
+    config.write_text(
+        f"_base_ = [{str(config_file(SEMANTIC))!r}]\n"
+        "model = dict(test_cfg=dict(mode='slide', crop_size=(64, 64), stride=(32, 32)))\n"
+    )
+    prediction = Predictor(config, checkpoints[SEMANTIC], device="cpu")(paths[0])
+    expected = answer_of_a_test_run({config: checkpoints[SEMANTIC]}, config, paths[0], False)
+    assert np.array_equal(prediction.semantic, expected.pred_sem_seg.data[0].numpy())
+    assert len(np.unique(prediction.semantic)) > 1
+    assert prediction.views == []
+    with pytest.raises(ValueError, match=r"tta needs test_cfg\.mode 'whole'"):
+        Predictor(config, checkpoints[SEMANTIC], device="cpu", tta=True)
 
 
 def test_padded_sizes_are_those_of_the_preprocessor(panoptic):
