@@ -170,8 +170,7 @@ def read(image: Any, order: str, names: _Numbers) -> Frame:
         array = as_image(image)
     except ValueError as error:
         raise ValueError(f"{name}: {error}") from error
-    array = array if order == "rgb" else array[..., ::-1]
-    return Frame(_not_empty(array, name), name)
+    return Frame(array if order == "rgb" else array[..., ::-1], name)
 
 
 def _load(path: str) -> np.ndarray:
@@ -191,7 +190,7 @@ def _download(url: str) -> np.ndarray:
 def _of_picture(image: Image.Image, name: str) -> np.ndarray:
     try:
         image = ImageOps.exif_transpose(image)  # as the loader of files does
-        return _not_empty(as_image(image)[..., ::-1], name)
+        return as_image(image)[..., ::-1]
     except ValueError as error:
         raise ValueError(f"{name}: {error}") from error
     except (OSError, SyntaxError) as error:  # it is read from its file only now
@@ -207,18 +206,14 @@ def _of_tensor(tensor: torch.Tensor, name: str) -> np.ndarray:
             f"{name} is of {values.dtype} and shape {tuple(values.shape)}; wanted (C, H, W) with "
             "1, 3 or 4 channels in RGB order, uint8, or floats from 0 to 1"
         )
+    if not values.numel():
+        raise ValueError(f"{name} is of shape {tuple(values.shape)}, without a pixel")
     if values.dtype != torch.uint8:
         values = values.float()
-        if values.numel() and not (values.min() >= 0 and values.max() <= 1):  # NaN, too
+        if not (values.min() >= 0 and values.max() <= 1):  # NaN, too
             raise ValueError(f"{name} has values outside of 0 to 1; wanted none, or uint8")
         values = values.mul(255).round().byte()
-    return _not_empty(as_image(values.permute(1, 2, 0).contiguous().numpy()), name)
-
-
-def _not_empty(image: np.ndarray, name: str) -> np.ndarray:
-    if not image.size:
-        raise ValueError(f"{name} has {image.shape[0]}x{image.shape[1]} pixels; wanted an image")
-    return image
+    return as_image(values.permute(1, 2, 0).contiguous().numpy())
 
 
 def _file(path: str) -> str | Video:

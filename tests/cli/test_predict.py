@@ -141,7 +141,7 @@ def test_mistakes_are_one_line_and_leave_nothing(predict, photographs, film, tmp
         "are read; name another folder",
         ("street.png", "--json", "street.png"): "--json street.png would write over street.png, "
         "which is read; name another",
-        ("street.png", "--out", "file"): "file: File exists",
+        ("street.png", "--out", "file"): "file is a file; wanted a folder",
         ("street.png", "--classes", "circel"): "the model knows no class 'circel'; wanted names "
         "such as circle",
         ("street.png", "--opacity", "2"): "--opacity must be",
