@@ -17,6 +17,7 @@ setup(
     license="Apache-2.0",
     packages=find_packages(include=["mmmaskformer", "mmmaskformer.*"]),
     package_data={"mmmaskformer": ["datasets/tables/*.json", ".mim/**/*"]},
+    entry_points={"console_scripts": ["mmmaskformer = mmmaskformer.cli.main:main"]},
     python_requires=needs["PYTHON"],
     install_requires=[name + needed.bounds for name, needed in needs["REQUIRED"].items()],
     extras_require={

@@ -239,8 +239,10 @@ def test_zoo_model_trains_and_tests_on_cpu(workspace):
 def test_quickstart_draws_and_reuses(workspace, monkeypatch, capsys):
     """It trains and tests in processes that start from nothing."""
     folder = workspace / "quick"
+    photo = workspace / "my photo.jpg"
+    cv2.imwrite(str(photo), cv2.imread(str(workspace / "shapes/images/val/00000.png"))[:100])
     command = [
-        "tools/quickstart.py", CONFIG, "--work-dir", folder, "--images", "2",
+        "tools/quickstart.py", CONFIG, "--work-dir", folder, "--images", "2", "--photo", photo,
     ]  # fmt: skip
     # The dataset's place is an option of the config, so a config of our own says it.
     config = workspace / "maskformer_tiny.py"
@@ -255,7 +257,18 @@ def test_quickstart_draws_and_reuses(workspace, monkeypatch, capsys):
         + "default_hooks = dict(logger=dict(interval=1))\n"
     )
     command[1] = config
-    assert "maskformer_tiny" in python(*command)
+    output = python(*command)
+    lines = [line for line in output.splitlines() if line.startswith("maskformer_tiny: ")]
+    assert re.fullmatch(r"maskformer_tiny: training, 2 steps \(0 s\)", lines[0])
+    assert re.fullmatch(r"maskformer_tiny: trained; testing \(\d+ s\)", lines[-1])
+    assert "knows nothing but circle, square" in " ".join(output.split())
+    written = json.loads((folder / "photo/my_photo.json").read_text())
+    assert (written["image"], written["height"], written["width"]) == (str(photo), 100, 128)
+    overlay = cv2.imread(str(folder / "photo/my_photo_overlay.jpg"))
+    assert overlay.shape[1] >= 128
+    assert overlay.shape[0] > 100  # a legend below
+    labels = cv2.imread(str(folder / "photo/my_photo_labels.png"), cv2.IMREAD_UNCHANGED)
+    assert set(np.unique(labels)) == {segment["label"] for segment in written["segments"]}
     picture = cv2.imread(str(folder / "predictions.png"))
     assert min(picture.shape[:2]) > 300
     assert np.unique(picture.reshape(-1, 3), axis=0).shape[0] > 50

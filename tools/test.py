@@ -1,4 +1,7 @@
-"""Test a model: python tools/test.py CONFIG CHECKPOINT [--aug-test] [--out DIR] [--show-dir DIR]"""
+"""Test a model: python tools/test.py CONFIG CHECKPOINT [--aug-test] [--out DIR] [--show-dir DIR]
+
+With --images FOLDER --out DIR, the images of a folder without labels are predicted.
+"""
 
 import argparse
 from pathlib import Path
@@ -20,7 +23,9 @@ from mmmaskformer.engine.runner import (
     load_config,
     without_score_maps,
 )
+from mmmaskformer.engine.unlabelled import use_images
 from mmmaskformer.utils.command import Parser, run
+from mmmaskformer.utils.files import check_output
 
 WITHOUT_WINDOWS = ("agg", "cairo", "pdf", "pgf", "ps", "svg", "template")
 """Backends of matplotlib."""
@@ -31,6 +36,9 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("config", help="config file")
     parser.add_argument("checkpoint", help="checkpoint file or URL")
     parser.add_argument("--out", help="folder for label maps, and for COCO panoptic json and png")
+    parser.add_argument(
+        "--images", help="folder of images without labels, predicted instead of the test dataset"
+    )
     parser.add_argument("--show", action="store_true", help="show predictions in a window")
     parser.add_argument("--show-dir", help="folder for painted predictions")
     parser.add_argument("--wait-time", type=float, default=2, help="seconds to show each one")
@@ -85,6 +93,19 @@ def write_predictions(cfg: Config, folder: str) -> None:
         writer["output_dir"] = folder
 
 
+def predict_images(cfg: Config, args: argparse.Namespace) -> None:
+    """Let the config predict the folder of --images."""
+    if not (args.out or args.show_dir or args.show):
+        raise ValueError(f"--images {args.images}: wanted --out, --show-dir or --show, too")
+    for option, target in {"--out": args.out, "--show-dir": args.show_dir}.items():
+        if target:
+            check_output(option, target, [args.images])
+    with DefaultScope.overwrite_default_scope(cfg.get("default_scope", "mmseg")):
+        use_images(cfg, args.images, args.checkpoint)
+    if not args.out:
+        cfg.test_evaluator = []  # there is nothing to write, and nothing to evaluate
+
+
 def use_tta(cfg: Config) -> None:
     missing = [key for key in ("tta_pipeline", "tta_model") if cfg.get(key) is None]
     if missing:
@@ -130,7 +151,9 @@ def main() -> None:
             f"{args.checkpoint} is not a checkpoint of this package; convert it first: "
             "python tools/convert_weights.py SRC DST"
         )
-    if not args.no_check:
+    if args.images:
+        predict_images(cfg, args)
+    elif not args.no_check:
         check_datasets(cfg, ["test"])
     cfg.load_from = args.checkpoint
     if args.show or args.show_dir:

@@ -13,4 +13,4 @@ detector = dict(
 detector_pack = dict(type="mmmaskformer.PackPanopticDetInputs")
 detector_evaluator = [dict(type="mmmaskformer.PanopticQualityMetric")]
 detector_hooks = dict(visualization=dict(type="DetVisualizationHook"))
-detector_visualizer = dict(type="mmmaskformer.PanopticDetVisualizer")
+detector_visualizer = dict(type="mmmaskformer.PanopticDetVisualizer", alpha=0.6)

@@ -10,6 +10,7 @@ visualizer = dict(
     type="mmmaskformer.PanopticSegVisualizer",
     vis_backends=[dict(type="LocalVisBackend")],
     name="visualizer",
+    alpha=0.6,
 )
 custom_hooks = [dict(type="mmmaskformer.KeepFolders")]
 log_processor = dict(by_epoch=False)

@@ -18,6 +18,7 @@ from .semantic import (
     NYUv2Dataset,
 )
 from .shapes import ShapesDataset
+from .unlabelled import UnlabelledImages
 
 __all__ = [
     "ADE20KFullDataset",
@@ -37,4 +38,5 @@ __all__ = [
     "PanopticDataset",
     "ShapesDataset",
     "ShapesPanopticDataset",
+    "UnlabelledImages",
 ]

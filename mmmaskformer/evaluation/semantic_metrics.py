@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 from mmengine.evaluator import BaseMetric
+from mmengine.logging import print_log
 from mmseg.evaluation import IoUMetric as MMSegIoUMetric
 from PIL import Image
 from torch import Tensor
@@ -51,7 +52,9 @@ class IoUMetric(MMSegIoUMetric):
         num_classes = len(self.dataset_meta["classes"])
         for sample in data_samples:
             pred = sample["pred_sem_seg"]["data"].squeeze(0)
-            if not self.format_only:
+            if self.format_only:
+                self.results.append(())  # mmengine warns of metrics without results
+            else:
                 label = sample["gt_sem_seg"]["data"].squeeze(0).to(pred)
                 try:
                     areas = self.intersect_and_union(pred, label, num_classes, self.ignore_index)
@@ -76,8 +79,11 @@ class IoUMetric(MMSegIoUMetric):
         return name
 
     def compute_metrics(self, results: list) -> dict[str, float]:
-        """See mmseg's."""
+        """See mmseg's; nothing for `format_only`."""
         self._written.clear()
+        if self.format_only:
+            print_log(f"wrote {len(results)} label maps to {self.output_dir}", logger="current")
+            return {}
         return super().compute_metrics(results)
 
     @staticmethod

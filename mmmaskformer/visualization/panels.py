@@ -9,6 +9,10 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
+from PIL import Image, ImageDraw
+
+from .legend import GROUND, INK
+from .text import font
 
 
 def paint(labels: np.ndarray, palette: Sequence[Sequence[int]]) -> np.ndarray:
@@ -41,7 +45,7 @@ def label_panels(
         label_maps: title -> one (H, W) label map per image.
     """
     rows, columns = len(images), 1 + len(label_maps)
-    figure = Figure(figsize=(2.4 * columns, 2.4 * rows + 0.7))
+    figure = Figure(figsize=(3 * columns, 3 * rows + 0.7))
     axes = figure.subplots(rows, columns, squeeze=False)
     for row, image in enumerate(images):
         axes[row, 0].imshow(image)
@@ -55,4 +59,31 @@ def label_panels(
         handles=patches, loc="lower center", ncols=min(len(classes), 6), fontsize=9, frameon=False
     )
     figure.tight_layout(rect=(0, 0.7 / figure.get_figheight(), 1, 1))
-    figure.savefig(path, dpi=90, bbox_inches="tight")
+    figure.savefig(path, dpi=110, bbox_inches="tight")
+
+
+def overlay_panels(
+    rows: Sequence[Sequence[np.ndarray]], titles: Sequence[str], gap: int = 8
+) -> np.ndarray:
+    """Pictures (H, W, 3) uint8 RGB in rows and columns, the titles above the columns.
+
+    Returns:
+        (height, width, 3) uint8 RGB, on white.
+    """
+    widths = [max(row[column].shape[1] for row in rows) for column in range(len(titles))]
+    heights = [max(picture.shape[0] for picture in row) for row in rows]
+    size = max(12, max(widths) // 28)
+    top = 2 * size
+    shape = (top + sum(heights) + gap * len(rows), sum(widths) + gap * (len(widths) + 1), 3)
+    canvas = np.full(shape, GROUND, np.uint8)
+    lefts = [gap + sum(widths[:column]) + gap * column for column in range(len(widths))]
+    y = top
+    for row, height in zip(rows, heights, strict=True):
+        for x, picture in zip(lefts, row, strict=True):
+            canvas[y : y + picture.shape[0], x : x + picture.shape[1]] = picture
+        y += height + gap
+    image = Image.fromarray(canvas)
+    draw = ImageDraw.Draw(image)
+    for x, width, title in zip(lefts, widths, titles, strict=True):
+        draw.text((x + width // 2, top // 2), title, INK, font(size), anchor="mm")
+    return np.asarray(image)

@@ -1,111 +1,150 @@
-"""Panoptic pictures: segments of one class in shades of its colour, borders, names."""
+"""Pictures of segments and of classes: colours over the photograph, borders, names, a legend."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
-import cv2
 import numpy as np
 
-BORDER = (255, 255, 255)
+from .labels import Label, draw_labels, place_labels
+from .legend import Entry, with_legend
+from .painting import draw_borders, paint_segments, renumbered, segment_colors
+from .text import font_size
 
 
-def shade(color: Sequence[int], number: int) -> np.ndarray:
-    """The colour of the `number`-th segment of a class, (3,) uint8; the first has its own."""
-    if number == 0:
-        return np.array(color, np.uint8)
-    hue, saturation, value = cv2.cvtColor(np.uint8([[color]]), cv2.COLOR_RGB2HSV)[0, 0].astype(int)
-    # Steps that do not repeat soon, around the class's own colour.
-    hue = (hue + (7, -7, 12, -12, 3)[number % 5]) % 180
-    value = np.clip(value + (45, -50, 25, -80, -25, 60)[number % 6], 70, 255)
-    saturation = np.clip(saturation + (-60, 30, -30, 0)[number % 4], 40, 255)
-    return cv2.cvtColor(np.uint8([[[hue, saturation, value]]]), cv2.COLOR_HSV2RGB)[0, 0]
+@dataclass(frozen=True)
+class Style:
+    """What a picture shows.
 
-
-def paint_panoptic(
-    ids: np.ndarray,
-    segments_info: Sequence[dict],
-    palette: Sequence[Sequence[int]],
-    isthing: Sequence[bool],
-    image: np.ndarray | None = None,
-    alpha: float = 0.6,
-) -> np.ndarray:
-    """Colours of the segments, with a white border around things; void is black.
-
-    Args:
-        ids: (H, W) integers.
-        segments_info: dicts with `id` and `category_id`, the class index.
-        image: (H, W, 3) uint8 RGB to paint over; `alpha` is the share of the colours.
-
-    Returns:
-        (H, W, 3) uint8 RGB.
+    Attributes:
+        opacity: of the colours, 0 to 1.
+        labels: whether segments have their names; `scores`: and their scores.
+        boundaries: whether there is a line around things or, where the picture shows classes
+            only, around every class.
+        legend: whether a legend of the classes stands below the picture.
+        classes: class indices to show; None: all.
     """
-    known, index = np.unique(ids, return_inverse=True)
-    index = index.reshape(ids.shape)
-    colors, things, seen = np.zeros((len(known), 3), np.uint8), np.zeros(len(known), bool), {}
-    classes = {segment["id"]: segment["category_id"] for segment in segments_info}
-    for row, segment_id in enumerate(known.tolist()):
-        if segment_id in classes:
-            label = classes[segment_id]
-            colors[row] = shade(palette[label], seen.get(label, 0))
-            seen[label] = seen.get(label, 0) + 1
-            things[row] = isthing[label]
-    painted = colors[index]
-    if image is not None:
-        painted = cv2.addWeighted(image, 1 - alpha, painted, alpha, 0)
-    painted[thing_borders(index, things)] = BORDER
-    return painted
+
+    opacity: float = 0.6
+    labels: bool = True
+    scores: bool = True
+    boundaries: bool = True
+    legend: bool = False
+    classes: Collection[int] | None = None
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.opacity <= 1:
+            raise ValueError(f"opacity must be from 0 to 1, got {self.opacity!r}")
 
 
-def thing_borders(index: np.ndarray, things: np.ndarray) -> np.ndarray:
-    """Pixels (H, W) of things whose right or lower neighbour belongs to another segment, and
-    the other way round."""
-    border = np.zeros(index.shape, bool)
-    for axis in (0, 1):
-        first, second = (np.delete(index, -1, axis), np.delete(index, 0, axis))
-        change = (first != second) & (things[first] | things[second])
-        padding = [(0, 0), (0, 0)]
-        padding[axis] = (0, 1)
-        border |= np.pad(change, padding)
-    return border
-
-
-def draw_names(
-    painted: np.ndarray, ids: np.ndarray, segments_info: Sequence[dict], classes: Sequence[str]
-) -> np.ndarray:
-    """Write each segment's name (and score, if it has one) where the segment is widest.
-
-    Segments that are too small for a name are left without.
-    """
-    painted = painted.copy()
-    scale = max(0.35, min(ids.shape) / 1000)
-    for segment in segments_info:
-        mask = np.pad(ids == segment["id"], 1).astype(np.uint8)
-        distance = cv2.distanceTransform(mask, cv2.DIST_L2, 3)[1:-1, 1:-1]
-        y, x = np.unravel_index(distance.argmax(), distance.shape)
-        score = f" {segment['score']:.2f}" if segment.get("score") is not None else ""
-        text = classes[segment["category_id"]] + score
-        (width, height), _ = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, scale, 1)
-        if distance[y, x] < height:
-            continue
-        x = int(np.clip(x - width // 2, 0, max(0, ids.shape[1] - width)))
-        place = (x, int(min(y + height // 2, ids.shape[0] - 1)))
-        for color, thickness in (((0, 0, 0), 3), ((255, 255, 255), 1)):
-            cv2.putText(
-                painted, text, place, cv2.FONT_HERSHEY_SIMPLEX, scale, color, thickness, cv2.LINE_AA
-            )
-    return painted
+PLAIN = Style()
 
 
 def panoptic_overlay(
-    image: np.ndarray, ids: np.ndarray, segments_info: Sequence[dict], metainfo: dict
+    image: np.ndarray,
+    ids: np.ndarray,
+    segments_info: Sequence[Mapping[str, Any]],
+    metainfo: Mapping[str, Any],
+    style: Style = PLAIN,
 ) -> np.ndarray:
-    """Segments and their names over an image (H, W, 3) uint8 RGB.
+    """Segments and their names over an image (H, W, 3) uint8 RGB; void stays as it is.
 
     Args:
+        ids: (H, W) integers.
+        segments_info: dicts with `id`, `category_id`, the class index, and perhaps `score`.
         metainfo: the dataset's, with `classes`, `palette` and `isthing`.
+
+    Returns:
+        (H, W, 3) uint8 RGB; higher with a legend.
     """
-    painted = paint_panoptic(
-        ids, segments_info, metainfo["palette"], metainfo["isthing"], image=image
-    )
-    return draw_names(painted, ids, segments_info, metainfo["classes"])
+    isthing = metainfo["isthing"]
+    return _overlay(image, ids, segments_info, metainfo, style, lambda label: isthing[label])
+
+
+def semantic_overlay(
+    image: np.ndarray,
+    labels: np.ndarray,
+    metainfo: Mapping[str, Any],
+    style: Style = PLAIN,
+) -> np.ndarray:
+    """Classes and their names over an image (H, W, 3) uint8 RGB; labels without a class, such as
+    255, stay as they are.
+
+    Args:
+        labels: (H, W) class indices.
+        metainfo: the dataset's, with `classes` and `palette`.
+
+    Returns:
+        (H, W, 3) uint8 RGB; higher with a legend.
+    """
+    segments = [{"id": label, "category_id": label} for label in range(len(metainfo["classes"]))]
+    return _overlay(image, labels, segments, metainfo, style, lambda _: True)
+
+
+def _overlay(
+    image: np.ndarray,
+    ids: np.ndarray,
+    segments_info: Sequence[Mapping[str, Any]],
+    metainfo: Mapping[str, Any],
+    style: Style,
+    lined: Callable[[int], bool],
+) -> np.ndarray:
+    colors = segment_colors(segments_info, metainfo["palette"])
+    known, index = renumbered(ids)
+    number = {segment: row for row, segment in enumerate(known)}
+    shown = {
+        number[segment["id"]]: segment
+        for segment in segments_info
+        if segment["id"] in number
+        and (style.classes is None or segment["category_id"] in style.classes)
+    }
+    painted = {row: colors[segment["id"]] for row, segment in shown.items()}
+    picture = paint_segments(image, index, painted, style.opacity)
+    if style.boundaries:
+        draw_borders(picture, index, [row for row, s in shown.items() if lined(s["category_id"])])
+    if style.labels:
+        size = font_size(*ids.shape)
+        labels = [
+            make_label(row, segment, painted[row], metainfo, style.scores)
+            for row, segment in shown.items()
+        ]
+        draw_labels(picture, place_labels(index, labels, size), size)
+    if not style.legend:
+        return picture
+    areas = np.bincount(index.ravel(), minlength=len(known)) / index.size
+    return with_legend(picture, make_legend(shown, areas, metainfo))
+
+
+def make_label(
+    row: int,
+    segment: Mapping[str, Any],
+    color: Sequence[int],
+    metainfo: Mapping[str, Any],
+    scores: bool,
+) -> Label:
+    """The name of a segment and, if it has one, its score, where there is room for both."""
+    name, score = metainfo["classes"][segment["category_id"]], segment.get("score")
+    texts = [f"{name} {score:.2f}", name] if scores and score is not None else [name]
+    things = metainfo.get("isthing")
+    return Label(row, texts, color, bool(things and things[segment["category_id"]]))
+
+
+def make_legend(
+    shown: Mapping[int, Mapping[str, Any]], areas: np.ndarray, metainfo: Mapping[str, Any]
+) -> list[Entry]:
+    """An entry for each class that has a segment.
+
+    Args:
+        shown: row -> segment.
+        areas: share of the picture of each row.
+    """
+    rows: dict[int, list[int]] = {}
+    for row, segment in shown.items():
+        rows.setdefault(segment["category_id"], []).append(row)
+    classes, palette = metainfo["classes"], metainfo["palette"]
+    return [
+        Entry(classes[label], palette[label], float(areas[own].sum()), len(own))
+        for label, own in rows.items()
+    ]

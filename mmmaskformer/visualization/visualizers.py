@@ -1,4 +1,4 @@
-"""Panoptic pictures for the visualization hooks of mmseg and mmdet."""
+"""Our pictures for the visualization hooks of mmseg and mmdet."""
 
 from __future__ import annotations
 
@@ -12,19 +12,25 @@ from mmengine.visualization import LocalVisBackend, Visualizer
 from mmseg.visualization import SegLocalVisualizer
 
 from ..registry import VISUALIZERS
-from .panoptic import panoptic_overlay
+from .painting import with_palette
+from .panoptic import Style, panoptic_overlay, semantic_overlay
 
 SIDES = (("gt_panoptic_seg", "panoptic_truth"), ("pred_panoptic_seg", "panoptic_result"))
+SEMANTIC_SIDES = ("gt_sem_seg", "pred_sem_seg")
 
 
 class PanopticDrawing(Visualizer):
     """Draws samples that have panoptic results, truth and result side by side.
 
     Attributes:
+        alpha: opacity of the colours, as in mmseg's and mmdet's visualizers.
         image_folder: below this one images keep their folders in what is written; None: nowhere.
+        semantic: whether label maps of samples without panoptic results are drawn here, too.
     """
 
+    alpha: float
     image_folder: Path | None = None
+    semantic = False
 
     @master_only
     def add_datasample(
@@ -46,9 +52,13 @@ class PanopticDrawing(Visualizer):
         if out_file is not None:
             path = Path(out_file)
             out_file = str(path.parent / self.with_folder(path.name, data_sample))
+        sides = panoptic_sides(data_sample)
+        if self.semantic and self.dataset_meta and sides == [None, None]:
+            sides = semantic_sides(data_sample, image.shape[:2])
+        style = Style(opacity=self.alpha, labels=kwargs.get("with_labels", True))
         pictures = [
-            self.overlay(image, side)
-            for side, wanted in zip(panoptic_sides(data_sample), (draw_gt, draw_pred), strict=True)
+            self.overlay(image, side, style)
+            for side, wanted in zip(sides, (draw_gt, draw_pred), strict=True)
             if wanted and side is not None
         ]
         if not pictures:
@@ -79,16 +89,19 @@ class PanopticDrawing(Visualizer):
                 Path(pictures, folder).mkdir(parents=True, exist_ok=True)
         return str(folder / name)
 
-    def overlay(self, image: np.ndarray, side) -> np.ndarray:
-        """One side's segments over the image."""
-        ids = side.ids.cpu().numpy() if hasattr(side.ids, "cpu") else np.asarray(side.ids)
-        meta = self.dataset_meta
+    def overlay(self, image: np.ndarray, side, style: Style) -> np.ndarray:
+        """One side's segments, or its label map, over the image."""
+        meta = with_palette(self.dataset_meta)
+        if "ids" not in side:
+            return semantic_overlay(image, to_array(side.data.squeeze()), meta, style)
         if not meta.get("isthing"):  # the inferencers of mmseg and mmdet know classes and colours
             meta = {**meta, "isthing": [True] * len(meta["classes"])}
-        if len(meta.get("palette") or ()) != len(meta["classes"]):
-            colours = np.random.RandomState(0).randint(0, 256, (len(meta["classes"]), 3))
-            meta = {**meta, "palette": colours.tolist()}
-        return panoptic_overlay(image, ids, side.segments_info, meta)
+        return panoptic_overlay(image, to_array(side.ids), side.segments_info, meta, style)
+
+
+def to_array(values) -> np.ndarray:
+    """A tensor of any device, or an array, as an array."""
+    return values.cpu().numpy() if hasattr(values, "cpu") else np.asarray(values)
 
 
 def panoptic_sides(data_sample) -> list:
@@ -100,9 +113,19 @@ def panoptic_sides(data_sample) -> list:
     return sides
 
 
+def semantic_sides(data_sample, size: tuple[int, int]) -> list:
+    """Ground truth and prediction with a label map `data` of the image's size, or None."""
+    found = [
+        data_sample.get(name, None) if data_sample is not None else None for name in SEMANTIC_SIDES
+    ]
+    return [side if side is not None and side.shape[-2:] == size else None for side in found]
+
+
 @VISUALIZERS.register_module()
 class PanopticSegVisualizer(PanopticDrawing, SegLocalVisualizer):
-    """mmseg's `SegLocalVisualizer`, and panoptic pictures of samples that have them."""
+    """mmseg's `SegLocalVisualizer`, which draws segments and label maps as `inference` does."""
+
+    semantic = True
 
 
 @VISUALIZERS.register_module()

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from mmmaskformer.visualization.panels import label_panels
+from mmmaskformer.visualization.panels import label_panels, overlay_panels
 from mmmaskformer.visualization.queries import COLORS, QueryMasks, query_panels
 from tests.conftest import ROOT
 
@@ -67,6 +67,21 @@ def test_queries_are_named_and_painted_over_a_grey_image(tmp_path, figures):
     names = [text.get_text() for text in answers.get_legend().texts]
     assert names == ["query 4: car 0.90", "query 9: bus 0.75"]
     assert [text.get_text() for text in empty.texts] == ["no query"]
+
+
+def test_pictures_stand_in_columns_below_their_titles():
+    rows = [[np.full((40, 50, 3), value + n, np.uint8) for n in range(2)] for value in (50, 100)]
+    sheet = overlay_panels(rows, ["image", "mine"], gap=8)
+    top = sheet.shape[0] - 2 * (40 + 8)
+    assert sheet.shape == (top + 96, 2 * 50 + 3 * 8, 3)
+    for row in range(2):
+        for column in range(2):
+            y, x = top + 48 * row, 8 + 58 * column
+            assert (sheet[y : y + 40, x : x + 50] == rows[row][column]).all()
+    for column in range(2):
+        title = sheet[:top, 8 + 58 * column : 58 + 58 * column]
+        assert title.min() < 100
+    assert sheet[top:, 58:66].min() == 255
 
 
 UNTOUCHED = """

@@ -48,6 +48,7 @@ ROWS = [
     Row("compare", "bad value", "--out own", "own"),
     Row("quickstart", "missing", "none.py --work-dir runs/a", "none.py"),
     Row("quickstart", "bad value", "own.py --images 0 --work-dir runs/a", "images"),
+    Row("quickstart", "missing", "own.py --photo none.jpg --work-dir runs/a", "none.jpg"),
     Row("quickstart", "bad type", "own.py --images few --work-dir runs/a", "images"),
     Row("quickstart", "bad value", "own.py --work-dir own.py", "own.py"),
     Row("quickstart", "bad value", "own.py --work-dir /proc/x", "/proc/x"),

@@ -1,0 +1,1 @@
+from tests.inference.conftest import checkpoints, film, photographs  # noqa: F401
