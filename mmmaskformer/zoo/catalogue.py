@@ -30,6 +30,7 @@ DATASETS = {
     "finetune": "your own",
     "finetune-panoptic": "your own panoptic",
     "mapillary": "Mapillary Vistas v1.2",
+    "nyuv2": "NYU Depth v2",
     "shapes": "Shapes",
     "shapes-panoptic": "Shapes panoptic",
 }
