@@ -6,6 +6,8 @@
 from __future__ import annotations
 
 import csv
+import gzip
+import json
 from pathlib import Path
 
 import yaml
@@ -14,13 +16,15 @@ from mmmaskformer.utils.files import replacing
 
 ROOT = Path(__file__).resolve().parents[1]
 TABLE = ROOT / "tests/reference/zoo.csv"
+LISTS = ROOT / "tests/reference/state_dicts.json.gz"
 METAFILE = ROOT / "configs/metafile.yaml"
 
 HEAD = """\
-# Written by `python -m benchmarks.metafile` from tests/reference/zoo.csv; do not edit.
+# Written by `python -m benchmarks.metafile` from tests/reference/; do not edit.
 # The models that MaskFormer's authors released. Metrics and training memory are theirs, of their
-# code; nothing here was trained with this package. Their weights are under their own licence and
-# load after tools/convert_weights.py.
+# code; nothing here was trained with this package. Their weights are under their own licence.
+# They are not under the key that mim downloads from, since they load after a conversion:
+# `mmmaskformer.zoo.weights` does both.
 """
 METHODS = {
     "MaskFormer": ("maskformer", "mmmaskformer/heads/maskformer_head.py"),
@@ -60,7 +64,13 @@ def config_name(row: dict[str, str]) -> str:
     return f"{METHODS[row['method']][0]}_{row['backbone'].lower()}_{names_of_dataset(row)[0]}"
 
 
-def describe_model(row: dict[str, str]) -> dict:
+def read_parameters() -> dict[str, int]:
+    """The number of parameters of each released model, by the original's config."""
+    lists = json.loads(gzip.decompress(LISTS.read_bytes()))
+    return {config: listed["num_parameters"] for config, listed in lists.items()}
+
+
+def describe_model(row: dict[str, str], parameters: int) -> dict:
     """What mim reads about the model of a row."""
     backbone, (_, dataset) = row["backbone"], names_of_dataset(row)
     backbone = backbone.replace("R", "R-") if backbone.startswith("R") else backbone
@@ -74,6 +84,7 @@ def describe_model(row: dict[str, str]) -> dict:
             "Batch Size": int(row["batch"]),
             "Architecture": [backbone, row["method"]],
             "Training Resources": f"{row['gpus']}x GPUs",
+            "Parameters": parameters,
             "Memory (GB)": round(int(row["train_mem_MB"]) / 1024, 1),
         },
         "Results": {
@@ -104,10 +115,10 @@ def describe_method(method: str, rows: list[dict[str, str]]) -> dict:
 
 def metafile() -> str:
     """The text of configs/metafile.yaml."""
-    rows = read_table()
+    rows, parameters = read_table(), read_parameters()
     content = {
         "Collections": [describe_method(method, rows) for method in METHODS],
-        "Models": [describe_model(row) for row in rows],
+        "Models": [describe_model(row, parameters[row["config"]]) for row in rows],
     }
     return HEAD + yaml.safe_dump(content, sort_keys=False, width=10_000)
 

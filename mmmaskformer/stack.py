@@ -5,10 +5,13 @@
 * mmengine's checkpoints: torch >= 2.6 refuses mmengine's own. All are read by
   `checkpoints.reading`, which runs no code.
 * mmseg's and mmdet's functions for single images: they know steps of a pipeline by literal names.
+* mmengine's configs of other packages, `mmmaskformer::maskformer_r50_ade20k.py`: it has a table of
+  the packages, and wants a folder in the name.
 """
 
 from __future__ import annotations
 
+import functools
 import importlib.abc
 import importlib.machinery
 import importlib.util
@@ -131,8 +134,55 @@ def mend_inferencers(module: types.ModuleType) -> None:
         inferencers.mend_inference_model(module)
 
 
+def find_our_configs(module: types.ModuleType) -> None:
+    """Let mmengine find `mmmaskformer::NAME.py` in `_base_`, `Config.fromfile` and `get_config`.
+
+    A base file of another package gets that package as the scope of its types. Ours name types of
+    mmseg without their scope, as files beside them would, so they get none.
+
+    Args:
+        module: `mmengine.config.config`, or `mmengine.hub.hub` and what exports it.
+    """
+    if module.__name__ == "mmengine.config.config":
+        _for_ours(module.Config, "_get_cfg_path", lambda path, filename: (path, None))
+        _for_ours(module.Config, "fromfile", module.Config.fromfile)
+    else:
+        _for_ours(module, "get_config", _get_config)
+
+
+def _for_ours(owner, name: str, call) -> None:
+    """Let a function of `owner` whose first argument is one of our configs be `call`, which gets
+    the config's file."""
+    plain = getattr(owner, name)
+
+    @functools.wraps(plain)
+    def function(*args, **kwargs):
+        from .zoo.catalogue import PREFIX, config_file
+
+        if not args or not str(args[0]).startswith(PREFIX):
+            return plain(*args, **kwargs)
+        return call(str(config_file(args[0])), *args[1:], **kwargs)
+
+    if not hasattr(plain, "__wrapped__"):
+        setattr(owner, name, staticmethod(function) if isinstance(owner, type) else function)
+
+
+def _get_config(path: str, pretrained: bool = False):
+    from mmengine.config import Config
+
+    cfg = Config.fromfile(path)
+    if pretrained:
+        from .zoo.releases import weights
+
+        cfg.model_path = str(weights(path))
+    return cfg
+
+
 AFTER_IMPORT = {
     "mmcv": provide_mmcv_ext,
+    "mmengine.config.config": find_our_configs,
+    "mmengine.hub.hub": find_our_configs,
+    "mmengine.hub": find_our_configs,
     "mmengine.runner.checkpoint": read_checkpoints_safely,
     "mmseg.apis.inference": mend_inferencers,
     "mmseg.apis.mmseg_inferencer": mend_inferencers,

@@ -45,6 +45,7 @@ def test_an_entry_by_hand():
             "Batch Size": 16,
             "Architecture": ["R-101c", "MaskFormer"],
             "Training Resources": "8x GPUs",
+            "Parameters": 60318039,
             "Memory (GB)": 4.9,
         },
         "Results": {

@@ -16,12 +16,11 @@ from mmengine.config import Config
 
 from mmmaskformer.checkpoints.conversion import (
     Report,
+    check_fits,
     convert_checked,
-    model_weights,
     read_weights,
     write_checkpoint,
 )
-from mmmaskformer.checkpoints.description import compare, describe
 from mmmaskformer.checkpoints.naming import CheckpointError
 from mmmaskformer.datasets.tables import metainfo
 from mmmaskformer.utils.command import Parser, run
@@ -73,19 +72,13 @@ def check(report: Report, args: argparse.Namespace) -> None:
 
 def check_config(report: Report, args: argparse.Namespace) -> None:
     try:
-        weights = model_weights(Config.fromfile(args.config).model)
+        check_fits(report, Config.fromfile(args.config).model, args.src, args.config)
+    except CheckpointError:
+        raise
     except Exception as error:
         raise CheckpointError(
             f"--config {args.config} is no config with a model ({type(error).__name__}: {error})"
         ) from error
-    expected = {name: tuple(t.shape) for name, t in weights.items()}
-    shapes = {name: tuple(t.shape) for name, t in report.conversion.state_dict.items()}
-    problems = compare(shapes, expected)
-    if problems:
-        raise CheckpointError(
-            f"{args.src} is {report.description}; {args.config} builds {describe(expected)}: "
-            f"{listing(problems, 4)}"
-        )
 
 
 def find_names(report: Report, args: argparse.Namespace, meta: Any) -> tuple[dict, str]:

@@ -18,6 +18,7 @@ from torch.overrides import TorchFunctionMode
 
 from ..utils.files import replacing
 from ..utils.text import listing
+from . import checksum
 from .description import Backbone, Head, compare, describe, read_backbone, read_head
 from .naming import CheckpointError, Conversion, convert, recognise
 from .reading import load_checkpoint_file
@@ -176,6 +177,22 @@ def _convert_checked(weights: Mapping[str, Tensor]) -> Report:
     return Report(conversion, describe(shapes), unfilled, classes)
 
 
+def check_fits(report: Report, model: dict, source: str, config: str) -> None:
+    """Raise CheckpointError unless a conversion has the weights of a config's model.
+
+    Args:
+        source, config: what the error calls the two.
+    """
+    expected = {name: tuple(t.shape) for name, t in model_weights(model).items()}
+    shapes = {name: tuple(t.shape) for name, t in report.conversion.state_dict.items()}
+    problems = compare(shapes, expected)
+    if problems:
+        raise CheckpointError(
+            f"{source} is {report.description}; {config} builds {describe(expected)}: "
+            f"{listing(problems, 4)}"
+        )
+
+
 def bad_values(weights: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> list[str]:
     """Weights of another kind of type, or not finite, one short text each."""
     problems = []
@@ -272,6 +289,8 @@ def head_cfg(head: Head, backbone: Backbone) -> dict:
 
 
 def write_checkpoint(state_dict: Mapping[str, Tensor], path: str | Path, meta: dict) -> None:
-    """Write `{'meta', 'state_dict'}` as mmengine does; complete or not at all."""
+    """Write `{'meta', 'state_dict'}` as mmengine does, with checksums; complete or not at all."""
+    checkpoint: dict[str, Any] = dict(meta=meta, state_dict=dict(state_dict))
+    checkpoint[checksum.KEY] = checksum.stamp(checkpoint)
     with replacing(Path(path).expanduser()) as work:
-        torch.save(dict(meta=meta, state_dict=dict(state_dict)), work)
+        torch.save(checkpoint, work)

@@ -250,7 +250,7 @@ class CheckWeights(Hook):
         model = runner.model
         while hasattr(model, "module"):  # test-time augmentation, distributed
             model = model.module
-        check_is_checkpoint(runner, checkpoint)
+        check_is_checkpoint(checkpoint, runner._load_from)
         weights = checkpoint.get("state_dict", checkpoint)
         for problem in unlike(weights, model.state_dict()):
             raise ValueError(f"checkpoint {runner._load_from or 'to resume from'}: {problem}")
@@ -261,25 +261,30 @@ class CheckWeights(Hook):
         if self.partly and not runner._resume:
             report_fit(found, wanted, runner._load_from)
             return
-        problems = [
-            problem
-            for problem in compare(found, wanted)
-            if "left over" not in problem or problem.startswith(("backbone.", "decode_head."))
-        ]
-        if problems:
-            raise ValueError(
-                f"checkpoint {runner._load_from} does not fit the config {runner.cfg.filename}: it "
-                f"holds {describe(found)}; the config builds {describe(wanted)}: "
-                f"{listing(problems, 4)}. "
-                "Weights of other implementations: tools/convert_weights.py"
-            )
+        check_fit(found, wanted, runner._load_from, runner.cfg.filename)
 
 
-def check_is_checkpoint(runner: Runner, checkpoint) -> None:
+def check_fit(found: dict[str, tuple], wanted: dict[str, tuple], path: str, config: str) -> None:
+    """Raise ValueError if a weight of a model is missing or of another shape in a checkpoint, or
+    left over in the backbone or the head; what is named by shapes."""
+    problems = [
+        problem
+        for problem in compare(found, wanted)
+        if "left over" not in problem or problem.startswith(("backbone.", "decode_head."))
+    ]
+    if problems:
+        raise ValueError(
+            f"checkpoint {path} does not fit the config {config}: it holds {describe(found)}; the "
+            f"config builds {describe(wanted)}: {listing(problems, 4)}. "
+            "Weights of other implementations: tools/convert_weights.py"
+        )
+
+
+def check_is_checkpoint(checkpoint, path: str) -> None:
     """Raise ValueError for a file whose content is no dict, such as a list of tensors."""
     if not isinstance(checkpoint, dict):
         raise ValueError(
-            f"checkpoint {runner._load_from} holds a {type(checkpoint).__name__}; wanted a dict "
+            f"checkpoint {path} holds a {type(checkpoint).__name__}; wanted a dict "
             "of weights, or one with state_dict and meta"
         )
 

@@ -42,12 +42,11 @@ def numbers(count: int) -> dict:
 
 
 def names_in(cfg: Mapping, count: int) -> dict[str, Any]:
-    """`classes` and `palette` that a config's test dataset states without reading a file, if
-    there are `count`."""
+    """`classes`, `palette` and, where they are told apart, `isthing` that a config's test dataset
+    states without reading a file, if there are `count` classes."""
     dataset = (cfg.get("test_dataloader") or {}).get("dataset") or {}
     registered = getattr(DATASETS.get(str(dataset.get("type"))), "METAINFO", {})
     meta = {**registered, **(dataset.get("metainfo") or {})}
-    found = {
-        key: meta[key] for key in ("classes", "palette") if isinstance(meta.get(key), (list, tuple))
-    }
+    keys = ("classes", "palette", "isthing")
+    found = {key: meta[key] for key in keys if isinstance(meta.get(key), (list, tuple))}
     return found if len(found.get("classes", ())) == count else {}

@@ -5,7 +5,10 @@ from __future__ import annotations
 import errno
 import os
 import socket
+import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
@@ -55,3 +58,22 @@ def release(folder: str | Path, name: str) -> None:
     file = _HELD.pop((os.getpid(), Path(folder).resolve() / name), None)
     if file is not None:
         file.close()
+
+
+@contextmanager
+def held(folder: str | Path, name: str) -> Iterator[None]:
+    """Hold the lock `name` of a folder during the block; wait, and say so, while others do."""
+    said = False
+    while True:
+        try:
+            hold(folder, name)
+            break
+        except RuntimeError as error:
+            if not said:
+                print(f"waiting: {str(error).split(';')[0]}", file=sys.stderr)
+            said = True
+            time.sleep(0.2)
+    try:
+        yield
+    finally:
+        release(folder, name)

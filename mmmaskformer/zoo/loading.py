@@ -2,35 +2,125 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
+from mmengine.config import Config
+from mmengine.runner.checkpoint import CheckpointLoader, _load_checkpoint_to_model
 from mmseg.apis import init_model
 from mmseg.models import EncoderDecoder
 
-from ..engine.runner import read_config
-from .models import config_file
+from ..engine.runner import (
+    check_finite_weights,
+    check_fit,
+    check_is_checkpoint,
+    read_config,
+    shapes_of,
+)
+from ..heads.names import names_in, numbers
+from .catalogue import MMDET, config_file
+from .releases import weights
+
+RANDOM = "random"
+"""A checkpoint of this name stands for none: to try out speed, memory or an export."""
 
 
 def load(
     name_or_config: str | Path,
     checkpoint: str | Path | None = None,
     device: str | torch.device = "auto",
+    *,
+    accept_license: bool = False,
+    offline: bool = False,
 ) -> EncoderDecoder:
     """The model of a config, with the weights of a checkpoint, in evaluation mode.
 
+    Its `dataset_meta` has `classes` and `palette`, and `isthing` if it tells things from stuff.
+
     Args:
         name_or_config: a name of `zoo.names()`, or the path of a config.
-        checkpoint: a checkpoint of mmengine.
+        checkpoint: a checkpoint of mmengine; None: the released weights (`zoo.weights`); "random":
+            none, for trials.
         device: "auto" is a GPU where there is one.
+        accept_license: agree to the licence of the released weights.
+        offline: download nothing.
 
     Raises:
         FileNotFoundError, ValueError: no such model or checkpoint, or they do not belong together.
     """
     cfg = read_config(str(config_file(name_or_config)))
+    check_segmentor(cfg)
+    device = find_device(device)
+    if checkpoint is None:
+        checkpoint = weights(name_or_config, accept_license=accept_license, offline=offline)
+    content = None if checkpoint == RANDOM else read_checkpoint(checkpoint)
+    model = init_model(cfg, None, device="cpu")
+    meta = {} if content is None else fill(model, content, str(checkpoint))
+    model.dataset_meta = class_names(meta, model)
+    return model.to(device)
+
+
+def check_segmentor(cfg: Config) -> None:
+    """Raise ValueError for a config without a model, or with one of mmdet."""
+    if "test_dataloader" not in cfg or "type" not in cfg.get("model", {}):
+        raise ValueError(f"{cfg.filename} is no config of a model with a test_dataloader")
+    if cfg.get("default_scope", "mmseg") != "mmseg":
+        name = Path(cfg.filename).stem
+        sibling = name.removesuffix(MMDET)
+        instead = f"; take {sibling}, the same model for mmseg" if sibling != name else ""
+        raise ValueError(
+            f"{name} is a config of {cfg.default_scope}, and predictions are made with mmseg's"
+            f"{instead}"
+        )
+
+
+def find_device(device: str | torch.device) -> torch.device:
+    """A device that torch has; "auto" is a GPU where there is one.
+
+    Raises:
+        ValueError: there is no such device.
+    """
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
-    model = init_model(cfg, None if checkpoint is None else str(checkpoint), device=str(device))
-    if model.dataset_meta is None:
-        model.dataset_meta = {}  # which becomes the names of the config's dataset
-    return model
+    try:
+        return torch.zeros(1, device=device).device
+    except (RuntimeError, AssertionError) as error:  # AssertionError: torch without CUDA
+        text = str(error).splitlines()[0]
+        raise ValueError(f"device {str(device)!r} can not be used: {text}") from error
+
+
+def read_checkpoint(path: str | Path) -> dict:
+    """The content of a checkpoint: a dict with `state_dict`, or weights."""
+    try:
+        content = CheckpointLoader.load_checkpoint(str(path), map_location="cpu")
+    except RuntimeError as error:
+        raise ValueError(str(error)) from error
+    check_is_checkpoint(content, str(path))
+    return content
+
+
+def fill(model: EncoderDecoder, content: dict, path: str) -> Mapping:
+    """Load weights into a model; what the checkpoint says of its dataset.
+
+    Raises:
+        ValueError: they are of another model, or not finite.
+    """
+    found, fresh = content.get("state_dict", content), model.state_dict()
+    check_fit(shapes_of(found), shapes_of(fresh), path, model.cfg.filename)
+    check_finite_weights(found, fresh, path)
+    _load_checkpoint_to_model(model, content, revise_keys=[(r"^module\.", "")])
+    meta = content.get("meta")
+    stated = meta.get("dataset_meta") if isinstance(meta, Mapping) else None
+    return stated if isinstance(stated, Mapping) else {}
+
+
+def class_names(meta: Mapping, model: EncoderDecoder) -> dict:
+    """`classes`, `palette` and `isthing`: a checkpoint's, else those of the config's dataset."""
+    count = model.num_classes
+    if len(meta.get("classes") or ()) == count:
+        names = {**numbers(count), **meta}
+    else:
+        names = {**numbers(count), **names_in(model.cfg, count)}
+    isthing = getattr(getattr(model.decode_head, "panoptic_fusion", None), "isthing", None)
+    return names if isthing is None else {**names, "isthing": list(isthing)}
