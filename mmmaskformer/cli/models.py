@@ -6,12 +6,10 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from ..utils.text import listing
-
-if TYPE_CHECKING:
-    from ..zoo import Model
+from ..zoo import Model, models
+from ..zoo.catalogue import DATASETS
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -39,9 +37,6 @@ def chosen(args: argparse.Namespace) -> list[Model]:
     Raises:
         ValueError: there is no such dataset.
     """
-    from ..zoo import models
-    from ..zoo.catalogue import DATASETS
-
     datasets = sorted({model.dataset for model in models()})
     wanted = None if args.dataset is None else key(DATASETS.get(args.dataset, args.dataset))
     if wanted is not None and wanted not in map(key, datasets):

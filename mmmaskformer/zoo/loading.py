@@ -54,7 +54,9 @@ def load(
     device = find_device(device)
     if checkpoint is None:
         checkpoint = weights(name_or_config, accept_license=accept_license, offline=offline)
-    content = None if checkpoint == RANDOM else read_checkpoint(checkpoint)
+        content = read_cached(checkpoint)
+    else:
+        content = None if checkpoint == RANDOM else read_checkpoint(checkpoint)
     model = init_model(cfg, None, device="cpu")
     meta = {} if content is None else fill(model, content, str(checkpoint))
     model.dataset_meta = class_names(meta, model)
@@ -93,11 +95,19 @@ def find_device(device: str | torch.device) -> torch.device:
 def read_checkpoint(path: str | Path) -> dict:
     """The content of a checkpoint: a dict with `state_dict`, or weights."""
     try:
-        content = CheckpointLoader.load_checkpoint(str(path), map_location="cpu")
+        content = CheckpointLoader.load_checkpoint(str(path), "cpu", logger="silent")
     except RuntimeError as error:
         raise ValueError(str(error)) from error
     check_is_checkpoint(content, str(path))
     return content
+
+
+def read_cached(path: Path) -> dict:
+    """The content of a checkpoint that `weights` has made; an error says how to have it anew."""
+    try:
+        return read_checkpoint(path)
+    except ValueError as error:
+        raise ValueError(f"{error}; delete it, and the next call downloads it again") from error
 
 
 def fill(model: EncoderDecoder, content: dict, path: str) -> Mapping:
@@ -109,7 +119,7 @@ def fill(model: EncoderDecoder, content: dict, path: str) -> Mapping:
     found, fresh = content.get("state_dict", content), model.state_dict()
     check_fit(shapes_of(found), shapes_of(fresh), path, model.cfg.filename)
     check_finite_weights(found, fresh, path)
-    _load_checkpoint_to_model(model, content, revise_keys=[(r"^module\.", "")])
+    _load_checkpoint_to_model(model, content, logger="silent", revise_keys=[(r"^module\.", "")])
     meta = content.get("meta")
     stated = meta.get("dataset_meta") if isinstance(meta, Mapping) else None
     return stated if isinstance(stated, Mapping) else {}
