@@ -1,4 +1,4 @@
-"""List the models that come with the package"""
+"""List the models that come with the package, or download released weights"""
 
 from __future__ import annotations
 
@@ -20,10 +20,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--released", action="store_true", help="models whose weights can be downloaded only"
     )
     parser.add_argument("--json", action="store_true", help="print json instead of a table")
+    parser.add_argument(
+        "--download",
+        metavar="NAME",
+        nargs="+",
+        help="download and convert the released weights of these models, and print their paths",
+    )
+    parser.add_argument(
+        "--accept-license", action="store_true", help="agree to the licence of released weights"
+    )
 
 
 def main(args: argparse.Namespace) -> None:
-    """Print the models that the options leave."""
+    """Print the models that the options leave, or the paths of downloaded weights."""
+    if args.download:
+        from ..zoo.releases import released_model, weights
+
+        for name in args.download:
+            released_model(name)  # a name that is wrong is told before anything is downloaded
+        for name in args.download:
+            print(weights(name, accept_license=args.accept_license))
+        return
     found = chosen(args)
     if args.json:
         print(json.dumps([as_json(model) for model in found], indent=2))

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import sys
 import threading
 from contextlib import contextmanager
 from dataclasses import replace
@@ -10,9 +11,11 @@ import pytest
 import torch
 
 from mmmaskformer.checkpoints.naming import CheckpointError
+from mmmaskformer.cli.main import main
 from mmmaskformer.datasets.tables import metainfo
 from mmmaskformer.zoo import catalogue, download, load, releases, weights
 from mmmaskformer.zoo.download import DownloadError
+from tests.commands import mistake
 from tests.conftest import SMALL_CONFIG, WARM
 from tests.zoo.server import Site, serving
 
@@ -244,3 +247,32 @@ def test_a_damaged_cache_is_found(site, cache):
     path.write_bytes(data)
     with pytest.raises(ValueError, match=f"{path.name} .*changed.*; delete it, and"):
         load(SMALL_CONFIG)
+
+
+def test_the_command_downloads_and_prints_the_path(bytes_site, cache, monkeypatch, capsys):
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["mmmaskformer", "models", "--download", *arguments])
+        return main()
+
+    line = mistake(capsys, run, SMALL_CONFIG, "maskformer_r18_camvid", "--accept-license")
+    assert line.startswith("error: maskformer_r18_camvid has no released weights")
+    assert mistake(capsys, run, SMALL_CONFIG).endswith("MMMASKFORMER_ACCEPT_LICENSE=1")
+    assert not bytes_site.asked
+    run(SMALL_CONFIG, "--accept-license")
+    (path,) = cache.glob("*.pth")
+    assert capsys.readouterr().out == f"{path}\n"
+    (address,) = bytes_site.files
+    path.unlink()
+    bytes_site.codes = [404]
+    line = mistake_after_progress(capsys, run, SMALL_CONFIG, "--accept-license")
+    assert line.endswith(f"{address} can not be downloaded: HTTP 404 Not Found")
+
+
+def mistake_after_progress(capsys, call, *arguments):
+    """The last line on stderr of a command that fails after it has said what it does."""
+    with pytest.raises(SystemExit) as caught:
+        call(*arguments)
+    assert caught.value.code == 2
+    *_, line = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: ")
+    return line
