@@ -44,6 +44,8 @@ def main(args: argparse.Namespace) -> None:
     found = chosen(args)
     if args.json:
         print(json.dumps([as_json(model) for model in found], indent=2))
+    elif not found:
+        print("no model is of this task and this dataset", file=sys.stderr)
     else:
         print_table(found)
 
@@ -79,28 +81,46 @@ def as_json(model: Model) -> dict:
     return {**vars(model), "config": str(model.config), "results": dict(model.results)}
 
 
+NARROW = 110
+"""Characters in a line, below which a terminal has no room for the whole table."""
+
+
+def cells(model: Model) -> dict[str, str]:
+    """What a row of the table says, by column."""
+    return {
+        "name": model.name,
+        "task": model.task,
+        "dataset": model.dataset,
+        "paper, %": ", ".join(f"{metric} {value}" for metric, value in model.results.items()),
+        "params, M": f"{model.parameters / 1e6:.1f}" if model.parameters else "",
+        "train, GB": f"{model.memory}" if model.memory else "",
+        "weights": model.licence or "",
+    }
+
+
 def print_table(found: Sequence[Model]) -> None:
     """A table for people; as wide as it must be where it is not shown on a terminal."""
     from rich import box
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for column in ("name", "task", "dataset", "paper, %"):
-        table.add_column(column, no_wrap=column == "name")
-    table.add_column("parameters, M", justify="right")
-    table.add_column("training, GB per GPU", justify="right")
-    table.add_column("released weights")
-    for model in found:
-        results = ", ".join(f"{metric} {value}" for metric, value in model.results.items())
-        size = f"{model.parameters / 1e6:.1f}" if model.parameters else ""
-        memory = f"{model.memory}" if model.memory else ""
-        licence = model.licence or ""
-        table.add_row(model.name, model.task, model.dataset, results, size, memory, licence)
     console = Console(width=None if sys.stdout.isatty() else 200)
+    wide = console.width >= NARROW
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
+    columns = [
+        column
+        for column in cells(found[0])
+        if wide or column not in ("task", "params, M", "train, GB")
+    ]
+    for column in columns:
+        right = column in ("params, M", "train, GB")
+        table.add_column(column, justify="right" if right else "left", no_wrap=column == "name")
+    for model in found:
+        row = cells(model)
+        table.add_row(*(row[column] for column in columns))
     console.print(table)
     released = sum(model.released for model in found)
-    console.print(
-        f"{len(found)} models, {released} with weights that the paper's authors released; results, "
-        "parameters and memory are the paper's"
-    )
+    print(f"{len(found)} models, {released} with weights that the paper's authors released")
+    print("results, parameters and memory of training, per GPU, are the paper's")
+    if not wide:
+        print("a wider terminal shows task, parameters and memory")

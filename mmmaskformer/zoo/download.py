@@ -43,12 +43,13 @@ def download(url: str, path: Path, md5: str = "", name: str = "") -> None:
     part = path.with_name(f"{path.name}.part")
     part.parent.mkdir(parents=True, exist_ok=True)
     resumed = part.exists()
-    _fetch(url, part, Progress(name or path.name))
-    found = _md5(part)
-    if resumed and not found.startswith(md5):  # the first piece was of something else
-        part.unlink()
-        _fetch(url, part, Progress(name or path.name))
+    with Progress(name or path.name) as progress:
+        _fetch(url, part, progress)
         found = _md5(part)
+        if resumed and not found.startswith(md5):  # the first piece was of something else
+            part.unlink()
+            _fetch(url, part, progress)
+            found = _md5(part)
     if not found.startswith(md5):
         part.unlink()
         raise DownloadError(
@@ -65,7 +66,6 @@ def _fetch(url: str, part: Path, progress: Progress) -> None:
         before = _size(part)
         try:
             if _receive(url, part, progress):
-                progress.done()
                 return
             reason, connected = f"it was cut off after {_size(part)} bytes", True
         except urllib.error.HTTPError as error:
@@ -148,12 +148,22 @@ def _md5(path: Path) -> str:
 
 
 class Progress:
-    """A line on stderr about how much has come: rewritten on a terminal, else one per 10 %."""
+    """A line on stderr about how much has come: rewritten on a terminal, else one per 10 %.
+
+    On a terminal the line is ended when the block ends, whatever ended it.
+    """
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.shown = ""
         self.terminal = sys.stderr.isatty()
+
+    def __enter__(self) -> Progress:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self.terminal and self.shown:
+            print(file=sys.stderr)
 
     def show(self, have: int, total: int | None) -> None:
         """Say how many bytes have come, if that is news."""
@@ -162,12 +172,9 @@ class Progress:
             share = f"{have * 100 // total // step * step} % of {total / 1e6:.1f} MB"
         else:
             share = f"{have // (step * 1_000_000) * step} MB"
-        if share != self.shown:
-            self.shown = share
-            start, end = ("\r", "") if self.terminal else ("", "\n")
-            print(f"{start}downloading {self.name}: {share}", end=end, file=sys.stderr, flush=True)
-
-    def done(self) -> None:
-        """End the line."""
-        if self.terminal and self.shown:
-            print(file=sys.stderr)
+        if share == self.shown:
+            return
+        self.shown = share
+        line = f"downloading {self.name}: {share}"
+        line, end = (f"\r{line:<78}", "") if self.terminal else (line, "\n")
+        print(line, end=end, file=sys.stderr, flush=True)

@@ -106,7 +106,7 @@ def source_of(model: Model) -> str:
     mirror = os.environ.get(MIRROR, "")
     if not mirror:
         return address
-    if not re.match(r"https?://[^/]", mirror):
+    if not re.fullmatch(r"https?://[^/\s]\S*", mirror):
         raise ValueError(f"{MIRROR}={mirror!r} must begin with http:// or https:// and a host")
     return mirror.rstrip("/") + urlsplit(address).path
 

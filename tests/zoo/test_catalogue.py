@@ -1,6 +1,7 @@
 """The table of models against the configs themselves."""
 
 import json
+import re
 import subprocess
 import sys
 
@@ -114,7 +115,17 @@ def test_the_command_prints_a_table(monkeypatch, capsys):
     (line,) = (line for line in lines if line.split()[:1] == ["maskformer_swin-l_ade20k"])
     expected = "semantic ADE20K mIoU 54.1, mIoU(ms+flip) 55.6 211.6 17.7 CC BY-NC 4.0"
     assert line.split()[1:] == expected.split()
-    assert lines[-1].startswith(f"{len(names())} models, 30 with weights that")
+    assert lines[-2].startswith(f"{len(names())} models, 30 with weights that")
+
+
+def test_a_narrow_terminal_has_fewer_columns_and_whole_names(monkeypatch, capsys):
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+    monkeypatch.setenv("COLUMNS", "80")
+    text = re.sub(r"\x1b\[[\d;]*m", "", run(monkeypatch, capsys))
+    assert max(map(len, text.splitlines())) <= 80
+    assert all(name in text.split() for name in names())
+    assert "semantic" not in text
+    assert text.endswith("a wider terminal shows task, parameters and memory\n")
 
 
 def test_the_command_chooses(monkeypatch, capsys):
@@ -127,7 +138,8 @@ def test_the_command_chooses(monkeypatch, capsys):
         assert len(found) == 7 - 2
         assert {entry["dataset"] for entry in found} == {"COCO-Stuff 10k"}
     assert found[0]["results"] == {"mIoU": 38.1, "mIoU(ms+flip)": 39.8}
-    assert json.loads(run(monkeypatch, capsys, "--task", "panoptic", "--dataset", "ADE20K",
-                          "--json")) == []  # fmt: skip
+    nothing = ("--task", "panoptic", "--dataset", "ADE20K")
+    assert json.loads(run(monkeypatch, capsys, *nothing, "--json")) == []
+    assert run(monkeypatch, capsys, *nothing) == ""
     monkeypatch.setattr(sys, "argv", ["mmmaskformer", "models", "--dataset", "cocoa"])
     assert "--dataset 'cocoa': no model is of it; wanted one of ADE20K, " in mistake(capsys, main)

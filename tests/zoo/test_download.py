@@ -39,6 +39,20 @@ def test_a_file_comes_whole_and_alone(tmp_path, capsys):
     assert len(lines) == 11  # no terminal: a line for each 10 %
 
 
+def test_a_terminal_has_one_line_that_is_ended(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
+    fetch(Site({FILE: CONTENT}), tmp_path / "a")
+    shown = capsys.readouterr().err
+    assert shown.count("\n") == 1
+    assert shown.endswith("\n")
+    assert [piece.strip() for piece in shown.split("\r")[1:]] == [
+        f"downloading a: {percent} % of 0.2 MB" for percent in range(0, 101, 5)
+    ][1:]
+    with pytest.raises(DownloadError):
+        fetch(Site({FILE: CONTENT}), tmp_path / "b", md5="abcdef")
+    assert capsys.readouterr().err.endswith("\n")
+
+
 def test_cut_connections_go_on_where_they_were_cut(tmp_path):
     site = Site({FILE: CONTENT}, cuts=[50_000, 60_001, 0, 1, 0, 0, 0])
     asked = fetch(site, tmp_path / "a")

@@ -228,7 +228,7 @@ def test_addresses(monkeypatch):
     assert releases.digest_in("https://host/model_final.pkl") == ""
     monkeypatch.setenv(releases.MIRROR, "http://mirror:8000/all/")
     assert releases.source_of(model) == f"http://mirror:8000/all{folder}"
-    for wrong in ("mirror", "file:///data", "https://"):
+    for wrong in ("mirror", "file:///data", "https://", "http://my mirror"):
         monkeypatch.setenv(releases.MIRROR, wrong)
         with pytest.raises(ValueError, match="MMMASKFORMER_MIRROR=.* must begin with http"):
             releases.source_of(model)
