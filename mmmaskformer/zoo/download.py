@@ -108,7 +108,10 @@ def _receive(url: str, part: Path, progress: Progress) -> bool:
         return False
     with response:
         start = re.match(r"bytes (\d+)-", response.headers.get("Content-Range", ""))
-        goes_on = response.status == 206 and start is not None and int(start[1]) == have
+        goes_on = response.status == 206
+        if goes_on and (start is None or int(start[1]) != have):
+            part.unlink(missing_ok=True)  # a piece that was not asked for; begin again
+            return False
         have = have if goes_on else 0
         length = response.headers.get("Content-Length")
         total = None if length is None else have + int(length)

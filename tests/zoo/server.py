@@ -11,13 +11,15 @@ class Site:
 
     Attributes:
         cuts: bytes after which each connection in turn is cut; None or no entry: never.
+        longer: bytes that the stated length is too large by.
+        early: bytes that a piece begins before what was asked for.
         asked: (path, the `Range` header or None) of each request.
     """
 
     def __init__(self, files, cuts=(), ranges=True, codes=(), lengths=True, delay=0.0):
         self.files, self.cuts, self.ranges, self.codes = files, list(cuts), ranges, list(codes)
         self.lengths, self.delay = lengths, delay
-        self.redirects, self.longer = {}, 0
+        self.redirects, self.longer, self.early = {}, 0, 0
         self.asked = []
 
 
@@ -49,6 +51,7 @@ def serving(site):
         def send_file(self, content, asked):
             start = int(asked.removeprefix("bytes=").rstrip("-")) if asked and site.ranges else 0
             total = len(content)
+            start = max(0, start - site.early)
             if start >= total:
                 self.send_response(416)
                 self.send_header("Content-Range", f"bytes */{total}")

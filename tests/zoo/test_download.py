@@ -71,9 +71,17 @@ def test_too_many_cuts_without_anything_new_end_and_the_next_call_goes_on(tmp_pa
     assert (tmp_path / "a").read_bytes() == CONTENT
 
 
-def test_a_server_that_knows_no_ranges_begins_again(tmp_path):
+def test_a_server_that_knows_no_ranges_begins_again(tmp_path, capsys):
     site = Site({FILE: CONTENT}, cuts=[70_000], ranges=False)
     assert fetch(site, tmp_path / "a") == [None, "bytes=70000-"]
+    assert (tmp_path / "a").read_bytes() == CONTENT
+    assert all(line.endswith("of 0.2 MB") for line in capsys.readouterr().err.splitlines())
+
+
+def test_a_piece_from_another_place_is_not_appended(tmp_path):
+    site = Site({FILE: CONTENT}, cuts=[70_000])
+    site.early = 10
+    assert fetch(site, tmp_path / "a", md5="") == [None, "bytes=70000-", None]
     assert (tmp_path / "a").read_bytes() == CONTENT
 
 
@@ -87,7 +95,7 @@ def test_a_first_piece_of_another_file_is_thrown_away(tmp_path):
 def test_a_piece_that_is_all_of_the_file_or_more(tmp_path, extra):
     (tmp_path / "a.part").write_bytes(CONTENT + extra)
     asked = [f"bytes={len(CONTENT + extra)}-"] + [None] * bool(extra)
-    assert fetch(Site({FILE: CONTENT}), tmp_path / "a") == asked
+    assert fetch(Site({FILE: CONTENT}), tmp_path / "a", md5="") == asked
     assert (tmp_path / "a").read_bytes() == CONTENT
 
 

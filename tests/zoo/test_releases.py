@@ -1,6 +1,7 @@
 """Released weights: downloaded once from a local server, converted, kept."""
 
 import hashlib
+import logging
 import os
 import sys
 import threading
@@ -9,6 +10,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from mmengine.logging import MMLogger
 
 from mmmaskformer.checkpoints.naming import CheckpointError
 from mmmaskformer.cli.main import main
@@ -76,7 +78,9 @@ def bytes_site(cache, monkeypatch):
         yield site
 
 
-def test_weights_are_downloaded_once_and_become_the_model(site, cache, small_model, capsys):
+def test_weights_are_downloaded_once_and_become_the_model(
+    site, cache, small_model, capsys, monkeypatch
+):
     (address,) = site.files
     path = weights(SMALL_CONFIG, accept_license=True)
     digest = address[-10:-4]
@@ -86,7 +90,10 @@ def test_weights_are_downloaded_once_and_become_the_model(site, cache, small_mod
     assert "CC BY-NC 4.0" in lines[0]
     assert lines[-1] == f"converting {SMALL_CONFIG}"
     assert {p.name for p in cache.iterdir()} == {path.name, f".{path.stem}.lock"}
+    said = []
+    monkeypatch.setattr(MMLogger, "callHandlers", lambda _, record: said.append(record))
     model = load(SMALL_CONFIG)  # the licence was agreed to when it was downloaded
+    assert not [record for record in said if record.levelno >= logging.INFO]
     assert len(site.asked) == 1
     assert capsys.readouterr() == ("", "")  # pipes of results stay clean
     for name, tensor in small_model.state_dict().items():
@@ -181,20 +188,22 @@ def test_threads_share_one_download(bytes_site):
     assert len(bytes_site.asked) == 1
 
 
-def fetch_elsewhere(content, environment):
+def fetch_elsewhere(content, environment, barrier):
     os.environ.update(environment)
     with pytest.MonkeyPatch.context() as monkeypatch:
         release(monkeypatch, content)
         monkeypatch.setattr(releases, "convert_release", keep)
+        barrier.wait(60)
         weights(SMALL_CONFIG, accept_license=True)
 
 
 def test_processes_wait_for_each_other(bytes_site, cache):
     site = bytes_site
-    site.delay = 0.5
+    site.delay = 1.0
     (content,) = site.files.values()
     environment = {key: os.environ[key] for key in ("TORCH_HOME", releases.MIRROR, "no_proxy")}
-    others = [WARM.Process(target=fetch_elsewhere, args=(content, environment)) for _ in range(2)]
+    arguments = (content, environment, WARM.Barrier(2))
+    others = [WARM.Process(target=fetch_elsewhere, args=arguments) for _ in range(2)]
     for process in others:
         process.start()
     for process in others:
