@@ -5,9 +5,7 @@ from __future__ import annotations
 import argparse
 import difflib
 import inspect
-import logging
 import os
-import re
 import sys
 import warnings
 from collections.abc import Sequence
@@ -16,17 +14,16 @@ from pathlib import Path
 import torch
 from mmengine.config import Config, DictAction
 from mmengine.hooks import Hook
-from mmengine.logging import print_log
 from mmengine.registry import RUNNERS
 from mmengine.runner import FlexibleRunner, Runner
 from torch.distributed.fsdp import FullyShardedDataParallel
 
-from ..checkpoints.description import compare, describe, unlike
 from ..dataset_check.quick import quick_check
 from ..utils.command import one_line
 from ..utils.text import listing
 from .config_check import check_bases, check_config, config_errors
 from .cpu import prepare_cpu_distributed, replace_sync_batch_norm
+from .fit import check_fit, checked_weights, report_fit, shapes_of
 
 RUNNER_ONLY = (
     *("model_wrapper_cfg", "find_unused_parameters", "sync_bn", "compile"),
@@ -250,11 +247,9 @@ class CheckWeights(Hook):
         model = runner.model
         while hasattr(model, "module"):  # test-time augmentation, distributed
             model = model.module
-        check_is_checkpoint(checkpoint, runner._load_from)
-        weights = checkpoint.get("state_dict", checkpoint)
-        for problem in unlike(weights, model.state_dict()):
-            raise ValueError(f"checkpoint {runner._load_from or 'to resume from'}: {problem}")
-        check_finite_weights(weights, model.state_dict(), runner._load_from or "to resume from")
+        weights = checked_weights(
+            checkpoint, model.state_dict(), runner._load_from or "to resume from"
+        )
         if any(isinstance(part, FullyShardedDataParallel) for part in runner.model.modules()):
             return  # a process holds parts, whose shapes are not those of the weights
         wanted, found = shapes_of(model.state_dict()), shapes_of(weights)
@@ -262,31 +257,6 @@ class CheckWeights(Hook):
             report_fit(found, wanted, runner._load_from)
             return
         check_fit(found, wanted, runner._load_from, runner.cfg.filename)
-
-
-def check_fit(found: dict[str, tuple], wanted: dict[str, tuple], path: str, config: str) -> None:
-    """Raise ValueError if a weight of a model is missing or of another shape in a checkpoint, or
-    left over in the backbone or the head; what is named by shapes."""
-    problems = [
-        problem
-        for problem in compare(found, wanted)
-        if "left over" not in problem or problem.startswith(("backbone.", "decode_head."))
-    ]
-    if problems:
-        raise ValueError(
-            f"checkpoint {path} does not fit the config {config}: it holds {describe(found)}; the "
-            f"config builds {describe(wanted)}: {listing(problems, 4)}. "
-            "Weights of other implementations: tools/convert_weights.py"
-        )
-
-
-def check_is_checkpoint(checkpoint, path: str) -> None:
-    """Raise ValueError for a file whose content is no dict, such as a list of tensors."""
-    if not isinstance(checkpoint, dict):
-        raise ValueError(
-            f"checkpoint {path} holds a {type(checkpoint).__name__}; wanted a dict "
-            "of weights, or one with state_dict and meta"
-        )
 
 
 def check_datasets(cfg: Config, splits: list[str]) -> None:
@@ -307,43 +277,3 @@ def check_datasets(cfg: Config, splits: list[str]) -> None:
         print(line, file=sys.stderr)
     if found.errors:
         raise ValueError(f"{found.errors[-1]} (--no-check goes on all the same)")
-
-
-def check_finite_weights(weights: dict, fresh: dict, path: str) -> None:
-    """Raise ValueError for weights that are NaN or infinite, unless they were when built, as the
-    entries of a causal mask are."""
-    bad = [
-        name
-        for name, weight in weights.items()
-        if isinstance(weight, torch.Tensor)
-        if weight.is_floating_point() and not weight.isfinite().all()
-        if name not in fresh or fresh[name].isfinite().all()
-    ]
-    if bad:
-        raise ValueError(
-            f"checkpoint {path} has NaN or infinite weights, as its training diverged; take an "
-            f"earlier one: {listing(bad, most=4)}"
-        )
-
-
-def report_fit(found: dict[str, tuple], wanted: dict[str, tuple], path: str) -> None:
-    """Say which weights of a model `load_from` does not fill; ValueError if it fills none."""
-    problems = compare({name: found[name] for name in found if name in wanted}, wanted)
-    fitting = len(wanted) - len(problems)
-    text = f"load_from {path}: {fitting} of the model's {len(wanted)} weights are in it"
-    if not fitting:
-        raise ValueError(
-            f"{text}, so training would start from random ones; it holds {describe(found)}: "
-            f"{listing(found, most=4)}. Weights of other implementations: tools/convert_weights.py"
-        )
-    if problems:
-        print_log(f"{text}; not: {listing(problems, most=4)}", "current", logging.WARNING)
-
-
-def shapes_of(state_dict: dict) -> dict[str, tuple]:
-    """Shapes of the tensors, without `module.` and without counters, which no result needs."""
-    return {
-        re.sub(r"^module\.", "", name): tuple(tensor.shape)
-        for name, tensor in state_dict.items()
-        if isinstance(tensor, torch.Tensor) and not name.endswith("num_batches_tracked")
-    }

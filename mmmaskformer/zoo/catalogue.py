@@ -124,10 +124,10 @@ def _paper_results() -> dict[str, dict[str, float]]:
 
 
 def dataset_of(name: str) -> str:
-    """The dataset that a config's name tells."""
+    """The dataset that a config's name tells; the end of the name where that is not known."""
     rest = name.split("_")[-1]
     keys = [key for key in DATASETS if rest == key or rest.startswith(f"{key}-")]
-    return DATASETS[max(keys, key=len)]
+    return DATASETS[max(keys, key=len)] if keys else rest
 
 
 def model_called(name: str) -> Model | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from mmengine.config import Config
@@ -11,13 +12,8 @@ from mmengine.runner.checkpoint import CheckpointLoader, _load_checkpoint_to_mod
 from mmseg.apis import init_model
 from mmseg.models import EncoderDecoder
 
-from ..engine.runner import (
-    check_finite_weights,
-    check_fit,
-    check_is_checkpoint,
-    read_config,
-    shapes_of,
-)
+from ..engine.fit import check_fit, checked_weights, shapes_of
+from ..engine.runner import read_config
 from ..heads.names import names_in, numbers
 from .catalogue import MMDET, config_file
 from .releases import weights
@@ -92,17 +88,15 @@ def find_device(device: str | torch.device) -> torch.device:
         raise ValueError(f"device {str(device)!r} can not be used: {text}") from error
 
 
-def read_checkpoint(path: str | Path) -> dict:
-    """The content of a checkpoint: a dict with `state_dict`, or weights."""
+def read_checkpoint(path: str | Path) -> Any:
+    """The content of a checkpoint, of a path or an address."""
     try:
-        content = CheckpointLoader.load_checkpoint(str(path), "cpu", logger="silent")
+        return CheckpointLoader.load_checkpoint(str(path), "cpu", logger="silent")
     except RuntimeError as error:
         raise ValueError(str(error)) from error
-    check_is_checkpoint(content, str(path))
-    return content
 
 
-def read_cached(path: Path) -> dict:
+def read_cached(path: Path) -> Any:
     """The content of a checkpoint that `weights` has made; an error says how to have it anew."""
     try:
         return read_checkpoint(path)
@@ -110,15 +104,15 @@ def read_cached(path: Path) -> dict:
         raise ValueError(f"{error}; delete it, and the next call downloads it again") from error
 
 
-def fill(model: EncoderDecoder, content: dict, path: str) -> Mapping:
+def fill(model: EncoderDecoder, content: Any, path: str) -> Mapping:
     """Load weights into a model; what the checkpoint says of its dataset.
 
     Raises:
-        ValueError: they are of another model, or not finite.
+        ValueError: there are none, or they are of another model, or not finite.
     """
-    found, fresh = content.get("state_dict", content), model.state_dict()
+    fresh = model.state_dict()
+    found = checked_weights(content, fresh, path)
     check_fit(shapes_of(found), shapes_of(fresh), path, model.cfg.filename)
-    check_finite_weights(found, fresh, path)
     _load_checkpoint_to_model(model, content, logger="silent", revise_keys=[(r"^module\.", "")])
     meta = content.get("meta")
     stated = meta.get("dataset_meta") if isinstance(meta, Mapping) else None

@@ -151,9 +151,7 @@ def test_training_from_a_file_in_which_nothing_fits_is_refused():
 
 def test_training_from_a_part_says_what_does_not_fit(monkeypatch):
     said = []
-    monkeypatch.setattr(
-        "mmmaskformer.engine.runner.print_log", lambda text, *rest: said.append(text)
-    )
+    monkeypatch.setattr("mmmaskformer.engine.fit.print_log", lambda text, *rest: said.append(text))
     load(another_head)
     load(dict)
     assert said == [

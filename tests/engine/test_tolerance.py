@@ -13,9 +13,9 @@ from mmmaskformer.checkpoints.limits import Limits
 from mmmaskformer.datasets.pixels import read_bytes
 from mmmaskformer.engine.config_check import taker_of
 from mmmaskformer.engine.config_values import check_values
+from mmmaskformer.engine.fit import check_finite_weights
 from mmmaskformer.engine.loops import SeededBatches
 from mmmaskformer.engine.resuming import use_our_parts
-from mmmaskformer.engine.runner import check_finite_weights
 from mmmaskformer.utils.files import check_output
 
 

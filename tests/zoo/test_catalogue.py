@@ -45,6 +45,9 @@ def test_task_and_dataset_are_those_of_the_config(name):
     if model.dataset.startswith("your own"):
         assert "Folder" in data.type or "Panoptic" in data.type
         return
+    if model.dataset == "NYU Depth v2":
+        assert "nyuv2" in data.data_root
+        return
     plain = model.dataset.removesuffix(" panoptic")
     assert TABLES[plain].split("_")[0] in data.type.lower()
     assert head.num_classes == len(metainfo(TABLES[plain])["classes"])

@@ -72,11 +72,18 @@ def spoil(content):
     content["state_dict"]["decode_head.predictor.class_embed.bias"][3] = float("nan")
 
 
+def imagine(content):
+    weights = content["state_dict"]
+    name = "decode_head.predictor.class_embed.bias"
+    weights[name] = weights[name].to(torch.complex64)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
         (drop, r"does not fit the config .*class_embed\.bias is missing"),
         (spoil, r"NaN or infinite weights.*class_embed\.bias"),
+        (imagine, r"class_embed\.bias is of torch\.complex64"),
         (lambda content: [1, 2], "holds a list; wanted a dict"),
         (lambda content: {"state_dict": {}}, "does not fit the config"),
     ],
