@@ -1,0 +1,143 @@
+"""The model of a worker process, and the answers that it keeps."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections import OrderedDict
+from collections.abc import Iterator
+from threading import Lock
+from typing import Any
+
+import numpy as np
+
+from ..datasets.pixels import PixelError, decode_image
+from ..inference import Predictor
+from ..inference.sources import Frame
+from .answers import QUERY_THRESHOLD, VIEWS, Answer, Thresholds, available_views, boxed, png
+from .limits import Limits, Refused
+
+
+class Session:
+    """What a worker does, as methods with plain arguments and results.
+
+    Args:
+        number: of the worker, with which the ids of its photographs begin.
+        device: of the model; see `zoo.load`.
+        options: keyword arguments of `Predictor`.
+    """
+
+    def __init__(
+        self, number: int, model: str, checkpoint: str | None, device: str, limits: Limits,
+        options: dict[str, Any],
+    ) -> None:  # fmt: skip
+        self.number, self.limits = number, limits
+        self.predictor = Predictor(model, checkpoint, device=device, **options)
+        self.name, self.device = model, device
+        self.answers: OrderedDict[str, Answer] = OrderedDict()
+        self.lock = Lock()
+        blank = self.predictor.predict([Frame(np.zeros((64, 64, 3), np.uint8), "a black image")])
+        self.views = available_views(blank[0])  # and the first run, which is slow, is over
+
+    def describe(self) -> dict[str, Any]:
+        """What the page has to know about the model."""
+        fusion = getattr(self.predictor.model.decode_head, "panoptic_fusion", None)
+        return {
+            "model": self.name,
+            "device": self.device,
+            "views": self.views,
+            "classes": list(self.predictor.model.dataset_meta["classes"]),
+            "object_threshold": getattr(fusion, "object_threshold", QUERY_THRESHOLD),
+            "overlap_threshold": getattr(fusion, "overlap_threshold", 0.0),
+        }
+
+    def predict(self, content: bytes, name: str) -> dict[str, Any]:
+        """Run the network on an encoded photograph and keep its answer.
+
+        Raises:
+            Refused: the photograph is damaged, or can not be predicted.
+        """
+        try:
+            pixels = decode_image(content, "pillow")[..., ::-1]
+        except PixelError as error:
+            raise Refused(422, f"{name} {error}") from error
+        except Exception as error:  # whatever hostile bytes make pillow say
+            raise Refused(422, f"{name} is damaged or incomplete") from error
+        start = time.perf_counter()
+        (prediction,) = self.predictor.predict([Frame(np.ascontiguousarray(pixels), name)])
+        seconds = time.perf_counter() - start
+        answer = Answer(prediction, self.limits.shown)
+        key = f"{self.number}-{secrets.token_urlsafe(16)}"
+        with self.lock:
+            self.answers[key] = answer
+            self._forget_oldest()
+        height, width = answer.size
+        return {
+            "id": key,
+            "name": name,
+            "width": width,
+            "height": height,
+            "grid": answer.grid,
+            "network_seconds": round(seconds, 3),
+        }
+
+    def prepare(self) -> Iterator[None]:
+        """Make ready, in small steps, what no threshold changes, newest photograph first."""
+        with self.lock:
+            answers = list(reversed(self.answers.values()))
+        for answer in answers:
+            if answer.competition is not None:
+                for count in range(1, len(answer.competition.queries) + 1):
+                    if answer.competition.extend(count):
+                        yield
+            yield
+
+    def map(self, key: str, view: str, thresholds: Thresholds, full: bool) -> bytes:
+        """See `Map.packed`."""
+        return self._map(key, view, thresholds, full).packed()
+
+    def png(self, key: str, view: str, thresholds: Thresholds) -> bytes:
+        """See `answers.png`; at the photograph's size."""
+        return png(self._map(key, view, thresholds, True), view)
+
+    def result(self, key: str, view: str, thresholds: Thresholds) -> dict[str, Any]:
+        """The entries of a view at the photograph's size."""
+        answer = self._answer(key)
+        found = self._map(key, view, thresholds, True)
+        height, width = answer.size
+        head = {"id": key, "name": answer.name, "width": width, "height": height, "view": view}
+        asked = {} if view == "semantic" else vars(thresholds)
+        return {**head, **asked, "model": self.name, "segments": boxed(found)}
+
+    def query(self, key: str, number: int) -> bytes:
+        """See `Answer.query`."""
+        try:
+            return self._answer(key).query(number)
+        except ValueError as error:
+            raise Refused(404, str(error)) from error
+
+    def forget(self, key: str) -> None:
+        """Drop the answer of a photograph, if there is one."""
+        with self.lock:
+            self.answers.pop(key, None)
+
+    def _map(self, key: str, view: str, thresholds: Thresholds, full: bool) -> Any:
+        if view not in self.views:
+            known = " or ".join(name for name in VIEWS if name in self.views)
+            raise Refused(422, f"the model has no view {view!r}; wanted {known}")
+        return self._answer(key).map(view, thresholds, full=full)
+
+    def _answer(self, key: str) -> Answer:
+        with self.lock:
+            if key not in self.answers:
+                raise Refused(404, "the photograph is not kept any more; send it again")
+            self.answers.move_to_end(key)
+            return self.answers[key]
+
+    def _forget_oldest(self) -> None:
+        """Keep as many answers as the limits allow, and the newest one in any case."""
+        while len(self.answers) > 1:
+            memory = sum(answer.nbytes for answer in self.answers.values())
+            if len(self.answers) <= self.limits.kept and memory <= self.limits.kept_bytes:
+                return
+            self.answers.popitem(last=False)
