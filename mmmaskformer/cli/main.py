@@ -5,8 +5,9 @@ from __future__ import annotations
 from types import ModuleType
 
 from ..utils.command import Parser, one_line_errors
+from . import serve
 
-COMMANDS: dict[str, ModuleType] = {}
+COMMANDS: dict[str, ModuleType] = {"serve": serve}
 """Sub commands. Each module has `add_arguments(parser)` and `main(args)`; its docstring is its
 description. Nothing heavy is imported before `main`."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from collections import Counter
 from collections.abc import Sequence
@@ -48,11 +49,13 @@ class Map:
     entries: list[dict[str, Any]]
 
     def packed(self) -> bytes:
-        """For the page: the length of the json as 4 bytes, the json, the ids; little endian."""
+        """For the page, gzipped: the length of the json as 4 bytes, the json, the ids; little
+        endian."""
         height, width = self.ids.shape
         head = json.dumps({"width": width, "height": height, "entries": self.entries}).encode()
         head += b" " * (len(head) % 2)  # the ids begin at an even byte
-        return len(head).to_bytes(4, "little") + head + self.ids.astype("<u2").tobytes()
+        body = len(head).to_bytes(4, "little") + head + self.ids.astype("<u2").tobytes()
+        return gzip.compress(body, 1)
 
 
 class Answer:

@@ -14,7 +14,7 @@ import numpy as np
 from ..datasets.pixels import PixelError, decode_image
 from ..inference import Predictor
 from ..inference.sources import Frame
-from .answers import QUERY_THRESHOLD, VIEWS, Answer, Thresholds, available_views, boxed, png
+from .answers import QUERY_THRESHOLD, Answer, Map, Thresholds, available_views, boxed, png
 from .limits import Limits, Refused
 
 
@@ -33,7 +33,7 @@ class Session:
     ) -> None:  # fmt: skip
         self.number, self.limits = number, limits
         self.predictor = Predictor(model, checkpoint, device=device, **options)
-        self.name, self.device = model, device
+        self.name = model
         self.answers: OrderedDict[str, Answer] = OrderedDict()
         self.lock = Lock()
         blank = self.predictor.predict([Frame(np.zeros((64, 64, 3), np.uint8), "a black image")])
@@ -44,7 +44,7 @@ class Session:
         fusion = getattr(self.predictor.model.decode_head, "panoptic_fusion", None)
         return {
             "model": self.name,
-            "device": self.device,
+            "device": str(next(self.predictor.model.parameters()).device),
             "views": self.views,
             "classes": list(self.predictor.model.dataset_meta["classes"]),
             "object_threshold": getattr(fusion, "object_threshold", QUERY_THRESHOLD),
@@ -92,22 +92,38 @@ class Session:
                         yield
             yield
 
-    def map(self, key: str, view: str, thresholds: Thresholds, full: bool) -> bytes:
+    def map(
+        self, key: str, view: str, object_threshold: float, overlap_threshold: float, full: bool
+    ) -> bytes:
         """See `Map.packed`."""
-        return self._map(key, view, thresholds, full).packed()
+        return self._map(key, view, object_threshold, overlap_threshold, full).packed()
 
-    def png(self, key: str, view: str, thresholds: Thresholds) -> bytes:
+    def png(
+        self, key: str, view: str, object_threshold: float, overlap_threshold: float
+    ) -> bytes:
         """See `answers.png`; at the photograph's size."""
-        return png(self._map(key, view, thresholds, True), view)
+        return png(self._map(key, view, object_threshold, overlap_threshold, True), view)
 
-    def result(self, key: str, view: str, thresholds: Thresholds) -> dict[str, Any]:
+    def result(
+        self, key: str, view: str, object_threshold: float, overlap_threshold: float
+    ) -> dict[str, Any]:
         """The entries of a view at the photograph's size."""
         answer = self._answer(key)
-        found = self._map(key, view, thresholds, True)
+        found = self._map(key, view, object_threshold, overlap_threshold, True)
         height, width = answer.size
-        head = {"id": key, "name": answer.name, "width": width, "height": height, "view": view}
-        asked = {} if view == "semantic" else vars(thresholds)
-        return {**head, **asked, "model": self.name, "segments": boxed(found)}
+        asked = {"panoptic": {"overlap_threshold": overlap_threshold}, "queries": {}}
+        if view in asked:
+            asked[view]["object_threshold"] = object_threshold
+        return {
+            "id": key,
+            "name": answer.name,
+            "width": width,
+            "height": height,
+            "view": view,
+            **asked.get(view, {}),
+            "model": self.name,
+            "segments": boxed(found),
+        }
 
     def query(self, key: str, number: int) -> bytes:
         """See `Answer.query`."""
@@ -121,10 +137,13 @@ class Session:
         with self.lock:
             self.answers.pop(key, None)
 
-    def _map(self, key: str, view: str, thresholds: Thresholds, full: bool) -> Any:
+    def _map(
+        self, key: str, view: str, object_threshold: float, overlap_threshold: float, full: bool
+    ) -> Map:
         if view not in self.views:
-            known = " or ".join(name for name in VIEWS if name in self.views)
+            known = " or ".join(self.views)
             raise Refused(422, f"the model has no view {view!r}; wanted {known}")
+        thresholds = Thresholds(object_threshold, overlap_threshold)
         return self._answer(key).map(view, thresholds, full=full)
 
     def _answer(self, key: str) -> Answer:

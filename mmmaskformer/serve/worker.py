@@ -85,3 +85,10 @@ def as_told(error: BaseException) -> Exception:
         return Refused(422, one_line(error))
     traceback.print_exception(error)
     return Refused(500, "the program failed; its terminal shows where")
+
+
+def make_session(*arguments: Any) -> Any:
+    """A `Session`; what it needs is imported in the worker and nowhere else."""
+    from .session import Session
+
+    return Session(*arguments)
