@@ -64,7 +64,7 @@ def main(args: argparse.Namespace) -> None:
     )
     at_least("--port", args.port, 0, 65535)
     makes = [
-        partial(make_session, number, args.model, args.checkpoint, device, limits, {})
+        partial(make_session, number, args.model, args.checkpoint, limits, {"device": device})
         for number, device in enumerate(args.device)
     ]
     print(f"loading {args.model}", flush=True)

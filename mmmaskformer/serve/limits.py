@@ -9,7 +9,7 @@ from PIL import Image
 
 from ..utils.text import printable
 
-FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "BMP")
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP")
 """Formats of pillow that are opened. Cameras write them, browsers show them, and none of them
 starts a program or refers to another file."""
 LONGEST = 100

@@ -187,32 +187,31 @@ class Pool:
             raise Refused(404, "there is no such photograph")
         worker = self.workers[int(number)]
         try:
-            return await asyncio.wait_for(
-                worker.call(method, key, *arguments), self.limits.seconds
-            )
+            return await asyncio.wait_for(worker.call(method, key, *arguments), self.limits.seconds)
         except asyncio.TimeoutError:
             raise Refused(504, f"this took more than {self.limits.seconds:g} s") from None
 
     async def _free_worker(self) -> Worker:
-        def free() -> Worker | None:
-            ready = (w for w in self.workers if w.description is not None and not w.busy)
-            return next(ready, None)
-
         if self.waiting >= self.limits.queue:
             raise Refused(503, f"{self.waiting} photographs wait already", self._patience())
-        self.waiting += 1
-        try:
-            async with self._changed:
-                await asyncio.wait_for(self._changed.wait_for(free), self.limits.seconds)
-                worker = free()
-                assert worker is not None
-                worker.busy = True
-                return worker
-        except asyncio.TimeoutError:
-            text = f"no worker was free for {self.limits.seconds:g} s"
-            raise Refused(503, text, self._patience()) from None
-        finally:
-            self.waiting -= 1
+        worker = None if self.waiting else self._free()
+        if worker is None:
+            self.waiting += 1
+            try:
+                async with self._changed:
+                    free = self._changed.wait_for(self._free)
+                    worker = await asyncio.wait_for(free, self.limits.seconds)
+            except asyncio.TimeoutError:
+                text = f"no worker was free for {self.limits.seconds:g} s"
+                raise Refused(503, text, self._patience()) from None
+            finally:
+                self.waiting -= 1
+        worker.busy = True
+        return worker
+
+    def _free(self) -> Worker | None:
+        ready = (w for w in self.workers if w.description is not None and not w.busy)
+        return next(ready, None)
 
     def _patience(self) -> int:
         """Seconds until a place in the queue is free, about."""

@@ -68,9 +68,7 @@ def bind(host: str, port: int) -> socket.socket:
     return listener
 
 
-async def _serve(
-    listener: socket.socket, pool: Pool, limits: Limits, names: Iterable[str]
-) -> None:
+async def _serve(listener: socket.socket, pool: Pool, limits: Limits, names: Iterable[str]) -> None:
     try:
         await pool.start()
     except Refused as error:

@@ -23,21 +23,16 @@ class Session:
 
     Args:
         number: of the worker, with which the ids of its photographs begin.
-        device: of the model; see `zoo.load`.
-        options: keyword arguments of `Predictor`.
+        name: of the model.
+        predictor: its model runs once, as the first run is slow.
     """
 
-    def __init__(
-        self, number: int, model: str, checkpoint: str | None, device: str, limits: Limits,
-        options: dict[str, Any],
-    ) -> None:  # fmt: skip
-        self.number, self.limits = number, limits
-        self.predictor = Predictor(model, checkpoint, device=device, **options)
-        self.name = model
+    def __init__(self, number: int, name: str, predictor: Predictor, limits: Limits) -> None:
+        self.number, self.name, self.predictor, self.limits = number, name, predictor, limits
         self.answers: OrderedDict[str, Answer] = OrderedDict()
         self.lock = Lock()
-        blank = self.predictor.predict([Frame(np.zeros((64, 64, 3), np.uint8), "a black image")])
-        self.views = available_views(blank[0])  # and the first run, which is slow, is over
+        black = Frame(np.zeros((64, 64, 3), np.uint8), "a black image")
+        self.views = available_views(predictor.predict([black])[0])
 
     def describe(self) -> dict[str, Any]:
         """What the page has to know about the model."""
@@ -98,9 +93,7 @@ class Session:
         """See `Map.packed`."""
         return self._map(key, view, object_threshold, overlap_threshold, full).packed()
 
-    def png(
-        self, key: str, view: str, object_threshold: float, overlap_threshold: float
-    ) -> bytes:
+    def png(self, key: str, view: str, object_threshold: float, overlap_threshold: float) -> bytes:
         """See `answers.png`; at the photograph's size."""
         return png(self._map(key, view, object_threshold, overlap_threshold, True), view)
 

@@ -17,7 +17,7 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from ..utils.command import is_mistake, one_line
-from .limits import Refused
+from .limits import Limits, Refused
 
 SLOW = "predict"
 """The method that runs the network."""
@@ -87,8 +87,12 @@ def as_told(error: BaseException) -> Exception:
     return Refused(500, "the program failed; its terminal shows where")
 
 
-def make_session(*arguments: Any) -> Any:
-    """A `Session`; what it needs is imported in the worker and nowhere else."""
+def make_session(
+    number: int, model: str, checkpoint: str | None, limits: Limits, options: dict[str, Any]
+) -> Any:
+    """A `Session` of a `Predictor` with these options; what they need is imported in the worker
+    and nowhere else."""
+    from ..inference import Predictor
     from .session import Session
 
-    return Session(*arguments)
+    return Session(number, model, Predictor(model, checkpoint, **options), limits)

@@ -125,8 +125,11 @@ function select(photo) {
   $("film").hidden = photos.length < 2;
   document.body.classList.toggle("has-photo", photo !== null);
   if (!photo) return;
-  if (photo.map) draw();
-  else clearPicture();
+  clearPicture();
+  if (photo.map) {
+    showList(photo.map);
+    draw();
+  }
   showPhoto(photo);
   showState();
   if (photo.state === "done") refresh();
@@ -135,6 +138,9 @@ function select(photo) {
 function clearPicture() {
   for (const name of ["paint", "words"]) $(name).getContext("2d").clearRect(0, 0, 1e5, 1e5);
   $("list").replaceChildren();
+  $("list-title").textContent = TITLES[view];
+  $("downloads").hidden = true;
+  $("tip").hidden = true;
 }
 
 /** Draw the photograph in the size of its map; before there is one, in a size of its own. */
@@ -165,6 +171,7 @@ async function showPhoto(photo) {
 /** Give the picture the largest size that fits into the stage. */
 function fit() {
   const canvas = $("photo");
+  document.body.style.setProperty("--ratio", canvas.height / canvas.width);
   const room = $("frame").getBoundingClientRect();
   const scale = Math.min(room.width / canvas.width, room.height / canvas.height);
   $("picture").style.width = `${Math.floor(canvas.width * scale)}px`;
@@ -277,6 +284,7 @@ const ordered = (map) => [...map.entries].sort(map.view === "queries" ? (a, b) =
 
 function showList(map) {
   const pixels = map.width * map.height;
+  $("downloads").hidden = false;
   const focused = document.activeElement?.closest?.("#list button")?.dataset.id;
   $("list-title").textContent = `${TITLES[map.view]} ${map.entries.length ? `(${map.entries.length})` : ""}`;
   $("list").replaceChildren(...ordered(map).map((entry) => listItem(entry, map, pixels)));
@@ -298,7 +306,8 @@ function listItem(entry, map, pixels) {
   const swatch = document.createElement("i");
   swatch.style.background = `rgb(${entry.color.join(" ")})`;
   const name = document.createElement("span");
-  name.textContent = map.view === "queries" ? `${entry.class} · ${entry.query}` : entry.class;
+  name.textContent = entry.class;
+  if (map.view === "queries") name.prepend(Object.assign(document.createElement("em"), { textContent: entry.query }));
   const score = document.createElement("small");
   score.textContent = entry.score == null ? "" : entry.score.toFixed(2);
   const area = document.createElement("b");

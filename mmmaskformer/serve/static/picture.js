@@ -13,7 +13,7 @@ function packed([red, green, blue], alpha) {
 function table(map, opacity, marked) {
   const colors = new Uint32Array(map.ids.reduce((most, id) => (id > most ? id : most), 0) + 1);
   for (const { id, color } of map.entries) {
-    const alpha = marked === null ? opacity : id === marked ? Math.min(1, opacity + 0.25) : opacity * 0.25;
+    const alpha = marked === null ? opacity : id === marked ? Math.min(1, opacity + 0.25) : opacity * 0.3;
     if (id < colors.length) colors[id] = packed(color, alpha);
   }
   return colors;
