@@ -7,6 +7,8 @@ machine, and what changes something must come from this server's own page, or fr
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import ipaddress
 import json
 import re
@@ -62,6 +64,7 @@ class Guard:
             self.check(scope["method"], headers)
             self._check_length(headers.get("content-length", "0"))
         except Refused as error:
+            await self._drain(receive)
             await _refuse(send_with_headers, error)
             return
         await self.app(scope, self._counted(receive), send_with_headers)
@@ -85,6 +88,20 @@ class Guard:
             raise Refused(400, "Content-Length is no number")
         if int(length) > self.limits.bytes:
             raise self._too_long()
+
+    async def _drain(self, receive: Receive) -> None:
+        """Read what is not wanted, for a while: who still sends does not read the answer."""
+
+        async def read() -> None:
+            count = 0
+            while count < 4 * self.limits.bytes:
+                message = await receive()
+                count += len(message.get("body", b""))
+                if not message.get("more_body"):
+                    return
+
+        with contextlib.suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(read(), min(10.0, self.limits.seconds))
 
     def _too_long(self) -> Refused:
         return Refused(413, f"more than {self.limits.bytes / (1 << 20):g} MiB were sent")
@@ -127,6 +144,6 @@ def _is_address(host: str) -> bool:
 async def _refuse(send: Send, error: Refused) -> None:
     body = json.dumps({"error": error.text}).encode()
     headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
-    headers.append((b"connection", b"close"))  # the body, if there is one, is not read
+    headers.append((b"connection", b"close"))  # the rest of the body is not read
     await send({"type": "http.response.start", "status": error.status, "headers": headers})
     await send({"type": "http.response.body", "body": body})

@@ -9,6 +9,7 @@ import math
 import multiprocessing
 import threading
 import time
+from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from multiprocessing.context import BaseContext
 from typing import Any
@@ -36,6 +37,10 @@ class Worker:
         self._numbers = itertools.count(1)
         self._calls: dict[int, asyncio.Future] = {}
         self._send_lock = threading.Lock()
+
+    @property
+    def is_free(self) -> bool:
+        return self.description is not None and not self.busy
 
     async def start(self) -> None:
         """Start the process and wait for its model.
@@ -121,10 +126,14 @@ class Pool:
     ) -> None:
         self.limits = limits
         self.workers = [Worker(make, context) for make in makes]
-        self.waiting = 0
-        self._changed = asyncio.Condition()
+        self._turns: deque[asyncio.Future] = deque()
         self._last_seconds = 1.0
         self._keepers: list[asyncio.Task] = []
+
+    @property
+    def waiting(self) -> int:
+        """Photographs for which no worker is free."""
+        return len(self._turns)
 
     @property
     def description(self) -> dict[str, Any]:
@@ -165,7 +174,7 @@ class Pool:
         Raises:
             Refused: too many photographs wait, or the time is up.
         """
-        worker = await self._free_worker()
+        worker = await self._take()
         start = time.monotonic()
         try:
             if await is_gone():
@@ -177,8 +186,7 @@ class Pool:
             raise Refused(504, f"{name} took more than {self.limits.seconds:g} s") from None
         finally:
             self._last_seconds = time.monotonic() - start
-            worker.busy = False
-            await self._notify()
+            self._free(worker)
 
     async def call(self, key: str, method: str, *arguments: Any) -> Any:
         """A quick method, by the worker that keeps the photograph `key`."""
@@ -191,35 +199,40 @@ class Pool:
         except asyncio.TimeoutError:
             raise Refused(504, f"this took more than {self.limits.seconds:g} s") from None
 
-    async def _free_worker(self) -> Worker:
+    async def _take(self) -> Worker:
+        """A worker that is free, which is busy from now on."""
+        worker = next((worker for worker in self.workers if worker.is_free), None)
+        if worker is not None:
+            worker.busy = True
+            return worker
         if self.waiting >= self.limits.queue:
             raise Refused(503, f"{self.waiting} photographs wait already", self._patience())
-        worker = None if self.waiting else self._free()
-        if worker is None:
-            self.waiting += 1
-            try:
-                async with self._changed:
-                    free = self._changed.wait_for(self._free)
-                    worker = await asyncio.wait_for(free, self.limits.seconds)
-            except asyncio.TimeoutError:
-                text = f"no worker was free for {self.limits.seconds:g} s"
-                raise Refused(503, text, self._patience()) from None
-            finally:
-                self.waiting -= 1
-        worker.busy = True
-        return worker
+        turn = asyncio.get_running_loop().create_future()
+        self._turns.append(turn)
+        try:
+            await asyncio.wait({turn}, timeout=self.limits.seconds)
+        except asyncio.CancelledError:
+            if turn.done():
+                self._free(turn.result())
+            raise
+        finally:
+            if not turn.done():
+                self._turns.remove(turn)
+        if not turn.done():
+            text = f"no worker was free for {self.limits.seconds:g} s"
+            raise Refused(503, text, self._patience())
+        return turn.result()
 
-    def _free(self) -> Worker | None:
-        ready = (w for w in self.workers if w.description is not None and not w.busy)
-        return next(ready, None)
+    def _free(self, worker: Worker) -> None:
+        """Let a worker go, to who has waited longest."""
+        worker.busy = False
+        if worker.is_free and self._turns:
+            worker.busy = True
+            self._turns.popleft().set_result(worker)
 
     def _patience(self) -> int:
         """Seconds until a place in the queue is free, about."""
         return max(1, math.ceil(self._last_seconds / len(self.workers)))
-
-    async def _notify(self) -> None:
-        async with self._changed:
-            self._changed.notify_all()
 
     async def _keep(self, worker: Worker) -> None:
         """Start a worker again whenever it has ended."""
@@ -230,4 +243,4 @@ class Pool:
                 with contextlib.suppress(Refused):
                     await worker.start()
                     break
-            await self._notify()
+            self._free(worker)
