@@ -94,6 +94,15 @@ class Answer:
         """The class of every pixel at `shown_size`, (H, W) uint16."""
         return self._semantic(self.shown_size)
 
+    def prepare(self) -> bool:
+        """Make ready a part of what no threshold changes; whether anything was left to do."""
+        found = self.competition
+        if found is not None and found.extend(found.joined + 1):
+            return True
+        if "shown_semantic" in vars(self):
+            return False
+        return self.shown_semantic is not None
+
     @torch.inference_mode()
     def map(self, view: str, thresholds: Thresholds, *, full: bool = False) -> Map:
         """One of `VIEWS`, at `shown_size`, or at the photograph's where `full`.

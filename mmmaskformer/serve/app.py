@@ -94,9 +94,11 @@ def add_photos(app: FastAPI, pool: Pool, limits: Limits) -> None:
 
     @app.get("/health")
     async def health() -> dict[str, int]:
-        """How many workers are ready, and how many photographs wait."""
+        """How many workers are ready, how many of them run the network, and how many photographs
+        wait."""
         ready = sum(worker.description is not None for worker in pool.workers)
-        return {"workers": ready, "waiting": pool.waiting}
+        busy = sum(worker.busy for worker in pool.workers)
+        return {"workers": ready, "busy": busy, "waiting": pool.waiting}
 
     async def segment(request: Request) -> dict[str, Any]:
         content, name = await read_upload(request, limits)

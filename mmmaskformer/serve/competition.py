@@ -19,9 +19,8 @@ from ..core.fusion import confident_queries, row_bands
 from ..core.panoptic_fusion import PanopticFusion
 from ..core.views import View, output_maps
 
-STEP = 8
-"""Queries that join at once. They share the work of a band; a caller waits for one step more than
-he needs at most."""
+STEP = 16
+"""Queries that join at once. They share the work of a band; who needs one of them waits for all."""
 
 
 class Competition:
@@ -51,6 +50,11 @@ class Competition:
         """Memory in bytes, the view's included."""
         held = [self._best, self._owner, *self._leads]
         return sum(part.nbytes for part in held) + self.view.maps.nbytes
+
+    @property
+    def joined(self) -> int:
+        """How many queries have joined so far."""
+        return len(self._leads)
 
     def count(self, object_threshold: float) -> int:
         """How many queries a threshold admits."""

@@ -5,12 +5,12 @@ from __future__ import annotations
 import secrets
 import time
 from collections import OrderedDict
-from collections.abc import Iterator
 from threading import Lock
 from typing import Any
 
 import numpy as np
 
+from ..core.views import check_finite
 from ..datasets.pixels import PixelError, decode_image
 from ..inference import Predictor
 from ..inference.sources import Frame
@@ -50,7 +50,8 @@ class Session:
         """Run the network on an encoded photograph and keep its answer.
 
         Raises:
-            Refused: the photograph is damaged, or can not be predicted.
+            Refused: the photograph is damaged.
+            NonFiniteScoreError: the network's scores are NaN or infinite.
         """
         try:
             pixels = decode_image(content, "pillow")[..., ::-1]
@@ -60,6 +61,7 @@ class Session:
             raise Refused(422, f"{name} is damaged or incomplete") from error
         start = time.perf_counter()
         (prediction,) = self.predictor.predict([Frame(np.ascontiguousarray(pixels), name)])
+        check_finite(prediction.views)
         seconds = time.perf_counter() - start
         answer = Answer(prediction, self.limits.shown)
         key = f"{self.number}-{secrets.token_urlsafe(16)}"
@@ -76,16 +78,12 @@ class Session:
             "network_seconds": round(seconds, 3),
         }
 
-    def prepare(self) -> Iterator[None]:
-        """Make ready, in small steps, what no threshold changes, newest photograph first."""
+    def prepare(self) -> bool:
+        """Make ready a part of what no threshold changes, newest photograph first; whether there
+        was anything left to do."""
         with self.lock:
             answers = list(reversed(self.answers.values()))
-        for answer in answers:
-            if answer.competition is not None:
-                for count in range(1, len(answer.competition.queries) + 1):
-                    if answer.competition.extend(count):
-                        yield
-            yield
+        return any(answer.prepare() for answer in answers)
 
     def map(
         self, key: str, view: str, object_threshold: float, overlap_threshold: float, full: bool

@@ -12,7 +12,7 @@ import signal
 import threading
 import traceback
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -21,13 +21,16 @@ from .limits import Limits, Refused
 
 SLOW = "predict"
 """The method that runs the network."""
+PAUSE = 0.05
+"""Seconds without a request after which the session may prepare what could be asked for."""
 
 
 def work(connection: Connection, make: Callable[[], Any]) -> None:
     """Serve a connection until its other end is closed, or is gone with its process.
 
     A request is (number, method, arguments). Answers are (number, result) or (number, exception);
-    number 0 has the description of the model once it is there.
+    number 0 has the description of the model once it is there. Where nothing is to be done, the
+    session prepares what may be asked for.
 
     Args:
         make: makes the session; its methods are what can be asked for.
@@ -54,25 +57,44 @@ def work(connection: Connection, make: Callable[[], Any]) -> None:
         send(number, outcome)
 
     slow: queue.Queue = queue.Queue()
-    threading.Thread(target=receive, args=(connection, slow, answer), daemon=True).start()
+    quick = Quick(answer)
+    threading.Thread(target=receive, args=(connection, slow, quick), daemon=True).start()
+    ready = False  # whether there is nothing to prepare
     while True:
-        if slow.empty():
-            for _ in session.prepare():
-                if not slow.empty():
-                    break
-        answer(*slow.get())
+        try:
+            request = slow.get(timeout=None if ready else PAUSE)
+        except queue.Empty:
+            ready = not quick.running and not session.prepare()
+        else:
+            answer(*request)
+            ready = False
 
 
-def receive(connection: Connection, slow: queue.Queue, answer: Callable) -> None:
+class Quick:
+    """Threads for requests that do not wait for the network.
+
+    Attributes:
+        running: those that are worked on, or wait for a thread.
+    """
+
+    def __init__(self, answer: Callable) -> None:
+        self.answer = answer
+        self.running: set[Future] = set()
+        self.threads = ThreadPoolExecutor(2)
+
+    def put(self, request: tuple) -> None:
+        """Answer a request soon."""
+        future = self.threads.submit(self.answer, *request)
+        self.running.add(future)
+        future.add_done_callback(self.running.discard)
+
+
+def receive(connection: Connection, slow: queue.Queue, quick: Quick) -> None:
     """Hand on what comes in; when nothing more can come, the process ends."""
-    quick = ThreadPoolExecutor(2)
     try:
         while True:
             request = connection.recv()
-            if request[1] == SLOW:
-                slow.put(request)
-            else:
-                quick.submit(answer, *request)
+            (slow if request[1] == SLOW else quick).put(request)
     except (EOFError, OSError):
         os._exit(0)  # nobody waits for what is still being worked on
 

@@ -67,6 +67,20 @@ def make_quarters(number, limits):
     return Session(number, "quarters", Quarters(), limits)
 
 
+class SlowQuarters(Quarters):
+    """Takes a second for all images but the first."""
+
+    def predict(self, frames):
+        time.sleep(0 if frames[0].name == "a black image" else 1)
+        return super().predict(frames)
+
+
+def make_slow_quarters(number, limits):
+    from mmmaskformer.serve.session import Session
+
+    return Session(number, "quarters", SlowQuarters(), limits)
+
+
 class Puppet:
     """Does what the content of a photograph says."""
 
@@ -77,7 +91,7 @@ class Puppet:
         return {"model": "puppet", "pid": os.getpid()}
 
     def prepare(self):
-        yield
+        return False
 
     def predict(self, content, name):
         verb, _, value = content.decode().partition(" ")

@@ -284,4 +284,8 @@ def test_the_model_is_described(server):
     assert told["classes"] == list(META["classes"])
     assert (told["object_threshold"], told["overlap_threshold"]) == (0.8, 0.8)
     assert (told["device"], told["workers"]) == ("cpu", 1)
-    assert json.loads(ask(server, "GET", "/health")[2]) == {"workers": 1, "waiting": 0}
+    assert json.loads(ask(server, "GET", "/health")[2]) == {
+        "workers": 1,
+        "busy": 0,
+        "waiting": 0,
+    }
