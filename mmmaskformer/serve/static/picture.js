@@ -46,7 +46,7 @@ export function paintMap(canvas, map, opacity, marked) {
   const { ids } = map;
   for (let k = 0; k < pixels.length; k++) pixels[k] = colors[ids[k]];
   map.borders ??= borders(map);
-  const line = packed([255, 255, 255], Math.min(0.85, opacity * 1.4));
+  const line = packed([255, 255, 255], Math.min(0.85, opacity * 1.4) * (marked === null ? 1 : 0.6));
   for (const k of map.borders) pixels[k] = line;
   context.putImageData(image, 0, 0);
 }
