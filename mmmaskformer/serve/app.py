@@ -14,6 +14,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from ..utils.text import printable
 from ..version import __version__
@@ -200,6 +201,8 @@ async def read_upload(request: Request, limits: Limits) -> tuple[bytes, str]:
 
     try:
         return await asyncio.wait_for(read(), limits.seconds)
+    except ClientDisconnect:
+        raise Refused(499, "nobody waits for an answer") from None
     except asyncio.TimeoutError:
         raise Refused(408, f"the upload took more than {limits.seconds:g} s") from None
 

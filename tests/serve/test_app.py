@@ -6,6 +6,8 @@ import http.client
 import io
 import json
 import re
+import socket
+from dataclasses import replace
 from urllib.parse import urlencode
 
 import numpy as np
@@ -243,6 +245,27 @@ def test_no_path_is_opened(server, path):
     status, _, body = ask(server, "GET", path)
     assert status == 404
     assert set(json.loads(body)) == {"error"}
+
+
+def test_an_upload_that_stops_or_takes_too_long(capfd):
+    pytest.importorskip("fastapi", reason="needs extra serve")
+    from tests.serve.serving import LIMITS, serving
+
+    body, headers = form(photo())
+    lines = ["POST /predict HTTP/1.1", "host: localhost", f"content-length: {len(body)}"]
+    lines += [f"{key}: {value}" for key, value in headers.items()]
+    half = "\r\n".join([*lines, "", ""]).encode() + body[:50]
+    with serving(limits=replace(LIMITS, seconds=1)) as server:
+        with socket.create_connection(("127.0.0.1", server.port)) as connection:
+            connection.sendall(half)
+            answer = http.client.HTTPResponse(connection)
+            answer.begin()
+            assert answer.status == 408
+            assert json.loads(answer.read()) == {"error": "the upload took more than 1 s"}
+        with socket.create_connection(("127.0.0.1", server.port)) as connection:
+            connection.sendall(half)
+        assert ask(server, "GET", "/health")[0] == 200
+    assert "Traceback" not in capfd.readouterr().err
 
 
 def test_other_sites_are_refused(server):
