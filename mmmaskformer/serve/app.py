@@ -24,14 +24,14 @@ from .pool import Pool
 from .schema import ERRORS, UPLOAD, Model, Photo, Result, ViewName
 
 STATIC = Path(__file__).with_name("static")
-PAGE = {
-    "/": ("index.html", "text/html; charset=utf-8"),
-    "/app.js": ("app.js", "text/javascript; charset=utf-8"),
-    "/picture.js": ("picture.js", "text/javascript; charset=utf-8"),
-    "/server.js": ("server.js", "text/javascript; charset=utf-8"),
-    "/style.css": ("style.css", "text/css; charset=utf-8"),
-    "/icon.svg": ("icon.svg", "image/svg+xml"),
+TYPES = {
+    ".html": "text/html; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".css": "text/css; charset=utf-8",
+    ".svg": "image/svg+xml",
 }
+PAGE = {f"/{path.name}": path for path in sorted(STATIC.iterdir()) if path.suffix in TYPES}
+PAGE["/"] = PAGE.pop("/index.html")
 """Everything that is served from a file; no path of a request is ever opened."""
 
 Threshold = Annotated[
@@ -79,9 +79,9 @@ def add_page(app: FastAPI) -> None:
 
         return part
 
-    for path, (name, media_type) in PAGE.items():
-        content = (STATIC / name).read_bytes()
-        app.add_api_route(path, adder(content, media_type), include_in_schema=False)
+    for route, path in PAGE.items():
+        part = adder(path.read_bytes(), TYPES[path.suffix])
+        app.add_api_route(route, part, include_in_schema=False)
 
 
 def add_photos(app: FastAPI, pool: Pool, limits: Limits) -> None:

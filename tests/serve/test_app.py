@@ -8,16 +8,19 @@ import json
 import re
 import socket
 from dataclasses import replace
+from pathlib import Path
 from urllib.parse import urlencode
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from mmmaskformer import serve
 from mmmaskformer.utils.png_ids import decode_ids
 from tests.serve.sessions import META, QUERIES
 from tests.serve.test_limits import encoded, png_header
 
+STATIC = Path(serve.__file__).with_name("static")
 SIZE = (100, 60)  # width and height of the photograph
 
 
@@ -161,6 +164,10 @@ def test_large_photographs_are_shown_smaller_and_saved_whole(server, view):
     whole, entries = get_map(server, key, full=True, **asked)
     assert whole.shape == (height, width)
     assert quarter(small) == quarter(whole)
+    if view == "queries":  # the nearest place of the small map
+        for y, x in ((0, 0), (1, 79), (80, 120), (80, 119), (159, 239), (79, 121)):
+            place = int((y + 0.5) / 160 * small.shape[0]), int((x + 0.5) / 240 * small.shape[1])
+            assert whole[y, x] == small[place]
     result = json.loads(ask(server, "GET", f"/photos/{key}/result.json?{urlencode(asked)}")[2])
     assert [s["area"] for s in result["segments"]] == [entry["area"] for entry in entries]
     status, headers, body = ask(server, "GET", f"/photos/{key}/ids.png?{urlencode(asked)}")
@@ -280,7 +287,9 @@ def test_the_page_fetches_nothing_from_elsewhere(server):
     assert "default-src 'none'" in headers["content-security-policy"]
     paths = set(re.findall(r'(?:src|href)="([^"]+)"', body.decode()))
     assert paths == {"/app.js", "/style.css", "/icon.svg"}
-    for path in [*paths, "/server.js", "/picture.js"]:
+    modules = {f"/{path.name}" for path in STATIC.glob("*.js")}
+    assert len(modules) > 3
+    for path in paths | modules:
         status, headers, content = ask(server, "GET", path)
         assert status == 200
         assert headers["x-content-type-options"] == "nosniff"
