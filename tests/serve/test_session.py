@@ -110,6 +110,17 @@ def test_pixels_are_not_kept():
     assert image.strides == (0, 0, 0)
 
 
+def test_masks_of_a_mirrored_view_are_mirrored_back():
+    session = make_quarters(0, Limits())
+    key = session.predict(encoded("PNG", (64, 32)), "a")["id"]
+    answer = session.answers[key]
+    mask = np.frombuffer(session.query(key, 7), np.uint8).reshape(answer.grid)
+    assert mask[0].tolist() == [0] * 8 + [255] * 8
+    answer.view = replace(answer.view, flip=True)
+    mask = np.frombuffer(session.query(key, 7), np.uint8).reshape(answer.grid)
+    assert mask[0].tolist() == [255] * 8 + [0] * 8
+
+
 class Labels(Quarters):
     """A model of another package, which has labels only."""
 
