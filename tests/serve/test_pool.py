@@ -146,8 +146,6 @@ def test_waiting_has_an_end():
 
 
 def test_a_worker_is_given_to_one_at_a_time():
-    """Even where somebody who waits is cancelled in the moment of his turn."""
-
     async def story(pool):
         tasks = [asyncio.create_task(pool.predict(b"sleep 0.05", n, nobody_left)) for n in "abcdef"]
         await asyncio.sleep(0)
@@ -172,6 +170,23 @@ def test_a_worker_is_given_to_one_at_a_time():
                 calls.pop()
 
         return counting, at_once
+
+    with_pool(story)
+
+
+def test_who_is_cancelled_in_the_moment_of_his_turn_passes_it_on():
+    async def story(pool):
+        worker = await pool._take()
+        turn = asyncio.create_task(pool._take())
+        await asyncio.sleep(0)
+        assert pool.waiting == 1
+        pool._free(worker)
+        assert worker.busy  # it was given to the one who waits
+        turn.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await turn
+        assert not worker.busy
+        assert (await pool.predict(b"", "a", nobody_left))["id"] == "0-x"
 
     with_pool(story)
 
