@@ -136,6 +136,7 @@ def test_the_table_keeps_the_rules_of_the_house(arrows):
         ("mmmaskformer.checkpoints.conversion", {"numpy", "torch"}),
         ("mmmaskformer.evaluation", {"numpy", "PIL"}),
         ("mmmaskformer.visualization", {"PIL", "cv2", "matplotlib", "numpy", "scipy"}),
+        ("mmmaskformer.serve.server", {"PIL", "fastapi", "pydantic", "starlette", "uvicorn"}),
     ],
 )
 def test_what_is_loaded_at_once_needs_few_packages(imports, start, wanted):

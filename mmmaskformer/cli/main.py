@@ -8,9 +8,9 @@ from pathlib import Path
 from types import ModuleType
 
 from ..utils.command import Parser, one_line_errors
-from . import models, predict
+from . import models, predict, serve
 
-COMMANDS: dict[str, ModuleType] = {"models": models, "predict": predict}
+COMMANDS: dict[str, ModuleType] = {"models": models, "predict": predict, "serve": serve}
 """Sub commands. Each module has `add_arguments(parser)` and `main(args)`, which may return the
 exit code; its docstring is its description. Nothing heavy is imported before `main`."""
 TOOLS = {

@@ -22,6 +22,11 @@ def unreadable(what: str, error: Exception) -> ValueError:
 def listing(values: Iterable, most: int = 8) -> str:
     """The first values, and how many more there are; what is not printable becomes `?`."""
     values = list(values)
-    shown = ("".join(c if c.isprintable() else "?" for c in str(value)) for value in values[:most])
+    shown = (printable(str(value)) for value in values[:most])
     more = f" and {len(values) - most} more" if len(values) > most else ""
     return ", ".join(shown) + more
+
+
+def printable(text: str) -> str:
+    """The text with `?` for what is not printable."""
+    return "".join(c if c.isprintable() else "?" for c in text)

@@ -1,0 +1,171 @@
+"""A session of a real model, and of models without queries."""
+
+import io
+from dataclasses import replace
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from mmmaskformer.core.views import NonFiniteScoreError
+from mmmaskformer.datasets.tables import metainfo
+from mmmaskformer.inference import Prediction
+from mmmaskformer.serve.answers import Thresholds, fit
+from mmmaskformer.serve.limits import Limits, Refused
+from mmmaskformer.serve.session import Session
+from mmmaskformer.serve.worker import as_told, make_session
+from tests.conftest import build_without_weights
+from tests.serve.sessions import META, Quarters, make_quarters, quarters
+from tests.serve.test_limits import encoded
+
+
+@pytest.fixture(scope="module")
+def session(tmp_path_factory):
+    """A panoptic model of random weights whose scores are spread over [0, 1]."""
+    torch.manual_seed(0)
+    model = build_without_weights("maskformer_r18_shapes-panoptic")
+    with torch.no_grad():
+        model.decode_head.predictor.class_embed.weight *= 40
+    path = tmp_path_factory.mktemp("serve") / "random.pth"
+    torch.save(
+        {"meta": {"dataset_meta": metainfo("shapes")}, "state_dict": model.state_dict()}, path
+    )
+    options = {"device": "cpu"}
+    return make_session(0, "maskformer_r18_shapes-panoptic", str(path), Limits(shown=2000), options)
+
+
+def noise(size):
+    pixels = np.random.default_rng(0).integers(0, 255, (*size, 3), np.uint8)
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("full", [False, True])
+def test_maps_are_what_the_prediction_says(session, full):
+    key = session.predict(noise((60, 90)), "a")["id"]
+    answer = session.answers[key]
+    assert answer.shown_size == fit((60, 90), 2000) != (60, 90)
+    size = answer.size if full else answer.shown_size
+    prediction = replace(answer.prediction, image=np.zeros((*size, 3), np.uint8))
+    kinds = set()
+    for objects, overlap in ((0.0, 0.0), (0.3, 0.5), (0.8, 0.8), (1.0, 0.8)):
+        found = answer.map("panoptic", Thresholds(objects, overlap), full=full)
+        wanted = prediction.with_thresholds(
+            object_threshold=objects, overlap_threshold=overlap
+        ).panoptic
+        assert np.array_equal(found.ids, wanted.ids)
+        areas = {s["id"]: (s["category_id"], s["area"], s["class"]) for s in wanted.segments}
+        told = {e["id"]: (e["category_id"], e["area"], e["class"]) for e in found.entries}
+        assert told == areas
+        kinds.add(len(told))
+    assert len(kinds) > 1
+    found = answer.map("semantic", Thresholds(0.0, 0.0), full=full)
+    assert np.array_equal(found.ids, prediction.semantic + 1)
+
+
+def test_what_no_threshold_changes_is_prepared(session):
+    key = session.predict(noise((40, 40)), "a")["id"]
+    answer = session.answers[key]
+    assert answer.competition.joined == 0
+    while session.prepare():
+        pass
+    assert answer.competition.joined == len(answer.competition.queries) > 0
+    assert "shown_semantic" in vars(answer)
+    assert session.prepare() is False
+
+
+def test_old_answers_are_dropped_for_new_ones():
+    limits = Limits(kept=3)
+    session = make_quarters(4, limits)
+    keys = [session.predict(encoded("PNG"), "a")["id"] for _ in range(3)]
+    session.query(keys[0], 3)  # which makes it the newest
+    keys.append(session.predict(encoded("PNG"), "a")["id"])
+    assert list(session.answers) == [keys[2], keys[0], keys[3]]
+    assert all(key.startswith("4-") and len(key) > 20 for key in keys)
+    with pytest.raises(Refused, match="send it again"):
+        session.query(keys[1], 3)
+
+
+def test_memory_is_bounded_but_for_the_newest_answer():
+    session = make_quarters(0, Limits(kept_bytes=1))
+    for _ in range(3):
+        key = session.predict(encoded("PNG"), "a")["id"]
+        assert list(session.answers) == [key]
+    one = session.answers[key].nbytes
+    assert one > 4 * 10 * 8 * 16  # the masks alone
+    session.limits = Limits(kept_bytes=2 * one)
+    for _ in range(5):
+        session.predict(encoded("PNG"), "a")
+    assert len(session.answers) == 2
+
+
+def test_pixels_are_not_kept():
+    session = make_quarters(0, Limits())
+    key = session.predict(encoded("PNG"), "a")["id"]
+    image = session.answers[key].prediction.image
+    assert image.shape == (30, 40, 3)
+    assert image.strides == (0, 0, 0)
+
+
+def test_masks_of_a_mirrored_view_are_mirrored_back():
+    session = make_quarters(0, Limits())
+    key = session.predict(encoded("PNG", (64, 32)), "a")["id"]
+    answer = session.answers[key]
+    mask = np.frombuffer(session.query(key, 7), np.uint8).reshape(answer.grid)
+    assert mask[0].tolist() == [0] * 8 + [255] * 8
+    answer.view = replace(answer.view, flip=True)
+    mask = np.frombuffer(session.query(key, 7), np.uint8).reshape(answer.grid)
+    assert mask[0].tolist() == [255] * 8 + [0] * 8
+
+
+class Labels(Quarters):
+    """A model of another package, which has labels only."""
+
+    def predict(self, frames):
+        labels = np.zeros(frames[0].image.shape[:2], np.int64)
+        labels[:, 7:] = 2
+        return [Prediction(frames[0].image, "a", SimpleNamespace(), [], META, labels)]
+
+
+def test_a_model_without_queries():
+    predictor = Labels()
+    predictor.model.decode_head = SimpleNamespace()
+    session = Session(0, "labels", predictor, Limits(shown=300))
+    assert session.describe()["views"] == ["semantic"]
+    key = session.predict(encoded("PNG"), "a")["id"]
+    result = session.result(key, "semantic", 0.5, 0.5)
+    assert [(s["class"], s["area"]) for s in result["segments"]] == [("sky", 210), ("tree", 990)]
+    assert "object_threshold" not in result
+    with pytest.raises(Refused, match="no view 'panoptic'; wanted semantic"):
+        session.map(key, "panoptic", 0.5, 0.5, False)
+    with pytest.raises(Refused, match="no query 0"):
+        session.query(key, 0)
+    assert session.prepare() is True
+    assert session.prepare() is False
+
+
+def test_scores_that_are_not_finite(monkeypatch):
+    session = make_quarters(0, Limits())
+    monkeypatch.setattr("tests.serve.sessions.quarters", lambda shape: broken(quarters(shape)))
+    with pytest.raises(NonFiniteScoreError) as caught:
+        session.predict(encoded("PNG"), "a")
+    told = as_told(caught.value)
+    assert (told.status, "NaN" in told.text) == (422, True)
+
+
+def broken(view):
+    view.mask_logits[0] = float("nan")
+    return view
+
+
+def test_a_fault_is_not_told_to_strangers(capsys):
+    try:
+        raise KeyError("/home/me/secret")
+    except KeyError as error:
+        told = as_told(error)
+    assert told.status == 500
+    assert "secret" not in told.text
+    assert "secret" in capsys.readouterr().err
