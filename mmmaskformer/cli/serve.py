@@ -13,6 +13,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", required=True, help="a name of the zoo, or a config file")
     parser.add_argument("--checkpoint", help="weights; default: the released ones of the name")
     parser.add_argument(
+        "--accept-license", action="store_true", help="agree to that of the released weights"
+    )
+    parser.add_argument("--offline", action="store_true", help="download no weights")
+    parser.add_argument(
         "--device",
         nargs="+",
         default=["auto"],
@@ -63,8 +67,11 @@ def main(args: argparse.Namespace) -> None:
         kept=round(at_least("--keep", args.keep, 1)),
     )
     at_least("--port", args.port, 0, 65535)
+    options = dict(accept_license=args.accept_license, offline=args.offline)
     makes = [
-        partial(make_session, number, args.model, args.checkpoint, limits, {"device": device})
+        partial(
+            make_session, number, args.model, args.checkpoint, limits, {"device": device, **options}
+        )
         for number, device in enumerate(args.device)
     ]
     print(f"loading {args.model}", flush=True)
