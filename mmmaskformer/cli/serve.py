@@ -50,13 +50,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> None:
     """Serve until somebody stops it."""
-    try:
-        from ..serve.server import serve
-    except ModuleNotFoundError as error:
-        raise ModuleNotFoundError(
-            f"the page needs {error.name}; run: pip install 'mmmaskformer[serve]'"
-        ) from error
     from ..serve.limits import Limits
+    from ..serve.server import serve
     from ..serve.worker import make_session
 
     limits = Limits(

@@ -18,7 +18,7 @@ from ..core.view_merging import merge_views
 from ..core.views import View
 from ..inference import Prediction
 from ..utils.png_ids import ids_to_colors
-from ..visualization.panoptic import shade
+from ..visualization.painting import shade
 from ..visualization.queries import COLORS
 from .competition import Competition
 

@@ -78,7 +78,7 @@ def test_the_extra_that_is_missing(typed, monkeypatch):
     monkeypatch.delitem(sys.modules, "mmmaskformer.serve.server", raising=False)
     monkeypatch.setitem(sys.modules, "uvicorn", None)
     line = typed("--model", "x")
-    assert line == "error: the page needs uvicorn; run: pip install 'mmmaskformer[serve]'"
+    assert line == "error: serve needs the package uvicorn: pip install 'mmmaskformer[serve]'"
 
 
 def serving(output, address):
