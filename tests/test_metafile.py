@@ -69,6 +69,7 @@ def test_an_entry_by_hand():
     }
 
 
+@pytest.mark.usefixtures("mmseg_scope")
 @pytest.mark.parametrize("name", MODELS)
 def test_config_is_of_this_dataset_and_schedule(name):
     model = MODELS[name]

@@ -107,7 +107,9 @@ def test_the_table_loads_neither_torch_nor_openmmlab():
 
 def run(monkeypatch, capsys, *arguments):
     monkeypatch.setattr(sys, "argv", ["mmmaskformer", "models", *arguments])
-    main()
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert not ended.value.code
     return capsys.readouterr().out
 
 

@@ -267,7 +267,9 @@ def test_the_command_downloads_and_prints_the_path(bytes_site, cache, monkeypatc
     assert line.startswith("error: maskformer_r18_camvid has no released weights")
     assert mistake(capsys, run, SMALL_CONFIG).endswith("MMMASKFORMER_ACCEPT_LICENSE=1")
     assert not bytes_site.asked
-    run(SMALL_CONFIG, "--accept-license")
+    with pytest.raises(SystemExit) as ended:
+        run(SMALL_CONFIG, "--accept-license")
+    assert not ended.value.code
     (path,) = cache.glob("*.pth")
     assert capsys.readouterr().out == f"{path}\n"
     (address,) = bytes_site.files
