@@ -26,6 +26,7 @@ from mmmaskformer.engine.runner import read_config
 from mmmaskformer.heads.base import naming
 from mmmaskformer.registry import DATASETS, MODELS
 from mmmaskformer.utils.command import Parser, run
+from mmmaskformer.utils.files import check_input
 from mmmaskformer.utils.text import unreadable
 from mmmaskformer.visualization.queries import QueryMasks, query_panels
 
@@ -110,10 +111,9 @@ def titles(models: list) -> list[str]:
 
 def read_image(path: str) -> np.ndarray:
     """Image (H, W, 3) RGB; ValueError if the file is none."""
+    check_input(path, "image")
     try:
         return mmcv.imread(path, channel_order="rgb")
-    except FileNotFoundError:
-        raise
     except Exception as error:
         raise unreadable(f"image {path}", error) from error
 

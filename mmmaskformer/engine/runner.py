@@ -20,6 +20,7 @@ from torch.distributed.fsdp import FullyShardedDataParallel
 
 from ..dataset_check.quick import quick_check
 from ..utils.command import one_line
+from ..utils.files import check_input
 from ..utils.text import listing
 from .config_check import check_bases, check_config, config_errors
 from .cpu import prepare_cpu_distributed, replace_sync_batch_norm
@@ -96,8 +97,7 @@ def read_config(path: str) -> Config:
     """A config file; whatever is wrong with it is one ValueError or FileNotFoundError."""
     if Path(path).is_dir():
         raise ValueError(f"config {path} is a folder; wanted a .py file, as in configs/")
-    if not Path(path).is_file():
-        raise FileNotFoundError(f"config {path} does not exist")
+    check_input(path, "config")
     check_bases(path)
     try:
         return Config.fromfile(path)

@@ -11,11 +11,11 @@ from mmengine.runner.checkpoint import find_latest_checkpoint
 
 from mmmaskformer.checkpoints.limits import Limits
 from mmmaskformer.datasets.pixels import read_bytes
-from mmmaskformer.engine.config_check import taker_of
 from mmmaskformer.engine.config_values import check_values
 from mmmaskformer.engine.fit import check_finite_weights
 from mmmaskformer.engine.loops import SeededBatches
 from mmmaskformer.engine.resuming import use_our_parts
+from mmmaskformer.engine.signatures import taker_of
 from mmmaskformer.utils.files import check_output
 
 
@@ -110,7 +110,7 @@ def test_large_pickles_may_take_more_steps():
 
 def test_a_pipe_is_no_file(tmp_path):
     os.mkfifo(tmp_path / "a.png")
-    with pytest.raises(ValueError, match=r"a\.png is a pipe, a device or a folder"):
+    with pytest.raises(ValueError, match=r"a\.png is a pipe, a device, a socket or a folder"):
         read_bytes(tmp_path / "a.png")
 
 
