@@ -2,6 +2,7 @@
 
 import math
 import os
+import pickle
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from mmmaskformer.checkpoints.limits import Limits
 from mmmaskformer.datasets.pixels import read_bytes
 from mmmaskformer.engine.config_values import check_values
 from mmmaskformer.engine.fit import check_finite_weights
-from mmmaskformer.engine.loops import SeededBatches
+from mmmaskformer.engine.loops import SeededBatch, SeededBatches, load_batches_seeded
 from mmmaskformer.engine.resuming import use_our_parts
 from mmmaskformer.engine.signatures import taker_of
 from mmmaskformer.utils.files import check_output
@@ -67,6 +68,30 @@ def test_weights_that_are_infinite_from_the_start():
     check_finite_weights(fresh, fresh, "a.pth")
     with pytest.raises(ValueError, match=r"a\.pth has NaN or infinite weights.*: weight$"):
         check_finite_weights({**fresh, "weight": torch.tensor([math.nan])}, fresh, "a.pth")
+
+
+class Whole:
+    """A dataset that loads batches by itself."""
+
+    def __getitem__(self, index):
+        return index
+
+    def __getitems__(self, indices):
+        return [10 * index + torch.rand(()).item() for index in indices]
+
+
+def test_a_dataset_may_load_whole_batches():
+    dataset = Whole()
+    for _ in range(2):  # two loops over one dataset
+        load_batches_seeded(dataset)
+    batch = SeededBatch([1, 2])
+    batch.seed = 3
+    first = pickle.loads(pickle.dumps(dataset)).__getitems__(batch)
+    assert [int(value) for value in first] == [10, 20]
+    assert dataset.__getitems__(batch) == first
+    batch.seed = 4
+    assert dataset.__getitems__(batch) != first
+    assert [int(value) for value in dataset.__getitems__([5])] == [50]  # another loader's batch
 
 
 def test_a_loader_without_a_batch_is_an_error_when_it_restarts():
