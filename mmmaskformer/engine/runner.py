@@ -25,6 +25,7 @@ from ..utils.text import listing
 from .config_check import check_bases, check_config, config_errors
 from .cpu import prepare_cpu_distributed, replace_sync_batch_norm
 from .fit import check_fit, checked_weights, report_fit, shapes_of
+from .trained_on import contradictions
 
 RUNNER_ONLY = (
     *("model_wrapper_cfg", "find_unused_parameters", "sync_bn", "compile"),
@@ -257,6 +258,10 @@ class CheckWeights(Hook):
             report_fit(found, wanted, runner._load_from)
             return
         check_fit(found, wanted, runner._load_from, runner.cfg.filename)
+        loader = getattr(getattr(runner, "_test_loop", None), "dataloader", None)
+        meta = getattr(getattr(loader, "dataset", None), "metainfo", None) or {}
+        for line in contradictions(runner._load_from, checkpoint, model, meta.get("classes")):
+            runner.logger.warning(line)
 
 
 def check_datasets(cfg: Config, splits: list[str]) -> None:

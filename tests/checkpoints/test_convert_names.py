@@ -48,7 +48,7 @@ def original(source, tmp_path):
 
     def save(classes, **beside):
         weights = torch.load(source(classes), weights_only=True)["state_dict"]
-        path = tmp_path / "original.pkl"
+        path = tmp_path / f"original{classes}{len(beside)}.pkl"
         path.write_bytes(pickle.dumps({**original_weights(weights), **beside}))
         return path
 
