@@ -92,7 +92,7 @@ def uncounted(
 ) -> Iterator[str]:
     """Lines about images that do not count, since the ground truth has no annotation of them."""
     annotated = {annotation["image_id"] for annotation in annotations}
-    images = truth.get("images")
+    images: Any = truth.get("images")
     listed = [image.get("id") for image in images] if is_objects(images) else []
     bare = [number for number in listed if is_key(number) and number not in annotated]
     others = [number for number in predictions if number not in annotated]
