@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 from mmengine.config import Config
 from mmseg.datasets import BaseSegDataset
-from mmseg.registry import DATASETS
 from PIL import Image
 
 from mmmaskformer.dataset_check import quick
@@ -157,7 +156,6 @@ def test_a_mosaic_of_label_maps_is_right(cfg):
     assert quick.quick_check(cfg, ["train"]).errors == []
 
 
-@DATASETS.register_module()
 class Listing(BaseSegDataset):
     """A user's dataset that knows its folders, and takes neither pipeline nor serialize_data."""
 
@@ -170,13 +168,13 @@ class Listing(BaseSegDataset):
 
 
 def test_datasets_of_another_signature_are_read(cfg, tmp_path):
-    cfg.train_dataloader.dataset = dict(type="Listing", root=str(tmp_path))
+    cfg.train_dataloader.dataset = dict(type=Listing, root=str(tmp_path))
     found = quick.quick_check(cfg, ["train"])
     assert (found.errors, found.warnings) == ([], [])
     (part,) = build_parts(cfg, "train", Findings())
     assert len(part.samples) == 3
     (tmp_path / "ann/1.png").unlink()
-    cfg.train_dataloader.dataset = dict(type="Listing", root=str(tmp_path), serialize_data=True)
+    cfg.train_dataloader.dataset = dict(type=Listing, root=str(tmp_path), serialize_data=True)
     (line,) = quick.quick_check(cfg, ["train"]).errors
     assert "serialize_data" in line
 
