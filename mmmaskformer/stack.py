@@ -94,7 +94,8 @@ def read_checkpoints_safely(checkpoint: types.ModuleType) -> None:
         relative = found is not None and not os.path.isabs(found) and "://" not in found
         return os.path.join(path, found) if relative else found
 
-    if find.__name__ != find_latest_checkpoint.__name__ or find.__closure__ is None:
+    find_latest_checkpoint.is_mended = True
+    if not hasattr(find, "is_mended"):
         checkpoint.find_latest_checkpoint = find_latest_checkpoint
     # mmengine's other schemes ("open-mmlab://", "s3://") call these by name.
     checkpoint.load_from_http = load_from_http

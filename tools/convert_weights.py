@@ -3,8 +3,8 @@
 Recognised are MaskFormer checkpoints of the original implementation (Detectron2), transformers,
 mmseg and mmdet, and ResNet and Swin classifiers of Detectron2, torchvision and Swin's authors;
 architecture and number of classes are read from the weights. Names and colours of the classes are
-those of --dataset, else those that SRC has, else those of the released models' datasets where the
-number of classes is one of theirs.
+those of --dataset, else those that SRC has. Files of the original implementation that hold weights
+alone, as its released ones do, get those of the dataset that the paper has with so many classes.
 """
 
 import argparse
@@ -45,7 +45,9 @@ RELEASED = {
     171: "coco_stuff_10k",
     847: "ade20k_full",
 }
-"""Datasets of the released models, by their number of classes."""
+"""Datasets of the original's released models, by their number of classes."""
+OF_TRAINING = ("optimizer", "scheduler", "iteration")
+"""What Detectron2 writes beside the weights while somebody trains; released files lack it."""
 
 
 def parse_args() -> argparse.Namespace:
@@ -81,11 +83,13 @@ def check_config(report: Report, args: argparse.Namespace) -> None:
         ) from error
 
 
-def find_names(report: Report, args: argparse.Namespace, meta: Any) -> tuple[dict, str]:
+def find_names(
+    report: Report, args: argparse.Namespace, beside: Mapping[str, Any]
+) -> tuple[dict, str]:
     """Classes, palette and things for the file's `dataset_meta`, and where they are from.
 
     Args:
-        meta: what the source says of itself, if anything; mmengine's files name the classes.
+        beside: what SRC holds beside the weights; mmengine's files name the classes in `meta`.
     """
     count = report.num_classes
     if args.dataset is not None:
@@ -96,13 +100,22 @@ def find_names(report: Report, args: argparse.Namespace, meta: Any) -> tuple[dic
                 f"{count} ({report.description})"
             )
         return names, f"{args.dataset}, as --dataset says"
-    names = own_names(meta, count)
+    names = own_names(beside.get("meta"), count)
     if names:
         return names, "those that SRC has"
-    if count in RELEASED:
-        name = RELEASED[count]
-        return metainfo(name), f"{name}, by their number; if they are others, give --dataset"
-    return {}, f"not known: SRC has none and no released model has {count}; give --dataset"
+    if not report.conversion.source.was_released:
+        return {}, "not known: SRC has none, and is no file of the original; give --dataset"
+    trained = [key for key in OF_TRAINING if key in beside]
+    if trained:
+        return (
+            {},
+            f"not known: SRC has {listing(trained)}, so it is no released file; give --dataset",
+        )
+    if count not in RELEASED:
+        return {}, f"not known: no released model has {count} classes; give --dataset"
+    name = RELEASED[count]
+    why = f"SRC is weights alone of the original, whose released models of {count} classes are its"
+    return metainfo(name), f"{name}, as {why}; if yours are others, give --dataset"
 
 
 def own_names(meta: Any, count: int | None) -> dict[str, list]:
@@ -136,7 +149,7 @@ def convert_file(args: argparse.Namespace) -> tuple[Report, list[str]]:
     notes = []
     if report.num_classes is not None:
         # Empty where unknown: without the entry mmseg's functions would guess a dataset.
-        meta["dataset_meta"], where = find_names(report, args, beside.get("meta"))
+        meta["dataset_meta"], where = find_names(report, args, beside)
         notes = [f"class names: {where}"]
     elif args.dataset is not None:
         raise CheckpointError(f"--dataset {args.dataset}, but {args.src} has no classes")

@@ -47,8 +47,9 @@ def check_target(args: argparse.Namespace, pairs: list) -> None:
 
 
 def evaluate(args: argparse.Namespace) -> None:
+    told: list[str] = []
     categories, pairs = evaluation.read_pairs(
-        args.gt_json_file, args.pred_json_file, args.gt_folder, args.pred_folder
+        args.gt_json_file, args.pred_json_file, args.gt_folder, args.pred_folder, warn=told.append
     )
     if args.out:
         check_target(args, pairs)
@@ -66,8 +67,10 @@ def evaluate(args: argparse.Namespace) -> None:
         with replacing(args.out) as work:
             work.write_text(json.dumps(result, indent=1, allow_nan=False) + "\n")
     print(evaluation.summary_table(result))
-    if quality.odd_areas:
-        print(f"warning: {evaluation.area_warning(quality.odd_areas)}", file=sys.stderr)
+    if quality.oddities:
+        told.append(evaluation.odd_warning(quality.oddities))
+    for line in told:
+        print(f"warning: {line}", file=sys.stderr)
 
 
 def main() -> None:

@@ -7,6 +7,7 @@ for all cars there, one for each car here.
 """
 
 import argparse
+import sys
 from pathlib import Path
 
 import mmcv
@@ -23,9 +24,11 @@ from mmmaskformer.core.views import check_finite, output_maps, views_of
 from mmmaskformer.engine.config_check import check_config, config_errors
 from mmmaskformer.engine.outputs import check_outputs
 from mmmaskformer.engine.runner import read_config
+from mmmaskformer.engine.trained_on import contradictions
 from mmmaskformer.heads.base import naming
 from mmmaskformer.registry import DATASETS, MODELS
 from mmmaskformer.utils.command import Parser, run
+from mmmaskformer.utils.files import check_input
 from mmmaskformer.utils.text import unreadable
 from mmmaskformer.visualization.queries import QueryMasks, query_panels
 
@@ -55,10 +58,12 @@ class Model:
         with config_errors(cfg):
             self.model = MODELS.build(cfg.model).to(device).eval()
         try:
-            load_checkpoint(self.model, checkpoint, map_location="cpu", strict=True)
+            content = load_checkpoint(self.model, checkpoint, map_location="cpu", strict=True)
         except RuntimeError as error:
             raise ValueError(f"checkpoint {checkpoint} does not fit {config}: {error}") from error
         self.classes = read_classes(cfg.test_dataloader.dataset)
+        for line in contradictions(checkpoint, content, self.model, self.classes):
+            print(f"warning: {line}", file=sys.stderr)
         steps = [s for s in cfg.test_dataloader.dataset.pipeline if "Annotations" not in s.type]
         self.pipeline = Compose(steps)
         self.dataset = cfg.test_dataloader.dataset
@@ -110,10 +115,9 @@ def titles(models: list) -> list[str]:
 
 def read_image(path: str) -> np.ndarray:
     """Image (H, W, 3) RGB; ValueError if the file is none."""
+    check_input(path, "image")
     try:
         return mmcv.imread(path, channel_order="rgb")
-    except FileNotFoundError:
-        raise
     except Exception as error:
         raise unreadable(f"image {path}", error) from error
 

@@ -31,6 +31,7 @@ class Format:
         dropped: patterns of names that are left out, and the reason.
         merges_by_position: whether Swin's patch merging has the original's order of neighbours.
         is_segmentor: False for image classifiers.
+        was_released: whether the paper's models were released in this format.
         licence: what users must know about weights of this format.
     """
 
@@ -40,6 +41,7 @@ class Format:
     dropped: Sequence[tuple[str, str]] = ()
     merges_by_position: bool = True
     is_segmentor: bool = True
+    was_released: bool = False
     licence: str = ""
 
     def rename(self, name: str) -> str | None:
@@ -66,6 +68,7 @@ def original(name: str, mark: str, deep_stem: bool) -> Format:
             *original_head(),
         ],
         [(r"criterion\.empty_weight|pixel_mean|pixel_std", CONFIGURED)],
+        was_released=True,
         licence="If these are the weights released with the paper, they are licensed CC BY-NC 4.0: "
         "not for commercial use.",
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from numbers import Integral, Real
 from typing import Any
 
@@ -34,9 +34,23 @@ def check_size(name: str, size: Any) -> None:
         check_number(f"{name}[{i}]", edge, 1, whole=True)
 
 
+def check_numbers(name: str, values: Any, low: float, *, least: int = 1) -> None:
+    """Raise ValueError unless the values are a list of whole numbers of at least `low`.
+
+    Args:
+        least: the least length of the list.
+    """
+    listed = [] if isinstance(values, str) or not isinstance(values, Iterable) else list(values)
+    if len(listed) < least:
+        some = f"{least} or more " if least > 1 else ""
+        raise ValueError(f"{name} must be a list of {some}whole numbers, got {values!r}")
+    for index, value in enumerate(listed):
+        check_number(f"{name}[{index}]", value, low, whole=True)
+
+
 def read_flags(isthing: Sequence[bool]) -> tuple[bool, ...]:
     """Of each class whether it is a thing; ValueError for what is neither yes nor no."""
-    if any(flag not in (0, 1) for flag in isthing):
+    if not isinstance(isthing, Iterable) or any(flag not in (0, 1) for flag in isthing):
         raise ValueError(f"isthing must be True or False for each class, got {isthing!r}")
     return tuple(map(bool, isthing))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +16,8 @@ class ClassLoss(nn.Module):
     """Cross-entropy over C + 1 classes, "no object" weighted down.
 
     The weighted mean is taken over all queries of this process's batch, as the original does.
+    Where all weights in a batch are 0, as those of images without a segment are with
+    `no_object_weight=0`, the original divides 0 by 0; here the loss is 0, with a gradient of 0.
 
     Args:
         class_weight: weights of the C classes, or of the C classes and "no object", for which
@@ -34,7 +36,8 @@ class ClassLoss(nn.Module):
         super().__init__()
         self.loss_weight = check_number("ClassLoss.loss_weight", loss_weight)
         self.no_object_weight = check_number("ClassLoss.no_object_weight", no_object_weight)
-        if isinstance(class_weight, str) or class_weight is not None and not any(class_weight):
+        listed = isinstance(class_weight, Iterable) and not isinstance(class_weight, str)
+        if class_weight is not None and not (listed and any(class_weight)):
             raise ValueError(
                 "ClassLoss.class_weight must be a list of numbers, not all of them 0, got "
                 f"{class_weight!r}"
@@ -43,6 +46,7 @@ class ClassLoss(nn.Module):
             check_number(f"ClassLoss.class_weight[{index}]", weight)
         weights = None if class_weight is None else torch.tensor(class_weight, dtype=torch.float32)
         self.register_buffer("class_weight", weights, persistent=False)
+        self.may_vanish = no_object_weight == 0 or not all(class_weight or ())
 
     def weights(self, like: Tensor) -> Tensor:
         """(C + 1,) weights for logits (M, C + 1); ValueError if there are not so many."""
@@ -60,7 +64,12 @@ class ClassLoss(nn.Module):
 
     def forward(self, class_logits: Tensor, target: Tensor) -> Tensor:
         """class_logits (M, C + 1), target (M,) int64 in [0, C] -> scalar, unweighted."""
-        return F.cross_entropy(class_logits, target, self.weights(class_logits))
+        weights = self.weights(class_logits)
+        if not self.may_vanish:
+            return F.cross_entropy(class_logits, target, weights)
+        total = weights[target].sum()
+        summed = F.cross_entropy(class_logits, target, weights, reduction="sum")
+        return summed / torch.where(total > 0, total, 1)
 
 
 class FocalLoss(nn.Module):

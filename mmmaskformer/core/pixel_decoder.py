@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .checks import check_number
+from .checks import check_number, check_numbers
 from .position import SinePositionalEncoding
 from .structures import PixelFeatures
 from .transformer import TransformerLayer, init_matrices, run
@@ -69,8 +69,7 @@ class FPNPixelDecoder(nn.Module):
     ) -> None:
         super().__init__()
         self.with_cp = with_cp
-        if len(in_channels) < 2:
-            raise ValueError(f"in_channels needs at least two levels, got {list(in_channels)}")
+        check_numbers("in_channels", in_channels, 1, least=2)
         for name, number in (("channels", channels), ("mask_channels", mask_channels)):
             check_number(name, number, 1, whole=True)
         check_number("norm_groups", norm_groups, 1, whole=True)

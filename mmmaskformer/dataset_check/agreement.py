@@ -20,6 +20,8 @@ from .settings import ABSENT, Labels, built_class, setting, transforms_of
 
 VOID = 0
 """Value of void in the segment map of a panoptic pipeline."""
+MAPLESS = ("RandomAffine", "RandomShift", "RandomCenterCropPad")
+"""mmdet's transforms that move pixels of images and boxes, and of no map."""
 
 
 @dataclass
@@ -157,10 +159,30 @@ def check_pipeline(
             check_ignored(found.errors, f"{place}.ignore_index", ignored, *labels.ignored)
         elif setting(TRANSFORMS, step, "cat_max_ratio") != 1:  # else RandomCrop does not look
             check_ignored(found.warnings, f"{place}.ignore_index", ignored, *in_map)
+        if reading.panoptic and is_stock(kind):
+            found.errors += [f"{place} {fault}" for fault in faults_on_panoptic_maps(kind)]
         for name in ("seg_pad_val", "seg_fill_in") if reading.panoptic else ("seg_pad_val",):
             value = setting(TRANSFORMS, step, name)
             check_fill(found.errors, f"{place}.{name}", value, labels, reading)
     return found
+
+
+def is_stock(kind: type) -> bool:
+    """Whether a transform is of the stock packages, which do not know our panoptic maps."""
+    return kind.__module__.split(".")[0] in ("mmcv", "mmseg", "mmdet")
+
+
+def faults_on_panoptic_maps(kind: type) -> list[str]:
+    """What a stock transform would silently do wrong with panoptic data, in words."""
+    mixes = any({"get_indices", "get_indexes"} & vars(one).keys() for one in kind.__mro__)
+    if mixes:
+        return [
+            "joins several images, whose segments have the same numbers in their panoptic maps: "
+            "leave it out"
+        ]
+    if kind.__name__ in MAPLESS:
+        return ["moves the image but not its panoptic map: leave it out"]
+    return []
 
 
 def check_fill(lines: list[str], place: str, value, labels: Labels, reading: Reading) -> None:

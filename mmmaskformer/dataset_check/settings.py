@@ -65,6 +65,17 @@ def setting(registry: Registry, cfg: Mapping, name: str):
     return ABSENT
 
 
+def takes(kind: type, name: str) -> bool:
+    """Whether a class can be built with a keyword, which may go to those it inherits from."""
+    for one in (c for c in kind.__mro__ if "__init__" in vars(c)):
+        parameters = inspect.signature(one.__init__).parameters
+        if name in parameters:
+            return True
+        if all(p.kind is not p.VAR_KEYWORD for p in parameters.values()):
+            return False
+    return False
+
+
 def find_heads(cfg, place: str) -> Iterator[tuple[str, Mapping]]:
     """Place and config of everything in a config that has `num_classes`."""
     if isinstance(cfg, Mapping):

@@ -63,11 +63,7 @@ def build_part(config: dict) -> Part:
         raise ValueError(f"{config.get('type')} is no kind of mmseg's BaseSegDataset")
     # Nothing is serialised: mmengine can not serialise an empty list.
     options = {"pipeline": [], "serialize_data": False}
-    taken = {
-        key: value
-        for key, value in options.items()
-        if settings.setting(DATASETS, config, key) is not settings.ABSENT
-    }
+    taken = {key: value for key, value in options.items() if settings.takes(kind, key)}
     dataset = DATASETS.build({**config, **taken})
     samples = [dataset.get_data_info(i) for i in range(len(dataset))]
     return Part(config, dataset.metainfo, samples)

@@ -8,6 +8,7 @@ from pathlib import Path
 from mmseg.datasets import BaseSegDataset
 
 from ..registry import DATASETS
+from ..utils.files import check_input
 
 
 @DATASETS.register_module()
@@ -35,8 +36,9 @@ class FolderDataset(BaseSegDataset):
 
 def read_classes(path: Path) -> tuple[str, ...]:
     """The class names in a text file, one a line."""
-    if not path.is_file():
+    if not path.exists():
         raise FileNotFoundError(f"{path} is missing: one class name a line, label 0 first")
+    check_input(path)
     try:
         text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:

@@ -93,6 +93,10 @@ def mend_inference_model(inference: types.ModuleType) -> None:
     def _preprare_data(imgs, model):
         several = isinstance(imgs, (list, tuple))
         images = [as_image(img) for img in (imgs if several else [imgs])]
+        if not images:
+            raise ValueError("the list of images is empty; wanted at least one")
+        if len({isinstance(image, np.ndarray) for image in images}) > 1:
+            raise ValueError("the list of images has paths and arrays; wanted only one of the two")
         kept = model.cfg.get("test_pipeline")
         try:
             model.cfg.test_pipeline = copy.deepcopy(
@@ -117,6 +121,7 @@ def as_image(image):
     Grey pictures get three equal channels; alpha is dropped.
 
     Raises:
+        TypeError: it is none of these.
         ValueError: another number of channels, or pixels that are not of eight bits.
     """
     if isinstance(image, Image.Image):
@@ -126,8 +131,13 @@ def as_image(image):
                 f"{', '.join(EIGHT_BITS)}: scale it to eight bits first"
             )
         return np.ascontiguousarray(np.asarray(image.convert("RGB"))[..., ::-1])
-    if not isinstance(image, np.ndarray):
+    if isinstance(image, (str, os.PathLike)):
         return image
+    if not isinstance(image, np.ndarray):
+        raise TypeError(
+            f"the image is of type {type(image).__name__}; wanted a path, an array or a picture of "
+            "pillow's"
+        )
     if image.dtype != np.uint8 or image.ndim not in (2, 3) or image.shape[2:] not in CHANNELS:
         raise ValueError(
             f"the image is an array of {image.dtype} and shape {image.shape}; wanted uint8 of "

@@ -16,6 +16,8 @@ import numpy as np
 from mmengine import fileio
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from ..utils.files import check_input
+
 PLAIN = ("RGB", "L", "1", "RGBA")
 """Pillow's modes that every backend reads alike."""
 CONVERTED = ("P", "PA", "LA", "CMYK", "YCbCr")
@@ -32,10 +34,10 @@ def read_bytes(path: str | Path, backend_args: dict | None = None) -> bytes:
     """The content of a file on any of mmengine's file systems.
 
     Raises:
-        ValueError: it is a pipe, a device or a folder, which might never end.
+        ValueError: it is a pipe, a device, a socket or a folder.
     """
-    if os.path.exists(path) and not os.path.isfile(path):
-        raise ValueError(f"{path} is a pipe, a device or a folder; wanted a file")
+    if os.path.exists(path):
+        check_input(path)
     return fileio.get(str(path), backend_args=backend_args)
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import copy
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,13 +24,24 @@ from ..registry import HOOKS
 from ..utils.files import replacing
 from ..utils.locks import hold, release
 from ..utils.text import listing
-from .resuming import newest_whole, on_main_process, remove_half_written, set_aside, what_lacks
+from .hook_states import restore_hooks, state_of, stateful
+from .resuming import (
+    OPTIMIZER,
+    names_of_optimizers,
+    newest_whole,
+    on_main_process,
+    other_optimizer,
+    remove_half_written,
+    remove_replaced,
+    set_aside,
+    what_lacks,
+)
 
 LOCK = ".training.lock"
 VALIDATED = "mmmaskformer_validated"
 """Where the message hub keeps the iteration or epoch of the last validation."""
-STATES = {hooks.EarlyStoppingHook: ("best_score", "wait_count")}
-"""Stock hooks -> what they count during a training, and mmengine does not save."""
+REMOVING = "mmmaskformer_removing"
+"""Where it keeps the names of the files that are removed when a checkpoint has been written."""
 
 
 @register_backend("local", force=True, prefixes="")
@@ -135,10 +147,9 @@ class CheckpointHook(hooks.CheckpointHook):
             )
         if folder is not None and folder.is_dir():
             on_main_process(self.tidy, runner, folder)
+        runner.message_hub.update_info(REMOVING, [])
 
-        for hook, names in stateful(runner):
-            saved = runner.message_hub.get_info(type(hook).__name__, {})
-            vars(hook).update({name: saved[name] for name in names if name in saved})
+        restore_hooks(runner)
         count = getattr(runner.optim_wrapper, "_accumulative_counts", 1)
         if not self.by_epoch and self.interval > 0 and self.interval % count:
             runner.logger.warning(
@@ -167,6 +178,9 @@ class CheckpointHook(hooks.CheckpointHook):
     def tidy(self, runner, folder: Path) -> None:
         remove_half_written(folder, self.filename_tmpl)
         start = runner.epoch if self.by_epoch else runner.iter
+        if start and Path(str(runner._load_from)).resolve().parent == folder.resolve():
+            names = runner.message_hub.get_info(REMOVING, [])
+            remove_replaced(folder, self.filename_tmpl, names, Path(runner._load_from).name)
         name = f"earlier_{runner.timestamp}"
         moved = set_aside(folder, self.filename_tmpl, start, name)
         if moved:
@@ -176,28 +190,39 @@ class CheckpointHook(hooks.CheckpointHook):
             )
 
     def _save_checkpoint_with_step(self, runner, step: int, meta: dict) -> None:
-        with self.removing_later():
+        with self.removing_later(runner):
             super()._save_checkpoint_with_step(runner, step, meta)
             if is_main_process() and self.folder_of(runner) is not None:
                 with replacing(Path(runner.work_dir) / "last_checkpoint") as work:
                     work.write_text(os.path.relpath(self.last_ckpt, runner.work_dir))
 
     def _save_best_checkpoint(self, runner, metrics: dict) -> None:
-        with self.removing_later():
+        with self.removing_later(runner):
             super()._save_best_checkpoint(runner, metrics)
 
     @contextmanager
-    def removing_later(self) -> Iterator[None]:
-        """Remove old files when the new ones are there; mmengine removes them before."""
-        backend = self.file_backend
+    def removing_later(self, runner) -> Iterator[None]:
+        """Remove old files when the new ones are there; mmengine removes them before.
+
+        The new ones name them, so that a run which is resumed from one can remove what a killed
+        run could not.
+        """
+        backend, hub = self.file_backend, runner.message_hub
+        others = hub.get_info(REMOVING, [])  # those of a call around this one
         later: list[tuple[Any, str]] = []
+
+        def note(remove: Callable, path: str) -> None:
+            later.append((remove, path))
+            hub.update_info(REMOVING, [*others, *(Path(path).name for _, path in later)])
+
         self.file_backend = copy.copy(backend)
-        self.file_backend.remove = lambda path: later.append((backend.remove, path))
-        self.file_backend.rmtree = lambda path: later.append((backend.rmtree, path))
+        self.file_backend.remove = partial(note, backend.remove)
+        self.file_backend.rmtree = partial(note, backend.rmtree)
         try:
             yield
         finally:
             self.file_backend = backend
+            hub.update_info(REMOVING, others)
         for remove, path in later:
             remove(path)
 
@@ -205,12 +230,9 @@ class CheckpointHook(hooks.CheckpointHook):
         """Add the states of hooks that mmengine leaves out; `Seal` does the rest."""
         hub = checkpoint.get("message_hub")
         if hub is not None:
-            states = {
-                type(hook).__name__: {name: getattr(hook, name) for name in names}
-                for hook, names in stateful(runner)
-            }
+            states = {key: state_of(hook) for key, hook in stateful(runner)}
             packed = {name: pack(history) for name, history in hub["log_scalars"].items()}
-            info = {**hub["runtime_info"], **states}
+            info = {**hub["runtime_info"], **states, OPTIMIZER: names_of_optimizers(runner)}
             checkpoint["message_hub"] = {**hub, "log_scalars": packed, "runtime_info": info}
 
     def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
@@ -221,7 +243,7 @@ class CheckpointHook(hooks.CheckpointHook):
         """
         if not runner._resume or os.path.isdir(str(runner._load_from)):
             return  # DeepSpeed's checkpoints are folders, which it reads by itself
-        problem = what_lacks(checkpoint, self.wanted)
+        problem = what_lacks(checkpoint, self.wanted) or other_optimizer(checkpoint, runner)
         if problem is not None:
             raise ValueError(
                 f"{runner._load_from} can not be resumed from: {problem}; load_from starts a new "
@@ -235,11 +257,6 @@ class CheckpointHook(hooks.CheckpointHook):
         if plain(ours) == plain(meta.get("dataset_meta")):
             meta["dataset_meta"] = ours  # mmengine compares the bytes of the two
         compare_lengths(runner, hub["runtime_info"].get("max_iters"))
-
-
-def stateful(runner) -> list[tuple[hooks.Hook, tuple[str, ...]]]:
-    """Hooks of the runner that `STATES` names, with the attributes to save."""
-    return [(hook, STATES[type(hook)]) for hook in runner.hooks if type(hook) in STATES]
 
 
 class Seal(hooks.Hook):

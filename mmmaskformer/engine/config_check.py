@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import ast
 import difflib
 import importlib.util
 import inspect
-import math
 import os
-import textwrap
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import lru_cache
 
 from mmengine import registry as root
 from mmengine.config import Config
@@ -26,6 +23,7 @@ from ..heads.maskformer_head import MaskFormerHead
 from ..utils.command import one_line, out_of_memory
 from ..utils.text import listing
 from .config_values import SPLITS, check_values, value_at
+from .signatures import is_number, package_of, parameter_of, source_of, taker_of
 
 SECTIONS = {
     **dict.fromkeys(("model", "tta_model"), root.MODELS),
@@ -70,6 +68,10 @@ TAKEN_BY_RUNNER = {
     "optim_wrapper.clip_grad": {"type", "clip_value"},
     **{f"{s}_dataloader": {"dataset", "num_batch_per_epoch"} for s in SPLITS},
 }
+NUMERIC = (root.HOOKS, root.LOOPS, root.PARAM_SCHEDULERS, root.OPTIMIZERS)
+"""Registries of parts that look at their numbers only when they use them."""
+KNOWN_PACKAGES = {"mmengine", "mmcv", "mmseg", "mmdet", "mmmaskformer", "torch"}
+"""Packages whose classes build as their signatures say; what others do nobody can know."""
 REMOVED = {"compile_mask_loss": "it was removed: mask_loss_kernel says what computes the losses"}
 DEFAULT_TYPES = {
     "pixel_decoder": "mmmaskformer.FPNPixelDecoder",
@@ -98,7 +100,7 @@ def check_config(cfg: Config) -> None:
     check_values(cfg)
     checker = Checker(cfg.filename)
     scopes = (cfg.get("default_scope") or "mmengine",)
-    if importlib.util.find_spec(scopes[0]) is None:
+    if not is_scope(scopes[0]):
         raise ValueError(
             f"{cfg.filename}: default_scope={scopes[0]!r}: no such package is installed; wanted "
             "'mmseg' or 'mmdet'"
@@ -145,7 +147,7 @@ class Checker:
             kind = DEFAULT_TYPES.get(place.split(".")[-1])
         found = [] if kind is None or registry is None else candidates(kind, registry, scopes)
         if kind is not None and registry is not None:
-            self.check_typed(value, place, kind, found, registry, parent)
+            self.check_typed(value, place, kind, found, registry, scopes, parent)
         if any(inspect.isclass(one) and issubclass(one, BandedHead) for one in found):
             scopes = ("mmmaskformer", *scopes)  # as `heads.base.build_part` does
         for key, item in value.items():
@@ -157,13 +159,20 @@ class Checker:
                 self.check(item, f"{place}.{key}", below, scopes, found)
 
     def check_typed(
-        self, value: Mapping, place: str, kind, found: list, registry: Registry, parent: Sequence
+        self,
+        value: Mapping,
+        place: str,
+        kind,
+        found: list,
+        registry: Registry,
+        scopes: tuple[str, ...],
+        parent: Sequence,
     ) -> None:
         """Check the type of a dict, which may stand for what was `found`, and its keys."""
         if not found and (registry is not root.MODELS or place.split(".")[-1] in NAMED_PARTS):
             raise ValueError(
                 f"{self.name}: {place}.type={kind!r}: no such {registry.name} is registered"
-                f"{nearest(str(kind).split('.')[-1], names_of(registry))}"
+                f"{hint_at(str(kind), registry, scopes[0])}"
             )
         takers = [taker_of(one) for one in found]
         if not takers or None in takers:
@@ -171,7 +180,15 @@ class Checker:
         known = {"type", "_scope_", *TAKEN_BY_BUILDERS.get(registry, ())}.union(*takers)
         given = {k: v for k, v in value.items() if k in known or not takes_out(parent, k)}
         self.refuse_unknown(given, place, known - {"self"}, found[0].__name__)
-        folders = default_of(found[0], "data_prefix")
+        if registry in NUMERIC and package_of(found[0]) in KNOWN_PACKAGES:
+            for key, item in value.items():
+                if isinstance(item, (str, list, tuple, Mapping)) and is_number(found[0], key):
+                    raise ValueError(
+                        f"{self.name}: {place}.{key}={item!r}: it must be a number, as "
+                        f"{found[0].__name__} takes it"
+                    )
+        folders = parameter_of(found[0], "data_prefix")
+        folders = folders and folders.default
         given = value.get("data_prefix")
         if isinstance(given, Mapping) and isinstance(folders, Mapping) and len(folders) > 1:
             self.refuse_unknown(given, f"{place}.data_prefix", folders, found[0].__name__)
@@ -209,73 +226,44 @@ def candidates(kind, registry: Registry, scopes: tuple[str, ...]) -> list[Callab
     return []
 
 
+def hint_at(kind: str, registry: Registry, scope: str) -> str:
+    """Where a type is that was not found in a scope, or what it may be a misspelling of."""
+    owners = [name for name, child in registry.children.items() if kind in child.module_dict]
+    if not owners or scope in owners:
+        return nearest(kind.split(".")[-1], names_of(registry))
+    return (
+        f" in {scope!r}; {owners[0]!r} has it: write '{owners[0]}.{kind}', or set "
+        f"default_scope={owners[0]!r}"
+    )
+
+
 def names_of(registry: Registry) -> set[str]:
     """All types that a registry and those of the packages above it know."""
     return set(registry.module_dict).union(*(c.module_dict for c in registry.children.values()))
 
 
-def takes_out(parent: Sequence[Callable], key: str) -> bool:
-    """Whether a class of mmseg or mmdet may take a key out of the config of one of its parts."""
-    classes = (c for one in parent for c in getattr(one, "__mro__", ()))
-    theirs = (c for c in classes if c.__module__.split(".")[0] in ("mmseg", "mmdet"))
-    return any(f"'{key}'" in source_of(c) for c in theirs)
-
-
-def default_of(built: Callable, name: str):
-    """The default of a keyword of a class or of those it inherits from; None without one."""
-    for one in getattr(built, "__mro__", ()):
-        parameter = inspect.signature(one.__init__).parameters.get(name)
-        if parameter is not None:
-            return parameter.default
-    return None
-
-
-@lru_cache(None)
-def taker_of(built: Callable) -> frozenset[str] | None:
-    """The keywords that a class or function takes; None where nobody can know."""
-    if not inspect.isclass(built):
-        parameters = inspect.signature(built).parameters
-        if any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
-            return None
-        return frozenset(parameters)
-    known: set[str] = set()
-    for one in (c for c in built.__mro__ if "__init__" in c.__dict__):
-        if one is object:
-            return None  # the last **kwargs went somewhere else
-        parameters = inspect.signature(one.__init__).parameters
-        known |= set(parameters)
-        swallowed = [p.name for p in parameters.values() if p.kind is p.VAR_KEYWORD]
-        if not swallowed:
-            return frozenset(known)
-        uses, passed = uses_of(one.__init__, swallowed[0])
-        if not uses or uses > passed:  # some heads of the zoo swallow what others of them take
-            return None
-    return None
-
-
-@lru_cache(None)
-def source_of(built: Callable) -> str:
-    """The source code of a class or function; empty where there is none to read."""
+def is_scope(name: str) -> bool:
+    """Whether types may be looked up in a scope: a package, or that of somebody's registry."""
+    registries = {*SECTIONS.values(), *NESTED.values(), *PARTS}
+    if any(name in registry.children for registry in registries):
+        return True
     try:
-        return textwrap.dedent(inspect.getsource(inspect.unwrap(built)))
-    except (OSError, TypeError):
-        return ""
+        return importlib.util.find_spec(name) is not None
+    except (ImportError, ValueError):
+        return False
 
 
-def uses_of(function: Callable, name: str) -> tuple[float, int]:
-    """How often a function uses its `**name`, and hands it to `super().__init__`."""
-    source = source_of(function)
-    if not source:
-        return math.inf, 0
-    tree = ast.parse(source)
-    uses = sum(isinstance(n, ast.Name) and n.id == name for n in ast.walk(tree))
-    passed = sum(
-        isinstance(call, ast.Call)
-        and ast.unparse(call.func) == "super().__init__"
-        and any(k.arg is None and ast.unparse(k.value) == name for k in call.keywords)
-        for call in ast.walk(tree)
-    )
-    return uses, passed
+def takes_out(parent: Sequence[Callable], key: str) -> bool:
+    """Whether a class may take a key out of the config of one of its parts: one of mmseg or mmdet
+    whose code names the key, or somebody else's with code of its own that builds it."""
+    for one in (c for built in parent for c in getattr(built, "__mro__", ())):
+        package = package_of(one)
+        if package in ("mmseg", "mmdet") and f"'{key}'" in source_of(one):
+            return True
+        known = package in KNOWN_PACKAGES or package in sys.stdlib_module_names
+        if not known and any("init" in name for name in vars(one)):
+            return True
+    return False
 
 
 def check_bases(path: str, below: tuple[str, ...] = ()) -> None:

@@ -33,6 +33,7 @@ NOT_NEGATIVE = ("loss_weight", "no_object_weight", "lr", "weight_decay", "max_no
 """Numbers, wherever they stand in the model or the optimizer."""
 TYPES = {
     "load_from": ((str, os.PathLike), "a checkpoint's file name or URL"),
+    "default_scope": (str, "the name of a package, such as 'mmseg'"),
     "resume": (bool, "True or False"),
     "work_dir": (str, "a folder's name"),
     "custom_hooks": ((list, tuple), "a list"),

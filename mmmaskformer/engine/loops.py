@@ -8,8 +8,10 @@ prefetched batch or a killed worker could change.
 
 from __future__ import annotations
 
+import logging
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from itertools import repeat
 from typing import Any
@@ -17,6 +19,7 @@ from typing import Any
 import numpy as np
 import torch
 from mmengine.dist import get_rank
+from mmengine.logging import MMLogger
 from mmengine.registry import DATA_SAMPLERS
 from mmengine.runner import loops
 from torch.utils.data import DataLoader
@@ -48,9 +51,18 @@ class SeededBatch(list):
     seed: int
 
 
-def load_seeded(dataset: Any, batch: SeededBatch) -> list:
-    seed_generators(batch.seed)
-    return [dataset[index] for index in batch]
+def load_seeded(dataset: Any, load_batch: Callable | None, batch: SeededBatch) -> list:
+    """The samples of a batch; `load_batch` is the dataset's own `__getitems__`, if it has one."""
+    if isinstance(batch, SeededBatch):
+        seed_generators(batch.seed)
+    return load_batch(batch) if load_batch else [dataset[index] for index in batch]
+
+
+def load_batches_seeded(dataset: Any) -> None:
+    """Let a dataset set a batch's seed before torch's loader has it load the batch."""
+    own = getattr(dataset, "__getitems__", None)
+    if getattr(own, "func", None) is not load_seeded:  # another loop may have been here
+        dataset.__getitems__ = partial(load_seeded, dataset, own)
 
 
 class SeededBatches:
@@ -101,6 +113,28 @@ class SeededBatches:
         return epoch
 
 
+@contextmanager
+def rewording(done: int) -> Iterator[None]:
+    """Let the log tell what a resumed run does; mmengine's loop says that it skips its batches
+    one by one, which takes time where somebody loads them."""
+
+    def reword(record: logging.LogRecord) -> bool:
+        if str(record.msg).startswith("Advance dataloader"):
+            record.msg = (
+                f"training goes on with iteration {done + 1}; the data that the {done} before it "
+                "were trained on is not loaded again"
+            )
+            record.levelno, record.levelname = logging.INFO, "INFO"
+        return True
+
+    logger = MMLogger.get_current_instance()
+    logger.addFilter(reword)
+    try:
+        yield
+    finally:
+        logger.removeFilter(reword)
+
+
 @LOOPS.register_module()
 class IterBasedTrainLoop(loops.IterBasedTrainLoop):
     """mmengine's, which goes on after a resume as if it had never stopped.
@@ -130,7 +164,7 @@ class IterBasedTrainLoop(loops.IterBasedTrainLoop):
             )
         # All processes have the sampler's seed in common, and with diff_rank_seed no other.
         self.seed = getattr(dataloader.sampler, "seed", runner.seed)
-        dataloader.dataset.__getitems__ = partial(load_seeded, dataloader.dataset)
+        load_batches_seeded(dataloader.dataset)
         # torch forbids a new batch sampler, and a second loader would not know `sampler` and
         # `batch_size`, which mmengine's hooks ask for.
         seeded = SeededBatches(dataloader.batch_sampler, self.seed)
@@ -144,7 +178,8 @@ class IterBasedTrainLoop(loops.IterBasedTrainLoop):
             self.seed = hub.get_info(SEED, self.runner.seed)
             self.dataloader_iterator = self.remaining_batches(type(self.dataloader_iterator))
         hub.update_info(SEED, self.seed)
-        with naming_what_it_waits_for(lambda: f"iteration {self._iter + 1}"):
+        waits = naming_what_it_waits_for(lambda: f"iteration {self._iter + 1}")
+        with waits, rewording(self._iter):
             return super().run()
 
     def run_iter(self, data_batch: Any) -> None:

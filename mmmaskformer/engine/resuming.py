@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from mmengine import dist
 from mmengine.config import Config
+from mmengine.optim import OptimWrapper, OptimWrapperDict
 
 from ..checkpoints.reading import load_checkpoint_file
 from ..utils.text import listing
@@ -121,6 +123,58 @@ def what_lacks(checkpoint: Any, wanted: tuple[str, ...]) -> str | None:
     return f"it has no {', '.join(missing)}, as weights alone have none"
 
 
+OPTIMIZER = "mmmaskformer_optimizer"
+"""Where the message hub, and so a checkpoint, keeps the names of the optimizers' classes."""
+
+
+def optimizers_of(runner) -> dict[str, Any]:
+    """The optimizers of a runner by name; the only one has the name ""."""
+    wrapper = getattr(runner, "optim_wrapper", None)
+    wrappers = dict(wrapper.items()) if isinstance(wrapper, OptimWrapperDict) else {"": wrapper}
+    return {k: v.optimizer for k, v in wrappers.items() if isinstance(v, OptimWrapper)}
+
+
+def names_of_optimizers(runner) -> dict[str, str]:
+    return {name: type(found).__name__ for name, found in optimizers_of(runner).items()}
+
+
+def other_optimizer(checkpoint: Mapping, runner) -> str | None:
+    """Why a checkpoint's optimizer is not the runner's; None if it is, or nobody can know.
+
+    torch would find some of that out in the first step, with a KeyError, and the rest never.
+    """
+    named = checkpoint["message_hub"].get("runtime_info", {}).get(OPTIMIZER, {})
+    for name, optimizer in optimizers_of(runner).items():
+        kind, saved = type(optimizer).__name__, checkpoint.get("optimizer") or {}
+        groups = (saved.get(name, {}) if name else saved).get("param_groups")
+        if named.get(name, kind) != kind:
+            return f"it is of the optimizer {named[name]}, the config has {kind}"
+        if not isinstance(groups, list) or not all(is_group(group) for group in groups):
+            continue  # a sharded one's, for instance, whose parameters have names
+        found = [len(group.get("params", ())) for group in groups]
+        wanted = [len(group["params"]) for group in optimizer.param_groups]
+        if found != wanted:
+            return (
+                f"its optimizer has {sum(found)} parameters in {len(found)} groups, the config's "
+                f"{sum(wanted)} in {len(wanted)}"
+            )
+        numbers = {
+            k
+            for k, v in getattr(optimizer, "defaults", {}).items()
+            if type(v) in (int, float, tuple)
+        }
+        lacking = sorted(numbers.difference(*groups))
+        if lacking:
+            return f"its optimizer is no {kind}, as it has no {', '.join(lacking)}"
+    return None
+
+
+def is_group(group: Any) -> bool:
+    """Whether this is what torch's optimizers save of a group of parameters."""
+    params = group.get("params") if isinstance(group, Mapping) else None
+    return isinstance(params, (list, tuple)) and all(type(number) is int for number in params)
+
+
 def set_aside(folder: Path, template: str, start: int, name: str) -> list[str]:
     """Move checkpoints that a run would overwrite, or mistake for its own, to a folder of theirs.
 
@@ -136,6 +190,19 @@ def set_aside(folder: Path, template: str, start: int, name: str) -> list[str]:
         (folder / name).mkdir(exist_ok=True)
         os.replace(path, folder / name / path.name)
     return [path.name for path in paths]
+
+
+def remove_replaced(folder: Path, template: str, names: Any, resumed: str) -> None:
+    """Remove checkpoints that the one named `resumed` took the place of.
+
+    Args:
+        names: what the checkpoint says; only names of checkpoints count.
+    """
+    known = {path.name: path for _, path in numbered(folder, template)}
+    for name in names if isinstance(names, (list, tuple)) else ():
+        path = known.get(name) if name != resumed else None
+        if path is not None:
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 def remove_half_written(folder: Path, template: str) -> None:

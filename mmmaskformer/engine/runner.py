@@ -20,10 +20,12 @@ from torch.distributed.fsdp import FullyShardedDataParallel
 
 from ..dataset_check.quick import quick_check
 from ..utils.command import one_line
+from ..utils.files import check_input
 from ..utils.text import listing
 from .config_check import check_bases, check_config, config_errors
 from .cpu import prepare_cpu_distributed, replace_sync_batch_norm
 from .fit import check_fit, checked_weights, report_fit, shapes_of
+from .trained_on import contradictions
 
 RUNNER_ONLY = (
     *("model_wrapper_cfg", "find_unused_parameters", "sync_bn", "compile"),
@@ -96,8 +98,7 @@ def read_config(path: str) -> Config:
     """A config file; whatever is wrong with it is one ValueError or FileNotFoundError."""
     if Path(path).is_dir():
         raise ValueError(f"config {path} is a folder; wanted a .py file, as in configs/")
-    if not Path(path).is_file():
-        raise FileNotFoundError(f"config {path} does not exist")
+    check_input(path, "config")
     check_bases(path)
     try:
         return Config.fromfile(path)
@@ -257,6 +258,10 @@ class CheckWeights(Hook):
             report_fit(found, wanted, runner._load_from)
             return
         check_fit(found, wanted, runner._load_from, runner.cfg.filename)
+        loader = getattr(getattr(runner, "_test_loop", None), "dataloader", None)
+        meta = getattr(getattr(loader, "dataset", None), "metainfo", None) or {}
+        for line in contradictions(runner._load_from, checkpoint, model, meta.get("classes")):
+            runner.logger.warning(line)
 
 
 def check_datasets(cfg: Config, splits: list[str]) -> None:

@@ -2,11 +2,11 @@
 
 from .coco_panoptic import count_in_processes, count_pairs, read_ids, read_pairs
 from .panoptic_quality import PanopticQuality, semantic_categories
-from .report import area_warning, class_table, summary_table
+from .report import class_table, odd_warning, summary_table
 
 __all__ = [
     "PanopticQuality",
-    "area_warning",
+    "odd_warning",
     "class_table",
     "count_in_processes",
     "count_pairs",

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..utils.files import read_json
+from ..utils.files import check_input, read_json
 from ..utils.json_kinds import duplicates, is_key, is_objects, is_text
 from ..utils.png_ids import decode_ids
 from ..utils.processes import map_in_processes
@@ -39,11 +40,15 @@ def read_pairs(
     pred_json: str | Path,
     gt_folder: str | Path | None = None,
     pred_folder: str | Path | None = None,
+    warn: Callable[[str], None] = warnings.warn,
 ) -> tuple[list[dict], list[ImagePair]]:
     """The categories of the ground truth, and one pair per annotated image.
 
-    Folders default to the json's path without `.json`. Predictions for other images are ignored,
-    as officially.
+    Folders default to the json's path without `.json`.
+
+    Args:
+        warn: is told which predictions are of other images, and which images of the ground truth
+            have no annotation; neither counts, as officially.
 
     Raises:
         FileNotFoundError: a json or a png that a json names does not exist.
@@ -66,6 +71,8 @@ def read_pairs(
             f"{pred_json} has no prediction for {len(missing)} of the {len(annotations)} images of "
             f"{gt_json}, image_id {listing(missing, 5)}"
         )
+    for line in uncounted(truth, annotations, predictions, gt_json, pred_json):
+        warn(line)
     pairs = [
         ImagePair(
             *_side(annotation, gt_folder, gt_json),
@@ -74,6 +81,31 @@ def read_pairs(
         for annotation in annotations
     ]
     return categories, pairs
+
+
+def uncounted(
+    truth: dict,
+    annotations: list[dict],
+    predictions: dict,
+    gt_json: str | Path,
+    pred_json: str | Path,
+) -> Iterator[str]:
+    """Lines about images that do not count, since the ground truth has no annotation of them."""
+    annotated = {annotation["image_id"] for annotation in annotations}
+    images: Any = truth.get("images")
+    listed = [image.get("id") for image in images] if is_objects(images) else []
+    bare = [number for number in listed if is_key(number) and number not in annotated]
+    others = [number for number in predictions if number not in annotated]
+    if bare:
+        yield (
+            f"{gt_json} has no annotation for {len(bare)} of its {len(listed)} images, which do "
+            f"not count: image_id {listing(bare, 5)}"
+        )
+    if others:
+        yield (
+            f"{pred_json} has {len(others)} predictions of images that {gt_json} does not "
+            f"annotate, which do not count: image_id {listing(others, 5)}"
+        )
 
 
 def count_pairs(categories: list[dict], pairs: Iterable[ImagePair]) -> PanopticQuality:
@@ -169,6 +201,7 @@ def _check_same_categories(
 def _side(annotation: dict, folder: Path, source: str | Path) -> tuple[Path, list]:
     """The png of an annotation, which must exist, and its segments."""
     png = folder / annotation["file_name"]
-    if not png.is_file():
+    if not png.exists():
         raise FileNotFoundError(f"{source} names {png}, which does not exist")
+    check_input(png)
     return png, annotation["segments_info"]

@@ -19,7 +19,7 @@ from ..utils.files import png_name
 from ..utils.json_kinds import duplicates
 from ..utils.text import listing
 from .panoptic_quality import PanopticQuality
-from .report import area_warning, class_table
+from .report import class_table, odd_warning
 from .submission import write_annotations, write_prediction
 
 OF_MMDET = {"gt_panoptic_seg": "panoptic_truth", "pred_panoptic_seg": "panoptic_result"}
@@ -87,9 +87,9 @@ class PanopticQualityMetric(BaseMetric):
             gt_name, pred_name = side_names(name)
             counts = quality.update(*truth, *pred, gt_name=gt_name, pred_name=pred_name)
             self.results.append((pack_counts(counts), entry))
-        if quality.odd_areas and not self._warned:
+        if quality.oddities and not self._warned:
             self._warned = True
-            print_log(area_warning(quality.odd_areas), "current", logging.WARNING)
+            print_log(odd_warning(quality.oddities), "current", logging.WARNING)
 
     def _side(self, sample: Any, name: str, key: str) -> tuple[np.ndarray, list]:
         key = key if sample.get(OF_MMDET[key]) is None else OF_MMDET[key]

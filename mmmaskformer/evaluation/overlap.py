@@ -21,12 +21,14 @@ class Overlap(NamedTuple):
         on_void: (P,), of each predicted segment on ground-truth void.
         area: (P,), of each predicted segment.
         gt_area: (G,), of each ground-truth segment.
+        unlisted: ids, ascending, of the ground-truth map that belong to none of its segments.
     """
 
     common: np.ndarray
     on_void: np.ndarray
     area: np.ndarray
     gt_area: np.ndarray
+    unlisted: np.ndarray
 
 
 def check_maps(gt: np.ndarray, pred: np.ndarray, gt_name: str, pred_name: str) -> None:
@@ -80,7 +82,8 @@ def overlap(
         raise ValueError(f"{pred_name}: ids {extra} are in the map but not in segments_info")
     # A row and a column for each segment and for void; ids unknown to the truth in a last row.
     shape = (len(gt_known) + 2, len(pred_known) + 1)
-    if gt_unknown.any():
+    unlisted = np.unique(gt[gt_unknown])
+    if len(unlisted):
         row[gt_unknown] = shape[0] - 1
     row *= shape[1]
     row += column
@@ -91,7 +94,7 @@ def overlap(
     if not area.all():
         empty = pred_known[area == 0].tolist()
         raise ValueError(f"{pred_name}: ids {empty} are in segments_info but have no pixels")
-    return Overlap(table[gt_at[1:]], table[gt_at[0]], area, gt_area)
+    return Overlap(table[gt_at[1:]], table[gt_at[0]], area, gt_area, unlisted)
 
 
 def _look_up(ids: np.ndarray, known: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

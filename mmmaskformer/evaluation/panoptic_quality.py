@@ -12,7 +12,11 @@ from typing import Any
 import numpy as np
 
 from ..utils.json_kinds import is_flag, is_whole
+from ..utils.text import listing
 from .overlap import VOID, check_maps, joint_runs, overlap
+
+MOST_ODDITIES = 9
+"""So many of them are kept."""
 
 
 class PanopticQuality:
@@ -22,7 +26,9 @@ class PanopticQuality:
         categories: C dicts with `id` and `isthing` (and, for reports, `name`), as in COCO's json.
 
     Attributes:
-        odd_areas: up to 9 ground-truth segments, in words, whose area is not that of the map.
+        oddities: up to 9 things, in words, that count as officially, and may not be meant:
+            ground-truth segments whose area is not that of the map, among them those without a
+            pixel, and ids of the ground-truth map that its `segments_info` lacks.
         counts: (C, 4) float64, the whole state: sum of IoUs, true positives, false positives and
             false negatives of each category.
 
@@ -43,7 +49,7 @@ class PanopticQuality:
         if len(self._rows) != len(ids):
             raise ValueError(f"category ids must differ, got {sorted(ids)}")
         self.counts = np.zeros((len(ids), 4))
-        self.odd_areas: list[str] = []
+        self.oddities: list[str] = []
 
     def merge(self, other: PanopticQuality) -> None:
         """Add the images that `other` has seen.
@@ -54,7 +60,7 @@ class PanopticQuality:
         if self.categories != other.categories:
             raise ValueError("can not merge: the categories differ")
         self.counts += other.counts
-        self.odd_areas = (self.odd_areas + other.odd_areas)[:9]
+        self.oddities = (self.oddities + other.oddities)[:MOST_ODDITIES]
 
     def update(
         self,
@@ -87,10 +93,12 @@ class PanopticQuality:
         gt_known, gt_rows = self._read(gt_segments, gt_name)
         pred_known, pred_rows = self._read(pred_segments, pred_name)
         gt_area, crowd = _area_and_crowd(gt_segments, gt_name)
-        common, on_void, area, gt_in_map = overlap(
+        common, on_void, area, gt_in_map, unlisted = overlap(
             gt_ids, gt_known, pred_ids, pred_known, pred_name
         )
-        self._check_areas(gt_known, gt_area, gt_in_map, common, gt_name)
+        check_areas(gt_known, gt_area, common, gt_name)
+        found = oddities_of(gt_known, gt_area, gt_in_map, unlisted, gt_name)
+        self.oddities += found[: MOST_ODDITIES - len(self.oddities)]
 
         iou = common / (area + gt_area[:, None] - common - on_void)
         matched = (iou > 0.5) & (gt_rows[:, None] == pred_rows) & ~crowd[:, None]
@@ -193,27 +201,6 @@ class PanopticQuality:
             raise ValueError(f"{name}: segment ids must differ, and 0 is void; got {sorted(ids)}")
         return known, np.array(rows, np.int64)
 
-    def _check_areas(
-        self,
-        known: np.ndarray,
-        area: np.ndarray,
-        in_map: np.ndarray,
-        common: np.ndarray,
-        name: str,
-    ) -> None:
-        """Note areas that are not the map's; refuse those that can not be."""
-        if not common.size:
-            return
-        wrong = common.max(1) > area
-        if wrong.any():
-            found = list(zip(known[wrong].tolist(), area[wrong].tolist(), strict=True))
-            raise ValueError(
-                f"{name}: segments (id, 'area') {found} share more pixels than their area with a "
-                "prediction, so that their IoU would be above 1; is 'area' that of this map?"
-            )
-        for i in np.flatnonzero(area != in_map)[: 9 - len(self.odd_areas)]:
-            self.odd_areas.append(f"{name}: segment {known[i]} {area[i]:g}, not {in_map[i]:g}")
-
     def _add(self, tp: np.ndarray, ious: np.ndarray, fp: np.ndarray, fn: np.ndarray) -> np.ndarray:
         """Add events, given as rows of `categories`, and IoUs of the true positives."""
         size = len(self.categories)
@@ -221,6 +208,36 @@ class PanopticQuality:
         counts = np.stack(columns, 1)
         self.counts += counts
         return counts
+
+
+def check_areas(known: np.ndarray, area: np.ndarray, common: np.ndarray, name: str) -> None:
+    """Raise ValueError for areas (G,) smaller than the pixels `common` (G, P) with a prediction."""
+    wrong = common.max(1, initial=0) > area
+    if wrong.any():
+        found = list(zip(known[wrong].tolist(), area[wrong].tolist(), strict=True))
+        raise ValueError(
+            f"{name}: segments (id, 'area') {found} share more pixels than their area with a "
+            "prediction, so that their IoU would be above 1; is 'area' that of this map?"
+        )
+
+
+def oddities_of(
+    known: np.ndarray, area: np.ndarray, in_map: np.ndarray, unlisted: np.ndarray, name: str
+) -> list[str]:
+    """What is odd about a ground-truth map, one short text each.
+
+    Args:
+        known, area, in_map: (G,) ids of the segments, their areas, and their pixels in the map.
+        unlisted: ids of the map that no segment has.
+    """
+    odd = area != in_map
+    found = [
+        f"{name}: the area of segment {number} is {said:g}, but the map has {pixels:g} pixels of it"
+        for number, said, pixels in zip(known[odd], area[odd], in_map[odd], strict=True)
+    ]
+    if len(unlisted):
+        found.append(f"{name}: ids {listing(unlisted)} are in the map but not in segments_info")
+    return found
 
 
 def semantic_categories(classes: Iterable[str]) -> list[dict]:

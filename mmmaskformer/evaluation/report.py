@@ -25,15 +25,13 @@ def class_table(result: dict, categories: Iterable[dict]) -> str:
     return "\n".join(lines)
 
 
-def area_warning(odd_areas: Sequence[str]) -> str:
-    """One line about `PanopticQuality.odd_areas`; empty if there are none."""
-    if not odd_areas:
+def odd_warning(oddities: Sequence[str]) -> str:
+    """One line about `PanopticQuality.oddities`; empty if there are none."""
+    if not oddities:
         return ""
-    more = ", ..." if len(odd_areas) > 3 else ""
-    return (
-        "areas in the json that are not those of the map, and of which IoUs are computed: "
-        f"{', '.join(odd_areas[:3])}{more}"
-    )
+    more = "; ..." if len(oddities) > 3 else ""
+    text = "; ".join(oddities[:3]) + more
+    return f"the ground truth is counted as it is, as officially, but {text}"
 
 
 def _percent(scores: dict) -> list[str]:

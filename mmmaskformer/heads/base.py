@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from mmengine.model import BaseModule
 from torch import Tensor
 
-from ..core.checks import check_number
+from ..core.checks import check_number, check_numbers
 from ..core.views import AnyView, NonFiniteScoreError, View
 from ..registry import MODELS, TASK_UTILS
 from .segments import SegmentMaker
@@ -44,8 +45,15 @@ class BandedHead(BaseModule):
         if align_corners:
             raise ValueError("align_corners must be False: MaskFormer resizes half-pixel centred")
         check_number("num_classes", num_classes, 1, whole=True)
+        check_numbers("in_channels", in_channels, 1)
+        chosen = range(len(in_channels)) if in_index is None else in_index
+        if not isinstance(chosen, Sequence) or len(chosen) != len(in_channels):
+            raise ValueError(
+                f"in_index must be a list of {len(in_channels)} numbers, one for each of "
+                f"in_channels, got {in_index!r}"
+            )
         self.all_levels = in_index is None
-        self.in_index = tuple(in_index) if in_index is not None else tuple(range(len(in_channels)))
+        self.in_index = tuple(chosen)
         self.num_classes = self.out_channels = num_classes
         self.align_corners = align_corners
         self.threshold = 1.0  # for mmseg, which asks for it where there is one class: none is above
@@ -108,10 +116,17 @@ def build_part(cfg: dict | None, default: str, *, registry=MODELS, **defaults):
 
     The config's own values win over `defaults`; the config is not written to.
     """
+    check_is_config(cfg, default)
     cfg = {"type": default, **defaults, **(cfg or {})}
     if isinstance(cfg["type"], str) and "." not in cfg["type"] and cfg["type"] in registry:
         cfg["type"] = registry.get(cfg["type"])
     return registry.build(cfg)
+
+
+def check_is_config(cfg: Any, default: str) -> None:
+    """Raise ValueError for what is neither a dict nor None; names what it should build."""
+    if cfg is not None and not isinstance(cfg, Mapping):
+        raise ValueError(f"the config of its {default} must be a dict, got {cfg!r}")
 
 
 def build_fusion(cfg: dict | None, default: str):

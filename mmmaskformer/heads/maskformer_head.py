@@ -12,7 +12,7 @@ from .. import core
 from ..core.checks import read_flags
 from ..core.views import View
 from ..registry import DATASETS, MODELS, TASK_UTILS
-from .base import BandedHead, build_fusion, build_part
+from .base import BandedHead, build_fusion, build_part, check_is_config
 
 
 @MODELS.register_module()
@@ -158,13 +158,15 @@ def read_things(isthing: Sequence[bool] | str | None, num_classes: int) -> tuple
                 "METAINFO"
             )
         isthing = dataset.METAINFO["isthing"]
-    if len(isthing) != num_classes:
-        raise ValueError(f"num_classes is {num_classes}, but isthing has {len(isthing)} flags")
-    return read_flags(isthing)
+    flags = read_flags(isthing)
+    if len(flags) != num_classes:
+        raise ValueError(f"num_classes is {num_classes}, but isthing has {len(flags)} flags")
+    return flags
 
 
 def build_with_things(cfg: dict | None, default: str, isthing: tuple | None):
     """An inference strategy that tells things from stuff; None without `isthing`."""
+    check_is_config(cfg, default)
     if isthing is not None:
         return build_fusion({"isthing": isthing, **(cfg or {})}, default)
     if cfg is not None:
@@ -174,6 +176,7 @@ def build_with_things(cfg: dict | None, default: str, isthing: tuple | None):
 
 def build_assigner(cfg: dict | None) -> core.HungarianAssigner:
     """Build the assigner and the match costs in its config."""
+    check_is_config(cfg, "HungarianAssigner")
     cfg = dict(cfg or {})
     kind = TASK_UTILS.get(cfg["type"]) if isinstance(cfg.get("type"), str) else cfg.get("type")
     if isinstance(kind, type) and not any("__call__" in vars(base) for base in kind.__mro__):
@@ -181,6 +184,8 @@ def build_assigner(cfg: dict | None) -> core.HungarianAssigner:
             f"assigner: {kind.__module__}.{kind.__name__} can not be called as HungarianAssigner is"
         )
     if cfg.get("match_costs") is not None:
+        if not isinstance(cfg["match_costs"], (list, tuple)):
+            raise ValueError(f"match_costs must be a list of dicts, got {cfg['match_costs']!r}")
         cfg["match_costs"] = [
             build_part(cost, "ClassificationCost", registry=TASK_UTILS)
             for cost in cfg["match_costs"]

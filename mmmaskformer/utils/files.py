@@ -75,16 +75,28 @@ def check_output(
             )
 
 
+def check_input(path: str | Path, what: str = "") -> None:
+    """Raise FileNotFoundError if a file does not exist, and ValueError if it is something else:
+    reading a pipe, a socket or a device might never end.
+
+    Args:
+        what: what the error calls the file, before its name.
+    """
+    name = f"{what} {path}" if what else path
+    if not Path(path).exists():
+        raise FileNotFoundError(f"{name} does not exist")
+    if not Path(path).is_file():
+        raise ValueError(f"{name} is a pipe, a device, a socket or a folder; wanted a file")
+
+
 def read_json(path: str | Path) -> Any:
     """The content of a json file.
 
     Raises:
         FileNotFoundError, ValueError: there is no such file, or it is damaged; names it.
     """
-    try:
-        return parse_json(Path(path).read_bytes(), str(path))
-    except FileNotFoundError:
-        raise FileNotFoundError(f"{path} does not exist") from None
+    check_input(path)
+    return parse_json(Path(path).read_bytes(), str(path))
 
 
 def parse_json(content: bytes | str, name: str) -> Any:

@@ -1,5 +1,7 @@
 """Class names of converted weights, and what mmseg's `init_model` makes of them."""
 
+import pickle
+
 import pytest
 import torch
 from mmengine.config import Config
@@ -7,6 +9,7 @@ from mmseg.apis import init_model
 
 from mmmaskformer.datasets.tables import metainfo
 from mmmaskformer.heads.names import ClassNames
+from tests.checkpoints.original_format import original_weights
 from tests.conftest import ROOT, SMALL_CONFIG
 from tests.reference import parameter_lists, recipes
 
@@ -39,11 +42,34 @@ def names_of(path):
     return torch.load(path, weights_only=True)["meta"]["dataset_meta"]
 
 
+@pytest.fixture
+def original(source, tmp_path):
+    """A function that saves the small model as the original would have."""
+
+    def save(classes, **beside):
+        weights = torch.load(source(classes), weights_only=True)["state_dict"]
+        path = tmp_path / f"original{classes}{len(beside)}.pkl"
+        path.write_bytes(pickle.dumps({**original_weights(weights), **beside}))
+        return path
+
+    return save
+
+
 @pytest.mark.parametrize("count", TABLES)
-def test_datasets_of_the_released_models_are_recognised(convert, source, count, tmp_path):
-    output = convert(source(count), tmp_path / "ours.pth")
-    assert f"class names: {TABLES[count]}, by their number" in output
+def test_datasets_of_the_released_models_are_recognised(convert, original, count, tmp_path):
+    output = convert(original(count), tmp_path / "ours.pth")
+    assert f"class names: {TABLES[count]}, as SRC is weights alone of the original" in output
     assert names_of(tmp_path / "ours.pth") == metainfo(TABLES[count])
+
+
+def test_only_released_files_are_recognised(convert, source, original, tmp_path):
+    for file, reason in (
+        (source(150), "not known: SRC has none, and is no file of the original; give --dataset"),
+        (original(150, optimizer={}), "not known: SRC has optimizer, so it is no released file"),
+        (original(151), "not known: no released model has 151 classes; give --dataset"),
+    ):
+        assert f"class names: {reason}" in convert(file, tmp_path / "ours.pth")
+        assert names_of(tmp_path / "ours.pth") == {}
 
 
 def test_the_numbers_are_those_of_the_released_models():
@@ -57,7 +83,9 @@ def test_the_numbers_are_those_of_the_released_models():
 
 def test_others_are_not_guessed(convert, source, tmp_path):
     output = convert(source(6), tmp_path / "ours.pth")
-    assert "class names: not known: SRC has none and no released model has 6; give --d" in output
+    assert (
+        "class names: not known: SRC has none, and is no file of the original; give --d" in output
+    )
     assert names_of(tmp_path / "ours.pth") == {}
     convert(source(11), tmp_path / "ours.pth", "--dataset", "camvid")
     assert names_of(tmp_path / "ours.pth") == metainfo("camvid")

@@ -5,18 +5,22 @@ import datetime
 import enum
 from collections import Counter, OrderedDict, defaultdict, deque, namedtuple
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 from mmengine.config import ConfigDict
+from mmengine.hooks import Hook
 from mmengine.logging import HistoryBuffer
 from mmengine.optim import _ParamScheduler
 from mmengine.registry import PARAM_SCHEDULERS
+from mmengine.runner import Runner
 
+from mmmaskformer.checkpoints.checksum import KEY, stamp
 from mmmaskformer.checkpoints.plain import plain
 from mmmaskformer.checkpoints.reading import load_checkpoint_file
-from mmmaskformer.engine.checkpointing import pack, unpack
+from mmmaskformer.engine.checkpointing import Seal, pack, unpack
 
 
 class Colour(enum.Enum):
@@ -164,3 +168,28 @@ def test_history_buffers_come_back():
     assert again.mean(3) == history.mean(3)
     assert again.max_length == 5
     assert unpack({"a": 1}) == {"a": 1}
+
+
+class Late(Hook):
+    """A user's hook that adds an entry behind all of the config's hooks."""
+
+    priority = "VERY_LOW"
+
+    def before_save_checkpoint(self, runner, checkpoint):
+        checkpoint["late"] = dict(values=deque([1, 2]), level=Level.LOW)
+
+
+def test_what_late_hooks_add_is_sealed_too(tmp_path):
+    """By their order in the runner, whoever is registered first."""
+    runner = SimpleNamespace(_hooks=[])
+    for hook, priority in ((Seal(), "LOWEST"), (Late(), None), (Late(), "LOWEST")):
+        Runner.register_hook(runner, hook, priority)
+    assert [type(hook) for hook in runner._hooks[:2]] == [Late, Seal]
+    checkpoint = dict(state_dict=OrderedDict(a=torch.ones(2)), meta={}, message_hub={})
+    for hook in runner._hooks[:2]:
+        hook.before_save_checkpoint(runner, checkpoint)
+    torch.save(checkpoint, tmp_path / "a.pth")
+    found = torch.load(tmp_path / "a.pth", weights_only=True)
+    assert found["late"] == dict(values=[1, 2], level=1)
+    assert found["checksum"] == stamp({k: v for k, v in checkpoint.items() if k != KEY})
+    assert load_checkpoint_file(tmp_path / "a.pth")["late"] == found["late"]

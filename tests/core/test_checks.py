@@ -50,7 +50,11 @@ def test_number_in_range_is_given_back():
     [
         (lambda: core.ClassLoss(-1), "ClassLoss.loss_weight must be at least 0"),
         (lambda: core.ClassLoss(no_object_weight=-1), "ClassLoss.no_object_weight must be"),
+        (lambda: core.ClassLoss(class_weight=3), "ClassLoss.class_weight must be a list"),
         (lambda: core.FocalLoss(math.nan), "FocalLoss.loss_weight"),
+        (lambda: core.FPNPixelDecoder(8), "in_channels must be a list of 2 or more whole numbers"),
+        (lambda: core.FPNPixelDecoder([8, -1]), r"in_channels\[1\] must be at least 1, got -1"),
+        (lambda: read_flags(3), "isthing must be True or False for each class, got 3"),
         (lambda: core.FocalLoss(alpha=1.5), r"FocalLoss.alpha must be in \[-inf, 1\]"),
         (lambda: core.FocalLoss(gamma=-1), "FocalLoss.gamma"),
         (lambda: core.DiceLoss(-2), "DiceLoss.loss_weight"),

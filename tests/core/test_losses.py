@@ -190,3 +190,23 @@ def test_a_chunk_fills_the_cache_of_a_cpu():
 def test_negative_gamma_is_refused():
     with pytest.raises(ValueError, match="gamma"):
         FocalLoss(gamma=-1)
+
+
+def weighted_mean(logits, target, weights):
+    """Sum of weight times -log softmax over the sum of weights, query by query."""
+    terms = [-weights[t] * row.log_softmax(0)[t] for row, t in zip(logits, target, strict=True)]
+    return sum(terms) / sum(weights[t] for t in target)
+
+
+def test_class_weights_of_0():
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randn(7, 4, generator=generator, dtype=torch.float64, requires_grad=True)
+    target = torch.tensor([3, 0, 3, 2, 1, 3, 2])
+    for options in (dict(no_object_weight=0), dict(class_weight=[0, 2, 1], no_object_weight=0)):
+        loss = ClassLoss(**options)
+        weights = torch.tensor([*options.get("class_weight", [1, 1, 1]), 0.0])
+        torch.testing.assert_close(loss(logits, target), weighted_mean(logits, target, weights))
+        nothing = loss(logits, torch.full((7,), 3))  # the original divides 0 by 0
+        (gradient,) = torch.autograd.grad(nothing, logits)
+        assert nothing.item() == 0
+        assert gradient.abs().max() == 0

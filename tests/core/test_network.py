@@ -115,7 +115,7 @@ def test_order_of_images_does_not_matter():
 @pytest.mark.parametrize(
     ("build", "message"),
     [
-        (lambda: core.FPNPixelDecoder([8]), "at least two levels"),
+        (lambda: core.FPNPixelDecoder([8]), "must be a list of 2 or more whole numbers"),
         (lambda: core.TransformerDecoder(8, num_layers=0), "num_layers"),
         (lambda: encoder_pixel_decoder(num_layers=0), "num_layers"),
         (lambda: encoder_pixel_decoder()(pyramid()), r"expected 2 feature levels of \[.*got 3 of"),

@@ -6,10 +6,12 @@ import json
 import numpy as np
 import pytest
 from mmengine.config import Config
+from mmseg.datasets import BaseSegDataset
 from PIL import Image
 
 from mmmaskformer.dataset_check import quick
-from mmmaskformer.dataset_check.splits import complaint
+from mmmaskformer.dataset_check.agreement import Findings
+from mmmaskformer.dataset_check.splits import build_parts, complaint
 from mmmaskformer.engine.runner import check_datasets
 from tests.conftest import ROOT
 from tests.dataset_check.tree import CONFIG
@@ -119,6 +121,62 @@ def test_more_segments_than_queries(cfg, tmp_path):
     segments[0]["iscrowd"] = 1  # needs no query
     (tmp_path / "a.json").write_text(json.dumps(content))
     assert quick.quick_check(config, ["train"]).warnings == []
+    check_stock_transforms(config)
+
+
+def check_stock_transforms(config):
+    """Those that do not know panoptic maps are refused, wherever they stand."""
+    where = "train_dataloader.dataset.pipeline"
+    mixing = "joins several images, whose segments have the same numbers in their panoptic maps"
+    plain = config.train_dataloader.dataset
+    mosaic = dict(type="RandomMosaic", prob=1.0, img_scale=(20, 20))
+    config.train_dataloader.dataset = dict(
+        type="MultiImageMixDataset", dataset=plain, pipeline=[mosaic]
+    )
+    assert quick.quick_check(config, ["train"]).errors == [
+        f"{where}.RandomMosaic {mixing}: leave it out"
+    ]
+    config.train_dataloader.dataset = plain
+    for step, fault in (
+        (dict(type="mmdet.MixUp"), mixing),
+        (dict(type="mmdet.CopyPaste"), mixing),
+        (dict(type="mmdet.RandomAffine"), "moves the image but not its panoptic map"),
+    ):
+        plain.pipeline.insert(2, step)
+        (line,) = quick.quick_check(config, ["train"]).errors
+        name = step["type"].split(".")[1]
+        assert line == f"{where}.{name} {fault}: leave it out"
+        plain.pipeline.pop(2)
+
+
+def test_a_mosaic_of_label_maps_is_right(cfg):
+    mosaic = dict(type="RandomMosaic", prob=1.0, img_scale=(20, 20))
+    loader = cfg.train_dataloader
+    loader.dataset = dict(type="MultiImageMixDataset", dataset=loader.dataset, pipeline=[mosaic])
+    assert quick.quick_check(cfg, ["train"]).errors == []
+
+
+class Listing(BaseSegDataset):
+    """A user's dataset that knows its folders, and takes neither pipeline nor serialize_data."""
+
+    def __init__(self, root):
+        super().__init__(
+            data_root=root,
+            data_prefix=dict(img_path="img", seg_map_path="ann"),
+            metainfo=dict(classes=("a", "b", "c")),
+        )
+
+
+def test_datasets_of_another_signature_are_read(cfg, tmp_path):
+    cfg.train_dataloader.dataset = dict(type=Listing, root=str(tmp_path))
+    found = quick.quick_check(cfg, ["train"])
+    assert (found.errors, found.warnings) == ([], [])
+    (part,) = build_parts(cfg, "train", Findings())
+    assert len(part.samples) == 3
+    (tmp_path / "ann/1.png").unlink()
+    cfg.train_dataloader.dataset = dict(type=Listing, root=str(tmp_path), serialize_data=True)
+    (line,) = quick.quick_check(cfg, ["train"]).errors
+    assert "serialize_data" in line
 
 
 def test_other_datasets_and_loaders_are_left_alone(cfg):

@@ -73,6 +73,12 @@ def test_an_array_and_then_a_path(image, semantic):
     assert model.cfg.pretty_text == before
     with pytest.raises(ValueError, match=r"array of uint16 and shape \(4, 4\); wanted uint8"):
         inference_model(model, np.zeros((4, 4), np.uint16))
+    with pytest.raises(ValueError, match="the list of images is empty; wanted at least one"):
+        inference_model(model, [])
+    with pytest.raises(ValueError, match="the list of images has paths and arrays"):
+        inference_model(model, [image, pixels])
+    with pytest.raises(TypeError, match="the image is of type int; wanted a path, an array"):
+        inference_model(model, 3)
 
 
 def test_panoptic_configs_in_both_inferencers(image, panoptic, tmp_path):

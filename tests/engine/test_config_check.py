@@ -3,7 +3,10 @@
 import copy
 
 import pytest
+from mmengine import registry as root
 from mmengine.config import Config
+from mmengine.registry import Registry
+from mmseg.models import EncoderDecoder
 
 from mmmaskformer.engine.config_check import DEFAULT_TYPES, check_config, config_errors
 from mmmaskformer.engine.runner import read_config
@@ -41,6 +44,7 @@ KEYS = {
         "imdecode_backend",
     ),
     "default_hooks.logger.intervall": ("LoggerHook", "interval"),
+    "default_hooks.checkpoint.intervall": ("CheckpointHook", "interval"),
     "randomness.sede": ("mmengine", "seed"),
     "visualizer.save_dri": ("PanopticSegVisualizer", "save_dir"),
 }
@@ -63,6 +67,11 @@ TYPES = {
     "train_cfg.type": ("Foo", "no such loop is registered; known are EpochBasedTrainLoop, "),
     "val_evaluator.0.type": ("mmmaskformer.IouMetric", "did you mean 'IoUMetric'?"),
     "default_scope": ("nope", "default_scope='nope': no such package is installed"),
+    "default_scope ": (
+        None,
+        "model.backbone.type='ResNet': no such model is registered in 'mmengine'; 'mmseg' has it: "
+        "write 'mmseg.ResNet', or set default_scope='mmseg'",
+    ),
     "model": (3, "model must be a dict with a type, got 3"),
     f"{HEAD}.compile_mask_loss": (True, "it was removed: mask_loss_kernel says what"),
 }
@@ -72,7 +81,7 @@ TYPES = {
 def test_types_that_are_not_there_are_named(place):
     value, message = TYPES[place]
     with pytest.raises(ValueError, match=r"maskformer_r18_shapes\.py: ") as caught:
-        check_config(changed(**{place: value}))
+        check_config(changed(**{place.strip(): value}))
     assert message in str(caught.value)
 
 
@@ -89,6 +98,11 @@ VALUES = {
     "model.decode_head.loss_cls.no_object_weight": (-0.1, "=-0.1: it must be a number, 0 or more"),
     "load_from": (7, "=7: it must be a checkpoint's file name or URL"),
     "custom_hooks": (3, "=3: it must be a list"),
+    "default_scope": (3, "=3: it must be the name of a package"),
+    "param_scheduler.0.power": ("x", "='x': it must be a number, as PolyLR takes it"),
+    "param_scheduler.0.end": ([3], "=[3]: it must be a number, as PolyLR takes it"),
+    "default_hooks.checkpoint.save_begin": ("x", "='x': it must be a number, as CheckpointHook"),
+    "optim_wrapper.optimizer.eps": ("x", "='x': it must be a number, as AdamW takes it"),
     "train_dataloader": (3, "=3: it must be a dict"),
     "randomness.seed": (2**32, "=4294967296: it must be a whole number, 0 to 4294967295"),
     "model.data_preprocessor.std": ([58.0, 0, 57.0], "=[58.0, 0, 57.0]: it must be a list of nu"),
@@ -121,6 +135,38 @@ def test_what_nobody_can_know_is_accepted():
     )
     cfg.train_dataloader.dataset.pipeline.insert(2, extra)
     check_config(cfg)
+
+
+class PopsKeys(EncoderDecoder):
+    def _init_decode_head(self, decode_head):
+        super()._init_decode_head({k: v for k, v in decode_head.items() if k != "spice"})
+
+
+class TakesNothingOut(EncoderDecoder):
+    """No code of its own that builds."""
+
+
+def test_keys_that_a_users_model_takes_out_are_accepted():
+    check_config(changed(model__type=PopsKeys, model__decode_head__spice=3))
+    with pytest.raises(ValueError, match="MaskFormerHead takes no 'spice'"):
+        check_config(changed(model__type=TakesNothingOut, model__decode_head__spice=3))
+
+
+def test_the_scope_of_a_users_registry_is_accepted():
+    theirs = Registry("model", parent=root.MODELS, scope="spicy")
+    try:
+        theirs.register_module(name="SpicyNet", module=PopsKeys)
+        cfg = changed(default_scope="spicy")
+        cfg.model = dict(type="SpicyNet", backbone=dict(type="mmseg.ResNet", depth=18))
+        with pytest.raises(ValueError, match="'mmseg' has it: write 'mmseg.SegVisualizationHook'"):
+            check_config(cfg)  # mmengine would not find this one either
+        cfg = Config(dict(model=cfg.model, default_scope="spicy"))
+        check_config(cfg)
+        cfg.model.type = "SpicyNett"
+        with pytest.raises(ValueError, match="did you mean 'SpicyNet'"):
+            check_config(cfg)
+    finally:
+        root.MODELS.children.pop("spicy")
 
 
 def test_default_types_are_those_of_the_head(small_model):

@@ -236,3 +236,22 @@ def test_tools_do_not_write_among_what_they_read(monkeypatch, tool, arguments):
     main = runpy.run_path(str(ROOT / "tools" / tool), run_name="tool")["main"]
     with pytest.raises((ValueError, SystemExit), match=r"(--out|--show-dir|DST) .* would write"):
         main()
+
+
+def evaluators_of(tool, evaluator, folder):
+    cfg = Config(dict(test_evaluator=evaluator, default_scope="mmseg"))
+    tool["write_predictions"](cfg, folder)
+    return cfg.test_evaluator
+
+
+def test_predictions_go_to_every_metric_that_writes():
+    tool = runpy.run_path(str(ROOT / "tools/test.py"), run_name="tool")
+    plain = dict(type="mmmaskformer.SemanticPQMetric")
+    writer, stock = dict(type="mmmaskformer.IoUMetric"), dict(type="mmseg.IoUMetric")
+    found = evaluators_of(tool, [plain, writer, stock], "out")
+    assert [one.get("output_dir") for one in found] == [None, "out", "out"]
+    found = evaluators_of(tool, dict(type="Evaluator", metrics=[writer]), "out")
+    assert found.metrics[0].output_dir == "out"
+    message = r"--out out: none of the metrics of test_evaluator \(mmmaskformer.SemanticPQMetric\)"
+    with pytest.raises(ValueError, match=message):
+        evaluators_of(tool, plain, "out")

@@ -7,6 +7,8 @@ from argparse import Namespace
 
 import pytest
 from mmengine.config import Config
+from mmengine.hooks import EarlyStoppingHook, Hook
+from mmengine.registry import HOOKS
 
 from mmmaskformer.checkpoints.reading import load_checkpoint_file
 from mmmaskformer.datasets import shapes
@@ -35,8 +37,8 @@ def test_a_run_killed_at_any_moment_equals_the_unbroken_one(tmp_path, whole):
         (kill_in(3), ["iter_2.pth"]),
         (kill_in_write(1), ["iter_2.pth"]),
         (kill_before_removal, ["iter_2.pth", "iter_4.pth"]),
-        (kill_in_validation, ["iter_2.pth", "iter_4.pth"]),  # which was not over yet
-        (kill_in_write(2), ["iter_2.pth", "iter_6.pth"]),
+        (kill_in_validation, ["iter_4.pth"]),  # which was not over yet; the old one is gone
+        (kill_in_write(2), ["iter_6.pth"]),
     ]
     for number, (moment, left) in enumerate(moments):
         seed = SEED if number < 2 else {}  # later, the checkpoint has it
@@ -46,7 +48,11 @@ def test_a_run_killed_at_any_moment_equals_the_unbroken_one(tmp_path, whole):
     assert run(work_dir, resume=True, **one) == [0], log_of(work_dir)
     assert list(work_dir.glob(".iter*")) == []
     check_equal(work_dir, whole)
-    assert f"resuming from {work_dir / 'iter_6.pth'}, the newest whole" in log_of(work_dir)
+    assert checkpoints(work_dir) == ["iter_12.pth"]
+    text = log_of(work_dir)
+    assert f"resuming from {work_dir / 'iter_6.pth'}, the newest whole" in text
+    assert "training goes on with iteration 7; the data that the 6 before it were trained" in text
+    assert "Advance dataloader" not in text
 
 
 @pytest.mark.parametrize(
@@ -93,6 +99,30 @@ ONE_CYCLE = dict(type="OneCycleLR", eta_max=0.1, total_steps=14, by_epoch=False)
 PLATEAU = dict(type="ReduceOnPlateauLR", monitor="score", rule="less", patience=0)
 
 
+@HOOKS.register_module()
+class StopTwice(EarlyStoppingHook):
+    """A user's own, which inherits what it counts."""
+
+
+@HOOKS.register_module()
+class CountIters(Hook):
+    """A user's hook that says what it counts."""
+
+    count = 0
+
+    def after_train_iter(self, *args, **kwargs):
+        self.count += 1
+
+    def after_train(self, runner):
+        runner.logger.info(f"{self.count} iterations were counted")
+
+    def state_dict(self):
+        return dict(count=self.count)
+
+    def load_state_dict(self, state):
+        self.count = state["count"]
+
+
 @pytest.mark.parametrize(
     "moment", [pytest.param(kill_in(7), marks=pytest.mark.slow), kill_in_validation]
 )
@@ -102,6 +132,7 @@ PLATEAU = dict(type="ReduceOnPlateauLR", monitor="score", rule="less", patience=
         {"param_scheduler": [ONE_CYCLE]},
         {"param_scheduler": [PLATEAU], "custom_hooks": [dict(type="EMAHook")]},
         {"custom_hooks": [dict(EARLY, patience=2)]},
+        {"custom_hooks": [dict(EARLY, patience=2, type="StopTwice"), dict(type="CountIters")]},
     ],
 )
 def test_schedules_and_stock_hooks_go_on(tmp_path, options, moment):
@@ -111,7 +142,9 @@ def test_schedules_and_stock_hooks_go_on(tmp_path, options, moment):
     assert run(tmp_path / "run", moment, **options) == [KILLED]
     assert run(tmp_path / "run", resume=True, **options) == [0], log_of(tmp_path / "run")
     assert losses(tmp_path / "run") == losses(tmp_path / "whole")
-    assert max(losses(tmp_path / "whole")) == (12 if "EarlyStoppingHook" in str(options) else 14)
+    assert max(losses(tmp_path / "whole")) == (12 if "'patience': 2" in str(options) else 14)
+    if "CountIters" in str(options):
+        assert "12 iterations were counted" in log_of(tmp_path / "run")
 
 
 def test_a_resumed_run_loads_no_batch_twice(tmp_path):

@@ -2,6 +2,7 @@
 
 import math
 import os
+import pickle
 from pathlib import Path
 
 import pytest
@@ -11,11 +12,11 @@ from mmengine.runner.checkpoint import find_latest_checkpoint
 
 from mmmaskformer.checkpoints.limits import Limits
 from mmmaskformer.datasets.pixels import read_bytes
-from mmmaskformer.engine.config_check import taker_of
 from mmmaskformer.engine.config_values import check_values
 from mmmaskformer.engine.fit import check_finite_weights
-from mmmaskformer.engine.loops import SeededBatches
+from mmmaskformer.engine.loops import SeededBatch, SeededBatches, load_batches_seeded
 from mmmaskformer.engine.resuming import use_our_parts
+from mmmaskformer.engine.signatures import taker_of
 from mmmaskformer.utils.files import check_output
 
 
@@ -69,6 +70,30 @@ def test_weights_that_are_infinite_from_the_start():
         check_finite_weights({**fresh, "weight": torch.tensor([math.nan])}, fresh, "a.pth")
 
 
+class Whole:
+    """A dataset that loads batches by itself."""
+
+    def __getitem__(self, index):
+        return index
+
+    def __getitems__(self, indices):
+        return [10 * index + torch.rand(()).item() for index in indices]
+
+
+def test_a_dataset_may_load_whole_batches():
+    dataset = Whole()
+    for _ in range(2):  # two loops over one dataset
+        load_batches_seeded(dataset)
+    batch = SeededBatch([1, 2])
+    batch.seed = 3
+    first = pickle.loads(pickle.dumps(dataset)).__getitems__(batch)
+    assert [int(value) for value in first] == [10, 20]
+    assert dataset.__getitems__(batch) == first
+    batch.seed = 4
+    assert dataset.__getitems__(batch) != first
+    assert [int(value) for value in dataset.__getitems__([5])] == [50]  # another loader's batch
+
+
 def test_a_loader_without_a_batch_is_an_error_when_it_restarts():
     batches = torch.utils.data.BatchSampler([], 2, drop_last=True)
     with pytest.raises(ValueError, match="the training data has no batch"):
@@ -110,7 +135,7 @@ def test_large_pickles_may_take_more_steps():
 
 def test_a_pipe_is_no_file(tmp_path):
     os.mkfifo(tmp_path / "a.png")
-    with pytest.raises(ValueError, match=r"a\.png is a pipe, a device or a folder"):
+    with pytest.raises(ValueError, match=r"a\.png is a pipe, a device, a socket or a folder"):
         read_bytes(tmp_path / "a.png")
 
 

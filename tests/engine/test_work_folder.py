@@ -1,10 +1,13 @@
 """What runs make of the checkpoints that they find in their folder, and of each other."""
 
 import shutil
+from types import SimpleNamespace
 
 import pytest
 import torch
+from mmengine.optim import OptimWrapper, OptimWrapperDict
 
+from mmmaskformer.engine.resuming import other_optimizer, remove_replaced
 from tests.engine.runs import log_of, losses, run
 from tests.engine.traps import KILLED, SEED, check_equal, checkpoints, do_in, kill_in, kill_in_write
 
@@ -78,6 +81,53 @@ def test_weights_alone_are_not_resumed_from(tmp_path, whole):
     assert f"{path} can not be resumed from: it has no meta, message_hub" in log_of(
         tmp_path / "run"
     )
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "reason"),
+    [
+        (dict(type="SGD", lr=0.1), "it is of the optimizer AdamW, the config has SGD"),
+        (dict(type="Adamax", lr=0.1), "it is of the optimizer AdamW, the config has Adamax"),
+    ],
+)
+def test_a_checkpoint_of_another_optimizer_is_not_resumed_from(tmp_path, whole, optimizer, reason):
+    path, work_dir = whole / "iter_8.pth", tmp_path / "run"
+    options = {"optim_wrapper": dict(_delete_=True, optimizer=optimizer)}
+    assert run(work_dir, resume=True, load_from=str(path), **options) == [1]
+    assert f"ValueError: {path} can not be resumed from: {reason}; load_from" in log_of(work_dir)
+
+
+def runner_with(optimizer):
+    return SimpleNamespace(optim_wrapper=OptimWrapper(optimizer))
+
+
+def test_optimizers_are_told_apart_without_their_names():
+    weights = [torch.nn.Parameter(torch.zeros(2)) for _ in range(3)]
+    adam = torch.optim.AdamW(weights, lr=0.1)
+    saved = dict(message_hub=dict(runtime_info={}), optimizer=adam.state_dict())
+    assert other_optimizer(saved, runner_with(adam)) is None
+    groups = [dict(params=weights[:1]), dict(params=weights[1:])]
+    for optimizer, reason in (
+        (torch.optim.SGD(weights, lr=0.1), "its optimizer is no SGD, as it has no dampening, mom"),
+        (torch.optim.AdamW(groups), "its optimizer has 3 parameters in 1 groups, the config's 3"),
+        (torch.optim.AdamW(weights[:2]), "its optimizer has 3 parameters in 1 groups, the conf"),
+    ):
+        assert other_optimizer(saved, runner_with(optimizer)).startswith(reason)
+    both = OptimWrapperDict(a=OptimWrapper(adam), b=OptimWrapper(torch.optim.SGD(weights, lr=1)))
+    pair = dict(a=adam.state_dict(), b=adam.state_dict())
+    saved = dict(message_hub=dict(runtime_info={}), optimizer=pair)
+    found = other_optimizer(saved, SimpleNamespace(optim_wrapper=both))
+    assert found.startswith("its optimizer is no SGD")
+
+
+def test_only_checkpoints_that_were_replaced_are_removed(tmp_path):
+    for name in ("iter_2.pth", "iter_4.pth", "mine.pth", "best_score_iter_2.pth"):
+        (tmp_path / name).touch()
+    names = ["iter_2.pth", "iter_4.pth", "mine.pth", "../other.pth", "best_score_iter_2.pth", 3]
+    remove_replaced(tmp_path, "iter_{}.pth", names, "iter_4.pth")
+    assert checkpoints(tmp_path) == ["iter_4.pth", "mine.pth"]
+    remove_replaced(tmp_path, "iter_{}.pth", "iter_4.pth", "")
+    assert checkpoints(tmp_path) == ["iter_4.pth", "mine.pth"]
 
 
 def test_a_new_run_keeps_the_checkpoints_of_an_earlier_one(tmp_path, whole):

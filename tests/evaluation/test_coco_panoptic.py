@@ -218,11 +218,45 @@ def test_iou_above_one_is_refused(tmp_path):
 def test_areas_that_are_not_the_maps_are_told(tmp_path):
     quality = evaluate(*pair_of_areas(tmp_path, 110))
     assert quality.counts[0].tolist() == [100 / 110, 1, 0, 0]
-    (told,) = quality.odd_areas
-    assert told.endswith("gt/000.png: segment 5 110, not 100")
-    assert "areas in the json that are not those of the map" in evaluation.area_warning([told])
-    assert evaluate(*pair_of_areas(tmp_path, 100)).odd_areas == []
-    assert evaluation.area_warning([]) == ""
+    (told,) = quality.oddities
+    said = "gt/000.png: the area of segment 5 is 110, but the map has 100 pixels of it"
+    assert told.endswith(said)
+    assert evaluation.odd_warning([told]).endswith(f"as officially, but {told}")
+    assert evaluation.odd_warning([told] * 4).count(said) == 3
+    assert evaluate(*pair_of_areas(tmp_path, 100)).oddities == []
+    assert evaluation.odd_warning([]) == ""
+
+
+def test_segments_that_only_one_of_map_and_json_has_are_told(tmp_path):
+    gt, pred = example(tmp_path, images=2)
+    before = evaluate(gt, pred)
+    edit(gt, lambda data: data["annotations"][1]["segments_info"].append(segment(77, 1, 30)))
+    quality = evaluate(gt, pred)
+    png = tmp_path / "gt/001.png"
+    assert quality.oddities == [
+        f"{png}: the area of segment 77 is 30, but the map has 0 pixels of it"
+    ]
+    assert (quality.counts - before.counts).tolist() == [[0, 0, 0, 1], [0] * 4, [0] * 4]
+    edit(gt, lambda data: data["annotations"][1].update(segments_info=[segment(300, 4, 120)]))
+    quality = evaluate(gt, pred)  # the predictions of the others are wrong, as officially
+    assert quality.oddities == [f"{png}: ids 5, 70000 are in the map but not in segments_info"]
+    assert quality.counts[:, 2].tolist() == [1, 0, 1]
+
+
+def test_images_that_do_not_count_are_told(tmp_path):
+    gt, pred = example(tmp_path, images=3)
+    edit(gt, lambda data: data.update(images=[{"id": i} for i in range(3)]))
+    told = []
+    evaluation.read_pairs(gt, pred, warn=told.append)
+    assert told == []
+    edit(gt, lambda data: data["annotations"].pop(1))
+    _, pairs = evaluation.read_pairs(gt, pred, warn=told.append)
+    assert [pair.gt_png.name for pair in pairs] == ["000.png", "002.png"]
+    assert told == [
+        f"{gt} has no annotation for 1 of its 3 images, which do not count: image_id 1",
+        f"{pred} has 1 predictions of images that {gt} does not annotate, which do not count: "
+        "image_id 1",
+    ]
 
 
 def first_segment(**changes):

@@ -84,6 +84,19 @@ def test_bad_input_is_one_line_and_no_file(tmp_path, workers):
     assert not out.exists()
 
 
+def test_what_does_not_count_is_told_behind_the_table(tmp_path):
+    gt, pred = example(tmp_path, images=2)
+    edit(gt, lambda data: data["annotations"].pop(0))
+    edit(gt, lambda data: data["annotations"][0]["segments_info"].pop(0))
+    first, second = run(gt, pred).stderr.splitlines()
+    assert first.startswith(f"warning: {pred} has 1 predictions of images that {gt} does not")
+    assert second.endswith("gt/001.png: ids 70000 are in the map but not in segments_info")
+    os.mkfifo(tmp_path / "pipe.json")
+    assert run(gt, tmp_path / "pipe.json", code=2).stderr == (
+        f"error: {tmp_path}/pipe.json is a pipe, a device, a socket or a folder; wanted a file\n"
+    )
+
+
 def test_bad_options(tmp_path):
     gt, pred = example(tmp_path)
     result = run(gt, pred, "--workers", 0, code=2)

@@ -113,6 +113,21 @@ def test_ground_truth_that_changes_afterwards_is_seen(model, change):
     assert (target.segment_map[:, 16:] == 1).all()
 
 
+def test_labels_that_are_cropped_afterwards_keep_their_size():
+    """Those of a label map are not padded, although the metainfo tells another size."""
+    model = build().train()
+    samples = prepared(model, labels_of_two())["data_samples"]
+    whole = samples[0].gt_sem_seg.data
+    assert samples[0].metainfo["pad_shape"] == (64, 64)
+    samples[0].gt_sem_seg = PixelData(data=whole[:, 16:48, 8:])
+    first, second = model.decode_head.segments.read(samples)
+    cropped = whole[0, 16:48, 8:]
+    assert first.labels.tolist() == sorted({*cropped.unique().tolist()} - {255})
+    for label, mask in zip(first.labels, first.masks(), strict=True):
+        assert torch.equal(mask, cropped == label)
+    assert second is samples[1].gt_segments.targets
+
+
 def test_a_label_that_becomes_illegal_afterwards_is_refused(model):
     data = prepared(model, [torch.zeros(64, 64).long()])
     data["data_samples"][0].gt_sem_seg.data[:, :2] = 99

@@ -80,6 +80,31 @@ def test_wrong_test_cfg(test_cfg, message):
         MODELS.build(dict(cfg, test_cfg=test_cfg))
 
 
+KINDS = {
+    "transformer_decoder": "the config of its TransformerDecoder must be a dict, got 3",
+    "pixel_decoder": "the config of its FPNPixelDecoder must be a dict, got 3",
+    "assigner": "the config of its HungarianAssigner must be a dict, got 3",
+    "loss_cls": "the config of its ClassLoss must be a dict, got 3",
+    "fusion": "the config of its SemanticFusion must be a dict, got 3",
+    "panoptic_fusion": "the config of its PanopticFusion must be a dict, got 3",
+    "isthing": "isthing must be True or False for each class, got 3",
+    "in_channels": "in_channels must be a list of whole numbers, got 3",
+    "in_index": "in_index must be a list of 4 numbers, one for each of in_channels, got 3",
+}
+
+
+@pytest.mark.parametrize("key", KINDS)
+def test_a_number_in_place_of_a_dict_or_a_list_is_named(key):
+    with pytest.raises(ValueError, match=f"^{KINDS[key]}$"):
+        build(**{key: 3})
+    if key == "in_index":
+        with pytest.raises(ValueError, match="one for each of in_channels, got \\[0, 1\\]"):
+            build(in_index=[0, 1])
+    if key == "assigner":
+        with pytest.raises(ValueError, match="match_costs must be a list of dicts, got 3"):
+            build(assigner=dict(match_costs=3))
+
+
 def test_align_corners_is_refused():
     with pytest.raises(ValueError, match="align_corners"):
         build(align_corners=True)

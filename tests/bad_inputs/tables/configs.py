@@ -101,6 +101,8 @@ OPTIONS = [
     ("bad value", "runner_type=Runer", "Runer"),
     ("bad value", "log_level=LOUD", "LOUD|log_level"),
     ("bad value", "default_scope=mmsegg", "mmsegg|scope"),
+    ("bad type", "default_scope=3", "default_scope"),
+    ("missing", "default_scope=None", "write 'mmseg.ResNet', or set default_scope='mmseg'"),
     ("bad type", "custom_hooks=3", "custom_hooks"),
     ("missing", "load_from=nowhere.pth", "nowhere.pth"),
     ("bad value", "randomness.seed=x", "seed"),

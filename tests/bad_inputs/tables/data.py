@@ -85,7 +85,7 @@ FOLDER = {
     "suffixes mixed": (
         "contradictory",
         lambda root: (root / IMAGE).rename((root / IMAGE).with_suffix(".jpeg")),
-        "jpeg",
+        "ok: 1 images in .* end in .jpeg and are left out",
     ),
 }
 """Name -> kind, change, words; "ok|words": accepted, or one line with the words."""
