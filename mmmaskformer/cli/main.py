@@ -8,9 +8,14 @@ from pathlib import Path
 from types import ModuleType
 
 from ..utils.command import Parser, one_line_errors
-from . import models, predict, serve
+from . import export, models, predict, serve
 
-COMMANDS: dict[str, ModuleType] = {"models": models, "predict": predict, "serve": serve}
+COMMANDS: dict[str, ModuleType] = {
+    "models": models,
+    "predict": predict,
+    "serve": serve,
+    "export": export,
+}
 """Sub commands. Each module has `add_arguments(parser)` and `main(args)`, which may return the
 exit code; its docstring is its description. Nothing heavy is imported before `main`."""
 TOOLS = {

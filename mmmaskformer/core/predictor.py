@@ -102,7 +102,7 @@ class QueryPredictor(nn.Module):
             pixels = PixelFeatures(pixels)
         memory = self.memory_proj(memory)
         position = self.position(memory).to(memory.dtype)
-        query_pos = self.query_embed.weight[None].expand(len(memory), -1, -1)
+        query_pos = self.query_embed.weight[None].expand(memory.shape[0], -1, -1)
         decoded = self.transformer_decoder(
             query_pos.to(memory.dtype),
             memory.flatten(2).transpose(1, 2),

@@ -1,9 +1,4 @@
-"""Images of any pixel type as eight bits, by one rule, or refused by name.
-
-Eight bits are taken as they are: grey, palette and CMYK become colours, and alpha is ignored. Of
-sixteen bits the upper eight are taken, as OpenCV does and pillow with colours. All else would be a
-guess: which value of a float is white, or which of many bands are red, green and blue.
-"""
+"""Images and other files of a dataset; the rule for their pixels is in `utils.images`."""
 
 from __future__ import annotations
 
@@ -14,20 +9,12 @@ from pathlib import Path
 import mmcv
 import numpy as np
 from mmengine import fileio
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
 from ..utils.files import check_input
+from ..utils.images import DARKEST, PLAIN, PixelError, is_deep, refuse_dark, to_colors
 
-PLAIN = ("RGB", "L", "1", "RGBA")
-"""Pillow's modes that every backend reads alike."""
-CONVERTED = ("P", "PA", "LA", "CMYK", "YCbCr")
-"""Modes that pillow converts, whatever the backend: others blend alpha, or round otherwise."""
-DARKEST = 15
-"""Largest value of twelve bits that stand in sixteen, of which the upper eight are taken."""
-
-
-class PixelError(ValueError):
-    """Pixels that can not become eight bits without a guess; the text goes on after the name."""
+__all__ = ["PixelError", "decode_image", "read_bytes"]
 
 
 def read_bytes(path: str | Path, backend_args: dict | None = None) -> bytes:
@@ -52,11 +39,11 @@ def decode_image(content: bytes, backend: str | None, flag: str = "color") -> np
     """
     if flag != "color":
         return mmcv.imfrombytes(content, flag=flag, backend=backend)
-    pixels, mode, deep = None, "", False
+    pixels, deep = None, False
     try:
         with Image.open(io.BytesIO(content)) as image:
-            mode, deep = image.mode, is_deep(image)
-            pixels = None if mode in PLAIN else to_colors(image)
+            deep = is_deep(image)
+            pixels = None if image.mode in PLAIN else to_colors(image)[..., ::-1]
     except UnidentifiedImageError:  # OpenCV knows formats that pillow does not
         if backend == "pillow":
             raise
@@ -68,31 +55,6 @@ def decode_image(content: bytes, backend: str | None, flag: str = "color") -> np
     if pixels is None or pixels.dtype != np.uint8 or pixels.shape[2:] != (3,):
         found = None if pixels is None else f"{pixels.dtype} of shape {pixels.shape}"
         raise PixelError(f"gives {found}, not three channels of eight bits; convert it to eight")
-    if deep and pixels.max() <= DARKEST and mmcv.imfrombytes(content, "unchanged").any():
-        raise PixelError(
-            "has 16 bits, but no value above 4095: twelve bits would become black; multiply by "
-            "16, or convert it to eight bits"
-        )
+    if deep and pixels.max() <= DARKEST:
+        refuse_dark(mmcv.imfrombytes(content, "unchanged"))
     return pixels
-
-
-def is_deep(image: Image.Image) -> bool:
-    """Whether an image has sixteen bits in its file; PixelError for a stack of images."""
-    if image.format == "TIFF" and getattr(image, "n_frames", 1) > 1:
-        raise PixelError(f"is a stack of {image.n_frames} images; write one image a file")
-    raw_modes = (tile[3][0] if isinstance(tile[3], tuple) else tile[3] for tile in image.tile)
-    return any("16" in str(mode) for mode in raw_modes)
-
-
-def to_colors(image: Image.Image) -> np.ndarray:
-    """(H, W, 3) uint8 BGR of an image that is not `PLAIN`; PixelError if there is no rule."""
-    upright = ImageOps.exif_transpose(image)
-    if image.mode in CONVERTED:
-        return np.asarray(upright.convert("RGB"))[..., ::-1]
-    values = np.asarray(upright)
-    if image.mode.startswith("I;16") or (image.mode == "I" and image.format == "PNG"):
-        return np.repeat((values >> 8).astype(np.uint8)[..., None], 3, 2)
-    raise PixelError(
-        f"has pixels of pillow's mode {image.mode!r} ({values.dtype}), for which there is no "
-        "rule; convert it to eight bits"
-    )
