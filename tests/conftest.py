@@ -128,3 +128,22 @@ def released(small_model, tmp_path):
     path = tmp_path / "model_final_abc.pkl"
     path.write_bytes(pickle.dumps(original_weights(small_model.state_dict())))
     return path
+
+
+@pytest.fixture(scope="session")
+def sure_model():
+    """A small panoptic model that is sure of what it sees; not to be changed."""
+    from tests.export.models import confident_model
+
+    return confident_model()
+
+
+@pytest.fixture(scope="session")
+def onnx_file(sure_model, tmp_path_factory):
+    """The export of `sure_model`, which takes seconds."""
+    pytest.importorskip("onnxruntime", reason="needs extra export")
+    from mmmaskformer.export import export
+
+    path = tmp_path_factory.mktemp("export") / "model.onnx"
+    export(sure_model, path)
+    return path

@@ -35,7 +35,8 @@ def describe(model: EncoderDecoder) -> dict[str, Any]:
             f"test_cfg.mode is {model.test_cfg.mode!r}: an exported model sees whole images; "
             "wanted 'whole'"
         )
-    classes = list(model.dataset_meta.get("classes") or ())
+    names = model.dataset_meta or {}
+    classes = list(names.get("classes") or ())
     if len(classes) != head.num_classes:
         raise ValueError(
             f"the model has {head.num_classes} classes, but its metadata names {len(classes)}"
@@ -48,7 +49,7 @@ def describe(model: EncoderDecoder) -> dict[str, Any]:
         "package_version": __version__,
         "model": Path(model.cfg.filename or "config.py").stem,
         "classes": classes,
-        "palette": colors(model.dataset_meta.get("palette"), len(classes)),
+        "palette": colors(names.get("palette"), len(classes)),
         "isthing": None if panoptic is None else list(map(bool, head.panoptic_fusion.isthing)),
         "mean": mean,
         "std": std,
