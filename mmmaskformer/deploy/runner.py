@@ -11,7 +11,7 @@ from PIL import Image
 
 from ..utils.images import PixelError, decode_colors, to_colors
 from ..utils.text import unreadable
-from .fusion import read_factors
+from .fusion import Factors, read_factors
 from .metadata import network_input, read_metadata, resize
 from .result import Result
 
@@ -22,6 +22,7 @@ class Runner:
     Args:
         file: the exported file.
         providers: onnxruntime's execution providers, best first.
+        threads: that onnxruntime may use for the network; 0: one for each core.
 
     Attributes:
         meta: the file's metadata; `docs/export.md` lists the keys.
@@ -32,9 +33,13 @@ class Runner:
     """
 
     def __init__(
-        self, file: str | Path, *, providers: Sequence[str] = ("CPUExecutionProvider",)
+        self,
+        file: str | Path,
+        *,
+        providers: Sequence[str] = ("CPUExecutionProvider",),
+        threads: int = 0,
     ) -> None:
-        self.session = open_session(file, providers)
+        self.session = open_session(file, providers, threads)
         self.meta = read_metadata(self.session.get_modelmeta().custom_metadata_map, file)
 
     def __call__(self, image: str | Path | Image.Image | np.ndarray) -> Result:
@@ -44,17 +49,22 @@ class Runner:
             FileNotFoundError, ValueError: the image can not be read; names it.
         """
         pixels, name = read_image(image)
-        resized = resize(pixels, self.meta["resize"])
+        factors = self.factors(resize(pixels, self.meta["resize"]))
+        return Result(pixels, name, factors, self.meta)
+
+    def factors(self, resized: np.ndarray) -> Factors:
+        """What the network says of an image (H, W, 3) that is already resized."""
         batch = network_input(resized, self.meta)
         wanted = ["class_logits", "mask_logits"]
         class_logits, mask_logits = self.session.run(wanted, {"image": batch})
         content = resized.shape[0], resized.shape[1]
         size = batch.shape[2], batch.shape[3]
-        factors = read_factors(class_logits[0], mask_logits[0], size, content)
-        return Result(pixels, name, factors, self.meta)
+        return read_factors(class_logits[0], mask_logits[0], size, content)
 
 
-def open_session(file: str | Path, providers: Sequence[str] = ("CPUExecutionProvider",)) -> Any:
+def open_session(
+    file: str | Path, providers: Sequence[str] = ("CPUExecutionProvider",), threads: int = 0
+) -> Any:
     """An onnxruntime session of a file; errors as `Runner`."""
     try:
         import onnxruntime
@@ -63,7 +73,9 @@ def open_session(file: str | Path, providers: Sequence[str] = ("CPUExecutionProv
     if not Path(file).is_file():
         raise FileNotFoundError(f"{file} does not exist, or is no file; wanted an exported model")
     try:
-        return onnxruntime.InferenceSession(str(file), providers=list(providers))
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        return onnxruntime.InferenceSession(str(file), options, providers=list(providers))
     except Exception as error:
         reason = str(error).splitlines()[0]
         raise ValueError(f"{file} is no ONNX file that onnxruntime can run ({reason})") from None

@@ -30,6 +30,8 @@ one window is a special case for torch."""
 BATCHES = (1, 3)
 SIZES = ((263, 331), (352, 288))
 """What exports are verified with; the sizes are rounded up to the divisor."""
+TORCH = (2, 13)
+"""The oldest torch with which exports were tried."""
 TOLERANCE = 1e-4
 """Largest difference between an output and the model's own, as a share of the largest value where
 that is above 1."""
@@ -66,7 +68,12 @@ def export(
 
 
 def check_packages(kind: str) -> None:
-    """Raise ImportError where a package that a format needs is missing."""
+    """Raise ImportError where a package that a format needs is missing, or torch is too old."""
+    if tuple(int(part) for part in torch.__version__.split(".")[:2]) < TORCH:
+        raise ImportError(
+            f"exports need torch {TORCH[0]}.{TORCH[1]} or later, with which they were tried; found "
+            f"{torch.__version__}"
+        )
     needed = ("onnx", "onnxscript", "onnxruntime") if kind == "onnx" else ()
     missing = [name for name in needed if importlib.util.find_spec(name) is None]
     if missing:

@@ -46,27 +46,24 @@ def reference(model, path):
 @pytest.mark.slow
 def test_labels_and_segments_of_real_photographs(onnx_file, sure_model, shared):
     runner = Runner(onnx_file)
-    pixels, equal, same, kinds = 0, 0, 0, []
+    kinds = []
     paths = photographs(shared, 20)
     for path in paths:
         labels, panoptic = reference(sure_model, path)
         found = runner(path)
         assert found.semantic.shape == labels.shape
-        pixels += labels.size
-        equal += (found.semantic == labels).sum()
-        same += (found.panoptic.ids == panoptic.ids.numpy()).sum()
+        assert (found.semantic != labels).mean() < 1e-4
+        assert (found.panoptic.ids != panoptic.ids.numpy()).mean() < 1e-4
         assert len(found.panoptic.segments) == len(panoptic.segments_info)
         for one, other in zip(found.panoptic.segments, panoptic.segments_info, strict=True):
             for key in ("id", "category_id", "isthing"):
                 assert one[key] == other[key]
             assert one["score"] == pytest.approx(other["score"], abs=1e-3)
-            assert one["area"] == pytest.approx(other["area"], abs=1e-3 * labels.size)
+            assert one["area"] == pytest.approx(other["area"], abs=1e-4 * labels.size)
             kinds.append(one["category_id"])
     assert len(paths) == 20
     assert len(kinds) > 20
     assert len(set(kinds)) > 3
-    assert equal / pixels > 0.9995
-    assert same / pixels > 0.9995
 
 
 @pytest.mark.slow

@@ -29,7 +29,8 @@ def confident_model(seed=1):
     spread(predictor.pixel_decoder.mask_features, grid, 4 / grid.shape[1] ** 0.5)
     predictor.class_embed.bias[-1] -= 2
     resize = dict(type="Resize", scale=(400, 300), keep_ratio=True, backend="pillow")
-    model.cfg.test_dataloader.dataset.pipeline.insert(1, resize)
+    for pipeline in (model.cfg.test_dataloader.dataset.pipeline, model.cfg.test_pipeline):
+        pipeline.insert(1, resize)
     head.panoptic_fusion.overlap_threshold = 0.1
     head.panoptic_fusion.object_threshold = 0.4
     return model

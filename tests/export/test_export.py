@@ -104,6 +104,12 @@ def test_missing_packages_are_named(sure_model, tmp_path, monkeypatch):
         export(sure_model, tmp_path / "a", "onnx")
 
 
+def test_an_old_torch_is_named(sure_model, tmp_path, monkeypatch):
+    monkeypatch.setattr(torch, "__version__", "2.9.1+cpu")
+    with pytest.raises(ImportError, match="need torch 2.13 or later, .* found 2.9.1"):
+        export(sure_model, tmp_path / "a", "pt2")
+
+
 def test_a_missing_compiler_is_named(sure_model, tmp_path, monkeypatch):
     monkeypatch.setattr(exporting, "trace", lambda module: module)
     nowhere = torch._inductor.config.patch({"cpp.cxx": (None, "no-such-compiler")})
