@@ -16,7 +16,7 @@ from ..utils.files import replacing
 from . import formats
 from .description import describe
 from .module import ExportedMaskFormer, eager_outputs
-from .swin import symbolic_sizes
+from .symbolic import symbolic_sizes
 
 FORMATS = {
     "onnx": (formats.write_onnx, formats.run_onnx),

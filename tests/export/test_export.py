@@ -213,7 +213,12 @@ def test_the_package_of_aotinductor(sure_model, tmp_path):
 
 @pytest.mark.long
 @pytest.mark.parametrize(
-    "name", ["maskformer_r50_coco-panoptic", "maskformer_swin-t_coco-panoptic"]
+    "name",
+    [
+        "maskformer_r50_coco-panoptic",
+        "maskformer_swin-t_coco-panoptic",
+        "maskformer_efflite0_camvid",
+    ],
 )
 def test_the_models_of_the_paper(name, tmp_path):
     pytest.importorskip("onnxruntime", reason="needs extra export")

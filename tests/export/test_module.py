@@ -4,9 +4,13 @@ import copy
 
 import pytest
 import torch
+from mmcv.cnn.bricks.conv2d_adaptive_padding import Conv2dAdaptivePadding
+from mmseg.models import SwinTransformer
+from mmseg.models.backbones.swin import ShiftWindowMSA
+from mmseg.models.utils.embed import AdaptivePadding
 
 from mmmaskformer.export.module import ExportedMaskFormer, eager_outputs, normalization
-from mmmaskformer.export.swin import symbolic_sizes
+from mmmaskformer.export.symbolic import symbolic_sizes
 
 
 def images(count, height, width):
@@ -50,8 +54,6 @@ def test_normalization_is_red_green_blue(sure_model):
 
 @pytest.fixture(scope="module")
 def swin():
-    from mmseg.models import SwinTransformer
-
     torch.manual_seed(0)
     model = SwinTransformer(
         embed_dims=8, depths=(2, 2, 2, 2), num_heads=(1, 2, 2, 4), window_size=7
@@ -75,21 +77,41 @@ def test_swin_with_symbolic_sizes_is_swin(swin, size):
         torch.testing.assert_close(one, other, atol=1e-5, rtol=1e-5)
 
 
-def test_swin_is_mmsegs_again_afterwards(swin):
-    from mmseg.models.backbones.swin import ShiftWindowMSA
-    from mmseg.models.utils.embed import AdaptivePadding
-
-    before = ShiftWindowMSA.forward, AdaptivePadding.forward
+@pytest.mark.parametrize("padding", ["same", "corner"])
+@pytest.mark.parametrize("filters", [(4, 4, 1), (7, 4, 1), (3, 1, 2), ((3, 5), (1, 2), (1, 3))])
+@pytest.mark.parametrize("size", [(16, 20), (13, 18), (1, 7)])
+def test_padding_of_patches(padding, filters, size):
+    kernel, stride, dilation = filters
+    layer = AdaptivePadding(kernel, stride, dilation, padding)
+    x = torch.randn(2, 3, *size)
+    wanted = layer(x)
     with symbolic_sizes():
-        assert (ShiftWindowMSA.forward, AdaptivePadding.forward) != before
+        torch.testing.assert_close(layer(x), wanted, atol=0, rtol=0)
+
+
+@pytest.mark.parametrize("filters", [(3, 2, 1), (5, 2, 1), (1, 1, 1), ((3, 5), (2, 1), (1, 2))])
+@pytest.mark.parametrize("size", [(16, 20), (13, 18), (1, 7)])
+@torch.no_grad()
+def test_padded_convolutions(filters, size):
+    kernel, stride, dilation = filters
+    layer = Conv2dAdaptivePadding(4, 6, kernel, stride, dilation=dilation, groups=2)
+    x = torch.randn(2, 4, *size)
+    wanted = layer(x)
+    with symbolic_sizes():
+        torch.testing.assert_close(layer(x), wanted, atol=0, rtol=0)
+
+
+def test_filters_with_gaps_are_refused():
+    layer = AdaptivePadding(kernel_size=2, stride=4)
+    with pytest.raises(ValueError, match="filter of 2 pixels with a stride of 4"), symbolic_sizes():
+        layer(torch.zeros(1, 3, 9, 9))
+
+
+def test_layers_are_their_own_again_afterwards():
+    layers = ShiftWindowMSA, AdaptivePadding, Conv2dAdaptivePadding
+    before = [layer.forward for layer in layers]
+    with symbolic_sizes():
+        assert not {layer.forward for layer in layers} & set(before)
     with pytest.raises(ZeroDivisionError), symbolic_sizes():
         _ = 1 / 0
-    assert (ShiftWindowMSA.forward, AdaptivePadding.forward) == before
-
-
-def test_swin_with_patches_that_overlap_is_refused():
-    from mmseg.models.utils.embed import AdaptivePadding
-
-    padding = AdaptivePadding(kernel_size=7, stride=4)
-    with pytest.raises(ValueError, match=r"kernel \(7, 7\), the stride \(4, 4\)"), symbolic_sizes():
-        padding(torch.zeros(1, 3, 9, 9))
+    assert [layer.forward for layer in layers] == before

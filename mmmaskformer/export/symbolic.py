@@ -1,16 +1,18 @@
-"""mmseg's Swin Transformer with symbolic sizes.
+"""Layers of mmseg and mmcv with symbolic sizes.
 
-mmseg's windows compute sizes as Python numbers (`int(a / b)`, `math.ceil`, `if padding > 0`), which
-pins batch, height and width to those of the example. While a model is traced, the functions here
-stand in for them; they compute the same values with whole numbers that stay symbols.
+Swin's windows, and padding that depends on the input, compute sizes as Python numbers
+(`int(a / b)`, `math.ceil`, `if padding > 0`), which pins batch, height and width to those of the
+example. While a model is traced, the functions here stand in for them; they compute the same values
+with whole numbers that stay symbols.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
+from mmcv.cnn.bricks.conv2d_adaptive_padding import Conv2dAdaptivePadding
 from mmseg.models.backbones.swin import ShiftWindowMSA
 from mmseg.models.utils.embed import AdaptivePadding
 from torch import Tensor
@@ -22,8 +24,12 @@ OTHER_REGION = -100.0
 
 @contextmanager
 def symbolic_sizes() -> Iterator[None]:
-    """Swin's functions with symbolic sizes in place of mmseg's."""
-    replaced = ((ShiftWindowMSA, attend_in_windows), (AdaptivePadding, pad_to_stride))
+    """The functions here in place of those of mmseg and mmcv."""
+    replaced = (
+        (ShiftWindowMSA, attend_in_windows),
+        (AdaptivePadding, pad_patches),
+        (Conv2dAdaptivePadding, convolve_padded),
+    )
     originals = [(cls, cls.forward) for cls, _ in replaced]
     try:
         for cls, forward in replaced:
@@ -72,17 +78,42 @@ def _regions(length: int, side: int, shift: int, like: Tensor) -> Tensor:
     return (position >= length - side).long() + (position >= length - shift).long()
 
 
-def pad_to_stride(self: AdaptivePadding, x: Tensor) -> Tensor:
-    """`AdaptivePadding.forward` of patches that do not overlap."""
-    if self.padding != "corner" or self.kernel_size != self.stride or self.dilation != (1, 1):
-        raise ValueError(
-            f"the backbone's patches have the kernel {self.kernel_size}, the stride "
-            f"{self.stride} and the padding {self.padding!r}; wanted patches that do not overlap, "
-            "padded in the corner"
-        )
-    sizes = zip(x.shape[-2:], self.stride, strict=True)
-    below, right = (_ceil(length, patch) * patch - length for length, patch in sizes)
-    return F.pad(x, (0, right, 0, below))
+def pad_patches(self: AdaptivePadding, x: Tensor) -> Tensor:
+    """`AdaptivePadding.forward`, which lets a filter cover its input."""
+    return pad(x, self.kernel_size, self.stride, self.dilation, centred=self.padding == "same")
+
+
+def convolve_padded(self: Conv2dAdaptivePadding, x: Tensor) -> Tensor:
+    """`Conv2dAdaptivePadding.forward`, TensorFlow's padding of convolutions."""
+    x = pad(x, self.kernel_size, self.stride, self.dilation, centred=True)
+    return self._conv_forward(x, self.weight, self.bias)
+
+
+def pad(
+    x: Tensor,
+    kernel: Sequence[int],
+    stride: Sequence[int],
+    dilation: Sequence[int],
+    *,
+    centred: bool,
+) -> Tensor:
+    """Zeros around (B, C, H, W), or right and below only, so that a filter covers all of it.
+
+    Raises:
+        ValueError: the filter leaves gaps, and the padding could be negative.
+    """
+    amounts = []
+    for length, size, step, gap in zip(x.shape[2:], kernel, stride, dilation, strict=True):
+        extent = (size - 1) * gap + 1
+        if extent < step:
+            raise ValueError(
+                f"the backbone has a filter of {extent} pixels with a stride of {step}; wanted "
+                "one that leaves no gaps"
+            )
+        missing = (_ceil(length, step) - 1) * step + extent - length
+        before = missing // 2 if centred else 0
+        amounts = [before, missing - before, *amounts]  # F.pad begins with the last axis
+    return F.pad(x, amounts)
 
 
 def _ceil(length: int, part: int) -> int:
