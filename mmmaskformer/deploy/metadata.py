@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from PIL import Image
+
+from ..utils.files import parse_json
 
 KEY = "mmmaskformer"
 """Of the metadata in an ONNX file or a package of torch; the value is json."""
@@ -23,7 +24,7 @@ def read_metadata(values: Mapping[str, str], file: object) -> dict[str, Any]:
     """
     if KEY not in values:
         raise ValueError(f"{file} was not written by `mmmaskformer export`: it has no metadata")
-    meta = json.loads(values[KEY])
+    meta = parse_json(values[KEY], f"the metadata of {file}")
     if meta["format_version"] > FORMAT:
         raise ValueError(
             f"{file} has the format {meta['format_version']} and was written by mmmaskformer "
@@ -42,6 +43,11 @@ def resize(image: np.ndarray, rule: Mapping[str, Any] | None) -> np.ndarray:
     if rule is None:
         return image
     size = resized_size(image.shape[:2], rule)
+    if 0 in size:
+        raise ValueError(
+            f"an image of {image.shape[0]}x{image.shape[1]} pixels (height x width) would become "
+            f"{size[1]}x{size[0]}; wanted one that is less narrow"
+        )
     if rule["backend"] == "pillow":
         return np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BILINEAR))
     try:

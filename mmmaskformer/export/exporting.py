@@ -57,6 +57,10 @@ def export(
     if kind not in FORMATS:
         raise ValueError(f"the format is {kind!r}; wanted one of {', '.join(FORMATS)}")
     check_packages(kind)
+    device = next(model.parameters()).device
+    if model.training or device.type != "cpu":
+        mode = "training" if model.training else "evaluation"
+        raise ValueError(f"the model is in {mode} mode on {device}; wanted evaluation on the cpu")
     meta = describe(model)
     if scores and meta["semantic"]["type"] != "SemanticFusion":
         raise ValueError(f"scores are those of SemanticFusion, not {meta['semantic']['type']}")

@@ -36,6 +36,11 @@ def test_without_a_rule_images_keep_their_size():
     assert resize(image, None) is image
 
 
+def test_images_without_a_row_are_refused():
+    with pytest.raises(ValueError, match="an image of 1x5000 pixels .* would become 0x400; wanted"):
+        resize(noise(1, 5000), RULE)
+
+
 def test_opencv_is_asked_for_by_name(monkeypatch):
     monkeypatch.setitem(sys.modules, "cv2", None)
     with pytest.raises(ImportError, match="resizes images with OpenCV; pip install opencv"):
@@ -66,5 +71,7 @@ def test_metadata_of_others_and_of_later_versions_is_refused():
     meta = {"format_version": 2, "package_version": "9.0"}
     with pytest.raises(ValueError, match="has the format 2 and was written by mmmaskformer 9.0"):
         read_metadata({KEY: json.dumps(meta)}, "x.onnx")
+    with pytest.raises(ValueError, match="the metadata of x.onnx is no valid json"):
+        read_metadata({KEY: "{"}, "x.onnx")
     meta["format_version"] = 1
     assert read_metadata({KEY: json.dumps(meta)}, "x.onnx") == meta

@@ -96,6 +96,14 @@ def test_other_formats_and_scores_are_refused(sure_model, tmp_path):
     assert os.listdir(tmp_path) == []
 
 
+def test_models_in_training_and_elsewhere_are_refused(sure_model, tmp_path):
+    model = torch.nn.Linear(2, 2)
+    with pytest.raises(ValueError, match="is in training mode on cpu; wanted evaluation on the"):
+        export(model, tmp_path / "a", "pt2")
+    with pytest.raises(ValueError, match="is in evaluation mode on meta; wanted evaluation on"):
+        export(model.eval().to("meta"), tmp_path / "a", "pt2")
+
+
 def test_missing_packages_are_named(sure_model, tmp_path, monkeypatch):
     monkeypatch.setattr(
         exporting.importlib.util, "find_spec", lambda name: "there" if name == "onnx" else None
