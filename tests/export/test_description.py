@@ -120,3 +120,11 @@ def test_classes_without_colours_get_some():
     made = colors(None, 200)
     assert made == colors([], 200)
     assert len({tuple(color) for color in made}) > 190
+
+
+def test_padding_is_on_the_scale_of_the_input(sure_model):
+    model = copy.deepcopy(sure_model)
+    model.cfg, model.dataset_meta = sure_model.cfg, sure_model.dataset_meta
+    model.data_preprocessor.pad_val = 2
+    meta = describe(model)
+    assert meta["pad_value"] == pytest.approx([123.675 + 116.79, 116.28 + 114.24, 103.53 + 114.75])
