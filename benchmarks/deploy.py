@@ -78,7 +78,7 @@ def main() -> None:
     make_folder(args.out)
     for name in (args.model, args.stock):
         models.load_config(str(FOLDER / f"{name}.py"))
-    model = load(args.model, device="cpu")
+    model = load(args.model, "random", device="cpu")
     with tempfile.TemporaryDirectory() as folder:
         file = args.file or str(Path(folder, "model.onnx"))
         if not args.file:

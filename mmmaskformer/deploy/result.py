@@ -99,7 +99,7 @@ class Result:
             stem: how the files' names begin; None: as the image's.
         """
         stem = Path(self.name).stem if stem is None else stem
-        depth = np.uint8 if len(self.meta["classes"]) <= 256 else np.uint16
+        depth = np.uint8 if len(self.meta["classes"]) <= 255 else np.uint16
         pictures = {OVERLAY: self.overlay(), LABELS: self.semantic.astype(depth)}
         if self.meta["panoptic"] is not None:
             pictures[PANOPTIC] = ids_to_colors(self.panoptic.ids)

@@ -17,7 +17,7 @@ def confident_model(seed=1):
     resized, which the data of shapes does not need.
     """
     torch.manual_seed(seed)
-    model = load(SMALL, device="cpu")
+    model = load(SMALL, "random", device="cpu")
     head = model.decode_head
     predictor = head.predictor
     predictor.query_embed.weight.mul_(8)  # so that each attends to places of its own
