@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from ..utils.files import check_input
 from ..utils.images import PixelError, decode_colors, to_colors
 from ..utils.text import unreadable
 from .fusion import Factors, read_factors
@@ -70,8 +71,7 @@ def open_session(
         import onnxruntime
     except ImportError:
         raise ImportError("ONNX files need onnxruntime; pip install onnxruntime") from None
-    if not Path(file).is_file():
-        raise FileNotFoundError(f"{file} does not exist, or is no file; wanted an exported model")
+    check_input(file, "exported model")
     try:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
@@ -92,8 +92,7 @@ def read_image(image: str | Path | Image.Image | np.ndarray) -> tuple[np.ndarray
         return image, "array"
     if isinstance(image, Image.Image):
         return to_colors(image), "picture"
-    if not Path(image).is_file():
-        raise FileNotFoundError(f"{image} does not exist, or is no file; wanted an image")
+    check_input(image, "image")
     try:
         return decode_colors(Path(image).read_bytes()), str(image)
     except PixelError as error:

@@ -123,7 +123,7 @@ def test_semantic_models_write_labels_and_overlay(onnx_file, tmp_path):
 
 def test_files_that_are_no_exports(tmp_path):
     pytest.importorskip("onnxruntime", reason="needs extra export")
-    with pytest.raises(FileNotFoundError, match="a.onnx does not exist, or is no file"):
+    with pytest.raises(FileNotFoundError, match="exported model .*a.onnx does not exist"):
         Runner(tmp_path / "a.onnx")
     (tmp_path / "a.onnx").write_bytes(b"nothing")
     with pytest.raises(ValueError, match="a.onnx is no ONNX file that onnxruntime can run"):
@@ -173,8 +173,10 @@ def test_images_are_read_as_the_pipeline_reads_them(tmp_path):
 
 
 def test_images_that_can_not_be_read(tmp_path):
-    with pytest.raises(FileNotFoundError, match="no.jpg does not exist, or is no file"):
+    with pytest.raises(FileNotFoundError, match="image .*no.jpg does not exist"):
         read_image(tmp_path / "no.jpg")
+    with pytest.raises(ValueError, match="is a pipe, a device, a socket or a folder; wanted a"):
+        read_image(tmp_path)
     (tmp_path / "empty.jpg").write_bytes(b"")
     with pytest.raises(ValueError, match="image .*empty.jpg can not be read"):
         read_image(tmp_path / "empty.jpg")
