@@ -4,6 +4,7 @@ import multiprocessing
 import os
 import pickle
 import runpy
+import signal
 import sys
 from pathlib import Path
 
@@ -15,6 +16,8 @@ import mmmaskformer  # noqa: F401  (mends the stack before mmseg is imported)
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT.parent / "shared"
 
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # as in a job that a script has started
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # of the processes that tests start
 if "PYTEST_XDIST_WORKER" in os.environ:  # the workers share the cores
     torch.set_num_threads(1)

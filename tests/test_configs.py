@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from mmengine.logging import MMLogger
 from mmengine.optim import build_optim_wrapper
 from mmseg.registry import MODELS
 from mmseg.utils import register_all_modules
@@ -225,6 +226,7 @@ def test_initialisation_of_the_backbone_is_the_originals():
     cfg = load("maskformer_r50_ade20k").model.backbone
     cfg.init_cfg = None
     backbone = MODELS.build(cfg)
+    MMLogger.get_instance("initialisation")  # mmengine writes to the file of the last one
     backbone.init_weights()
     for name, module in backbone.named_modules():
         if isinstance(module, torch.nn.BatchNorm2d):

@@ -64,7 +64,7 @@ def test_no_folder_no_measurement(tool, monkeypatch, tmp_path, capsys):
     arguments = ["none"] if tool == DATA else ["--device", "cpu"]
     monkeypatch.setattr(sys, "argv", [tool, *arguments, "--out", str(tmp_path / "file")])
     line = mistake(capsys, runpy.run_path, tool, run_name="__main__")
-    assert line == f"error: {tmp_path / 'file'}: File exists"
+    assert line == f"error: {tmp_path / 'file'} is a file; wanted a folder"
 
 
 def test_devices(monkeypatch):

@@ -95,7 +95,7 @@ def test_the_guard_compares_ratios(measured, tmp_path, factor, code):
             lambda run: run["machine"].update(processor="x"),
             "with machine x, this run with an abacus",
         ),
-        (None, r"old\.json: File exists"),
+        (None, r"old\.json is a file; wanted a folder"),
     ],
 )
 def test_what_is_in_vain_is_not_measured(change, message, measured, tmp_path, monkeypatch, capsys):

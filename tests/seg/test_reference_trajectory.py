@@ -134,8 +134,12 @@ def check_gradients(record, reference, expected, steps, tolerance):
             assert record.grad_norms[step][name] == wanted, (step, name)
 
 
+R50, SWIN = CONFIGS
+
+
 @pytest.mark.slow
 @pytest.mark.data
+@pytest.mark.parametrize("name", [R50, pytest.param(SWIN, marks=pytest.mark.long)], indirect=True)
 def test_steps_in_double_precision(name, reference, photographs, checkpoint, to_double, tmp_path):
     expected = reference["short_float64"]
     record = run_all_steps(
