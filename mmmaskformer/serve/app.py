@@ -64,6 +64,7 @@ def make_app(pool: Pool, limits: Limits, names: Iterable[str] = ()) -> Guard:
     )
     add_page(app)
     add_photos(app, pool, limits)
+    add_answers(app, pool)
     for kind, handler in HANDLERS.items():
         app.add_exception_handler(kind, handler)
     return Guard(app, limits, names)
@@ -85,7 +86,7 @@ def add_page(app: FastAPI) -> None:
 
 
 def add_photos(app: FastAPI, pool: Pool, limits: Limits) -> None:
-    """The REST interface."""
+    """The REST interface: the model, and photographs that come in."""
 
     @app.get("/model", response_model=Model)
     async def model() -> dict[str, Any]:
@@ -134,6 +135,10 @@ def add_photos(app: FastAPI, pool: Pool, limits: Limits) -> None:
         """Run the network on a photograph, and keep what it says: thresholds can be changed
         without another run."""
         return await segment(request)
+
+
+def add_answers(app: FastAPI, pool: Pool) -> None:
+    """The REST interface to the photographs that are kept."""
 
     @app.delete("/photos/{key}", status_code=204, responses=ERRORS)
     async def forget(key: str) -> None:
