@@ -66,7 +66,7 @@ class Options(DictAction):
 
     def __call__(self, parser, namespace, values, option_string=None) -> None:
         for value in values:
-            if "=" not in value:
+            if value.find("=") < 1:
                 parser.error(f"{option_string} must be KEY=VALUE, got {value!r}")
             try:
                 super().__call__(parser, namespace, [value], option_string)
