@@ -76,14 +76,16 @@ class MaskFormerDetector(ClassNames, BaseDetector):
     def add_results(self, sample: DetDataSample, view) -> None:
         """Write the results of one image into its sample."""
         size, head = sample.metainfo["ori_shape"][:2], self.decode_head
-        if self.test_cfg["panoptic_on"]:
-            result = head.panoptic_fusion(view, size)
+        panoptic, instance = self.test_cfg["panoptic_on"], self.test_cfg.get("instance_on")
+        merged = head.merge([view]) if panoptic or instance else None
+        if panoptic:
+            result = head.panoptic_fusion(merged, size)
             labels = result.ids.new_tensor([s["category_id"] for s in result.segments_info])
             encoded = encode_segments(result.ids - 1, labels, head.num_classes)
             sample.pred_panoptic_seg = PixelData(sem_seg=encoded[None])
             sample.panoptic_result = BaseDataElement(**vars(result))
-        if self.test_cfg.get("instance_on"):
-            result = head.instance_fusion(view, size)
+        if instance:
+            result = head.instance_fusion(merged, size)
             boxes = mask2bbox(result.masks)
             sample.pred_instances = InstanceData(bboxes=boxes, **vars(result))
         if self.test_cfg.get("semantic_on"):

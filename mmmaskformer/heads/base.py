@@ -11,6 +11,7 @@ from mmengine.model import BaseModule
 from torch import Tensor
 
 from ..core.checks import check_number, check_numbers
+from ..core.view_merging import merge_views
 from ..core.views import AnyView, NonFiniteScoreError, View
 from ..registry import MODELS, TASK_UTILS
 from .segments import SegmentMaker
@@ -20,7 +21,8 @@ class BandedHead(BaseModule):
     """A decode head whose inference is views and a fusion of them.
 
     A subclass sets `predictor` (backbone features to outputs) and defines `views`, `loss` and
-    `view_type`, the kind of views that it makes.
+    `view_type`, the kind of views that it makes. One that tells things from stuff also sets
+    `panoptic_fusion` or `instance_fusion`, and defines `merge` if its views have no queries.
 
     Args:
         in_channels: channels of the backbone's levels, fine to coarse, the first at stride 4.
@@ -96,6 +98,11 @@ class BandedHead(BaseModule):
             flips: whether each image was mirrored.
         """
         raise NotImplementedError
+
+    def merge(self, views: Sequence[Any]) -> Any:
+        """What `panoptic_fusion` and `instance_fusion` take of the views of one image: here one
+        view, whose queries are those of all views."""
+        return merge_views(views)
 
     def predict(
         self, features: Sequence[Tensor], batch_img_metas: list[dict], test_cfg: dict

@@ -16,8 +16,7 @@ from mmengine.model import BaseModule
 from PIL import Image
 
 from ..core.checks import check_number
-from ..core.view_merging import merge_views
-from ..core.views import View
+from ..core.views import AnyView
 from ..visualization import Style, panoptic_overlay, semantic_overlay
 from ..visualization.painting import resized, segment_boxes, with_palette
 from .encodings import Region, to_coco, to_json, to_supervision
@@ -64,7 +63,7 @@ class Prediction:
     image: np.ndarray
     name: str
     head: BaseModule
-    views: Sequence[View]
+    views: Sequence[AnyView]
     meta: Mapping[str, Any]
     labels: np.ndarray | None = None
     thresholds: Mapping[str, float] = field(default_factory=dict)
@@ -277,12 +276,16 @@ class Prediction:
         fusion = copy.copy(self._fusion(task))
         if fusion is None:
             raise ValueError(f"{self.name}: the model has no {task} inference")
+        panoptic = self._fusion("panoptic")
+        for name in self.thresholds:
+            if not hasattr(panoptic, name):
+                raise ValueError(f"{self.name}: {type(panoptic).__name__} has no {name}")
         if task == "panoptic":
             vars(fusion).update(self.thresholds)
         else:
-            default = self._fusion("panoptic").object_threshold
+            default = getattr(panoptic, "object_threshold", fusion.score_threshold)
             fusion.score_threshold = self.thresholds.get("object_threshold", default)
-        return fusion(merge_views(self.views), self.size)
+        return fusion(self.head.merge(self.views), self.size)
 
     def _named(self, segment: Mapping[str, Any]) -> dict[str, Any]:
         return {**segment, "class": self.meta["classes"][segment["category_id"]]}

@@ -9,8 +9,7 @@ from mmseg.structures import SegDataSample
 from torch import Tensor
 
 from ..core.checks import check_number
-from ..core.view_merging import merge_views
-from ..core.views import View
+from ..core.views import AnyView
 from ..heads.base import check_results, is_mirrored, naming
 from ..heads.names import ClassNames
 from ..registry import MODELS
@@ -96,7 +95,7 @@ def check_test_cfg(test_cfg: dict) -> None:
 
 def make_views(
     segmentor: EncoderDecoder, inputs: Tensor, data_samples: list[SegDataSample]
-) -> list[View]:
+) -> list[AnyView]:
     """One view per image of a preprocessed batch (B, 3, H, W)."""
     height, width = inputs.shape[-2:]
     contents, flips = [], []
@@ -113,7 +112,7 @@ def make_views(
     return segmentor.decode_head.views(features, (height, width), contents, flips)
 
 
-def fuse_views(segmentor: EncoderDecoder, sample: SegDataSample, views: list[View]) -> None:
+def fuse_views(segmentor: EncoderDecoder, sample: SegDataSample, views: list[AnyView]) -> None:
     """Write the results of one image, seen in one or several views, into its sample."""
     size = sample.metainfo["ori_shape"][:2]
     head, test_cfg = segmentor.decode_head, segmentor.test_cfg or {}
@@ -126,7 +125,7 @@ def fuse_views(segmentor: EncoderDecoder, sample: SegDataSample, views: list[Vie
             sample.set_data({"seg_logits": PixelData(data=scores)})
         sample.set_data({"pred_sem_seg": PixelData(data=labels[None])})
     panoptic, instance = (test_cfg.get(f"{kind}_on", False) for kind in ("panoptic", "instance"))
-    merged = merge_views(views) if panoptic or instance else None
+    merged = head.merge(views) if panoptic or instance else None
     if panoptic:
         result = head.panoptic_fusion(merged, size)
         sample.pred_panoptic_seg = BaseDataElement(**vars(result))

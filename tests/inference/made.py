@@ -6,6 +6,7 @@ import numpy as np
 import torch
 
 from mmmaskformer.core import InstanceFusion, PanopticFusion, SemanticFusion
+from mmmaskformer.core.view_merging import merge_views
 from mmmaskformer.core.views import View
 from mmmaskformer.inference import Prediction
 
@@ -41,7 +42,7 @@ def image(shape=IDS.shape, value=100):
 
 def predicted(name="street.jpg", *, panoptic=True, meta=META, **options):
     """The prediction of `IDS`."""
-    head = SimpleNamespace(fusion=SemanticFusion())
+    head = SimpleNamespace(fusion=SemanticFusion(), merge=merge_views)
     if panoptic:
         head.panoptic_fusion = PanopticFusion(meta["isthing"])
         head.instance_fusion = InstanceFusion(meta["isthing"])

@@ -7,7 +7,9 @@ import torch
 from mmengine.structures import BaseDataElement
 
 from mmmaskformer import core
+from mmmaskformer.core.panoptic_fusion import PanopticResult
 from mmmaskformer.core.views import views_of
+from mmmaskformer.heads.per_pixel_head import PerPixelBaselineHead
 from mmmaskformer.registry import MODELS
 from tests.seg.test_segmentor import CLASSES, build, losses_of, make_data
 
@@ -108,6 +110,52 @@ def test_panoptic_tta_of_one_view_twice_is_that_view():
     assert [s["category_id"] for s in ours.segments_info] == [
         s["category_id"] for s in plain.segments_info
     ]
+
+
+class MeanOfMaps:
+    """A panoptic inference without queries: what `MapHead.merge` gives, as one segment."""
+
+    isthing = (False,) * 4
+
+    def __call__(self, merged, size):
+        ids = torch.full(tuple(size), 1, dtype=torch.int32)
+        return PanopticResult(ids, [dict(id=1, category_id=2, score=merged, area=ids.numel())])
+
+
+@MODELS.register_module(name="MapHeadOfTest")
+class MapHead(PerPixelBaselineHead):
+    """Per-pixel logits, and panoptic results of them."""
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.panoptic_fusion = MeanOfMaps()
+
+    def merge(self, views):
+        return sum(view.class_logits.mean().item() for view in views) / len(views)
+
+
+def test_a_head_without_queries_has_panoptic_results():
+    """The head says what becomes of an image's views, one of them or those of augmentation."""
+    head = dict(type="mmmaskformer.MapHeadOfTest", in_channels=[64, 128, 256, 512], num_classes=4)
+    model = MODELS.build(
+        dict(
+            type="mmmaskformer.MaskFormer",
+            data_preprocessor=dict(type="mmmaskformer.MaskFormerDataPreProcessor"),
+            backbone=dict(type="mmseg.ResNet", depth=18),
+            decode_head=head,
+            test_cfg=dict(panoptic_on=True),
+        )
+    ).eval()
+    small, large = make_data((64, 96)), make_data((96, 64))
+    scores = []
+    for data in (small, large):
+        (result,) = model.test_step(copy.deepcopy(data))
+        scores.append(result.pred_panoptic_seg.segments_info[0]["score"])
+    assert scores[0] != scores[1]
+    tta = MODELS.build(dict(type="mmmaskformer.MaskFormerTTA", module=model)).eval()
+    (result,) = tta.test_step({key: [small[key], large[key]] for key in small})
+    (segment,) = result.pred_panoptic_seg.segments_info
+    assert segment["score"] == pytest.approx(sum(scores) / 2)
 
 
 def test_things_may_come_from_a_registered_dataset():

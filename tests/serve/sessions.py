@@ -8,6 +8,7 @@ import torch
 
 from mmmaskformer.core.fusion import SemanticFusion
 from mmmaskformer.core.panoptic_fusion import PanopticFusion
+from mmmaskformer.core.view_merging import merge_views
 from mmmaskformer.core.views import View
 from mmmaskformer.serve.limits import Refused
 
@@ -29,6 +30,7 @@ class Quarters:
         self.model.dataset_meta = META
         self.model.decode_head = SimpleNamespace(
             fusion=SemanticFusion(resize_logits=True),
+            merge=merge_views,
             panoptic_fusion=PanopticFusion(META["isthing"]),
         )
 
