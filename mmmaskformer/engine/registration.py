@@ -3,7 +3,7 @@
 from .. import core
 from ..backbones import efficientnet_lite, frozen_norm  # noqa: F401
 from ..det import detector  # noqa: F401
-from ..heads import maskformer_head, per_pixel_head  # noqa: F401
+from ..heads import maskformer_head, panoptic_deeplab_head, per_pixel_head  # noqa: F401
 from ..registry import MODELS, TASK_UTILS
 from ..seg import data_preprocessor, segmentor, tta  # noqa: F401
 
@@ -15,6 +15,8 @@ for _part in (
     core.FocalLoss,
     core.DiceLoss,
     core.PerPixelCriterion,
+    core.PanopticDeepLab,
+    core.PanopticDeepLabCriterion,
 ):
     MODELS.register_module(module=_part)
 
@@ -28,5 +30,7 @@ for _part in (
     core.PanopticFusion,
     core.InstanceFusion,
     core.PerPixelFusion,
+    core.PixelProbabilityFusion,
+    core.PanopticDeepLabFusion,
 ):
     TASK_UTILS.register_module(module=_part)

@@ -1,0 +1,101 @@
+"""Panoptic-DeepLab as a decode head, for segmentors and detectors."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import Tensor
+
+from .. import core
+from ..core.per_pixel import check_grid
+from ..core.views import PixelView
+from ..registry import MODELS
+from .base import BandedHead, build_fusion, build_part
+from .maskformer_head import build_with_things, read_things
+
+
+@MODELS.register_module()
+class PanopticDeepLabHead(BandedHead):
+    """Panoptic-DeepLab: classes of pixels, centres of things, and offsets to them.
+
+    Args:
+        in_channels: channels of three of the backbone's levels, fine to coarse (strides 4, 8 and
+            the last).
+        num_classes: C, at least 2.
+        isthing: for each class whether it is a thing, or the name of a registered dataset whose
+            metadata says so.
+        in_index: which of the backbone's outputs these levels are; None: it has three.
+        decoder: config of the network; gets `in_channels` and `num_classes`.
+        criterion: config of the losses; gets `isthing`.
+        fusion: config of the semantic inference.
+        panoptic_fusion: config of the panoptic inference; gets `isthing`. There is no instance
+            inference.
+    """
+
+    view_type = PixelView
+
+    def __init__(
+        self,
+        in_channels: Sequence[int],
+        num_classes: int,
+        isthing: Sequence[bool] | str,
+        *,
+        in_index: Sequence[int] | None = None,
+        decoder: dict | None = None,
+        criterion: dict | None = None,
+        fusion: dict | None = None,
+        panoptic_fusion: dict | None = None,
+        ignore_index: int = 255,
+        align_corners: bool = False,
+        init_cfg: dict | None = None,
+    ) -> None:
+        super().__init__(
+            in_channels,
+            num_classes,
+            fusion=build_fusion(fusion, "PixelProbabilityFusion"),
+            in_index=in_index,
+            ignore_index=ignore_index,
+            align_corners=align_corners,
+            init_cfg=init_cfg,
+        )
+        things = read_things(isthing, num_classes)
+        if things is None:
+            raise ValueError("PanopticDeepLabHead needs isthing, True or False for each class")
+        sizes = dict(in_channels=in_channels, num_classes=num_classes)
+        self.predictor = build_part(decoder, "PanopticDeepLab", **sizes)
+        self.criterion = build_part(criterion, "PanopticDeepLabCriterion", isthing=things)
+        self.panoptic_fusion = build_with_things(panoptic_fusion, "PanopticDeepLabFusion", things)
+
+    def forward(self, features: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+        """Tensor mode: class logits (B, C, h, w), and heat and offsets (B, 3, h, w)."""
+        return self.predictor(self.select(features))
+
+    def loss(self, features: Sequence[Tensor], data_samples: list, train_cfg: dict) -> dict:
+        """Losses of a training batch.
+
+        Raises:
+            ValueError: a label outside the range; names the file, the values and the range.
+        """
+        targets = self.segments.read(data_samples)
+        return self.criterion(*self(features), targets)
+
+    def views(
+        self,
+        features: Sequence[Tensor],
+        input_size: Sequence[int],
+        contents: Sequence[Sequence[int]],
+        flips: Sequence[bool],
+    ) -> list[core.CenterView]:
+        """See `BandedHead.views`."""
+        logits, centers = (maps.float() for maps in self(features))
+        check_grid(logits.shape[-2:], input_size)
+        size = tuple(4 * edge for edge in logits.shape[-2:])  # upsampled by exactly 4
+        placed = zip(logits, centers, map(tuple, contents), flips, strict=True)
+        return [
+            core.CenterView(one, size, content, flip, center)
+            for one, center, content, flip in placed
+        ]
+
+    def merge(self, views: Sequence[core.CenterView]) -> Sequence[core.CenterView]:
+        """The views as they are: their maps are averaged at the size of the result."""
+        return views
