@@ -259,6 +259,33 @@ def test_learning_rate_follows_the_original_formula(recipe):
     np.testing.assert_allclose(values[:-1], expected, rtol=1e-7)
 
 
+DEEPLABS = {
+    "r18_shapes-panoptic": (10, 7, 0.2, 1e-3, 400),
+    "r52_cityscapes-panoptic": (19, 7, 0.2, 1e-3, 90000),
+    "r52_coco-panoptic": (133, 41, 1.0, 5e-4, 200000),
+    "r50_ade20k-panoptic": (150, 41, 1.0, 5e-4, 200000),
+}
+"""Classes, square of a centre, share of hard pixels, learning rate and iterations."""
+
+
+@pytest.mark.parametrize("name", DEEPLABS)
+def test_panoptic_deeplab_has_its_own_recipe(name):
+    """Nothing of MaskFormer's is left: no clip of 0.01, no weight decay, no smaller backbone lr."""
+    classes, kernel, share, rate, iterations = DEEPLABS[name]
+    cfg = load(f"panopticdeeplab_{name}")
+    assert cfg.optim_wrapper == dict(type="OptimWrapper", optimizer=dict(type="Adam", lr=rate))
+    assert cfg.train_cfg.max_iters == iterations
+    with WithoutMemory():
+        model = MODELS.build(cfg.model)
+    head = model.decode_head
+    assert head.panoptic_fusion.kernel == kernel
+    assert head.criterion.hard_pixel_share == share
+    assert len(head.panoptic_fusion.isthing) == head.num_classes == classes
+    if "r52" in name:
+        assert sum(p.numel() for p in model.backbone.parameters()) == 23_631_808
+        assert model.backbone.layer4[2].conv2.dilation == (8, 8)
+
+
 LEAVES = sorted((ROOT / "configs").glob("*.py"))
 
 
