@@ -124,7 +124,8 @@ class PanopticDeepLabFusion:
             table: pixels and most frequent class of each centre, then of each stuff class.
             heat: of the centres.
         """
-        numbers, found = [], []
+        numbers: list[int] = []
+        found: list[dict] = []
         for owner, (area, label) in enumerate(table):
             is_center = owner < len(heat)
             if area < (1 if is_center else max(1, self.stuff_area)):

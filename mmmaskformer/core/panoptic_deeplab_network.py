@@ -6,6 +6,7 @@ It is the shape of detectron2's version; with `separable` convolutions it is the
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -14,11 +15,14 @@ from torch.nn import functional as F
 from .checks import check_number, check_numbers
 
 
-def conv_norm(channels: int, out: int, size: int, dilation: int = 1, groups: int = 1):
+def conv_norm(
+    channels: int, out: int, size: int, dilation: int = 1, groups: int = 1
+) -> nn.Sequential:
     """Convolution that keeps the size, without bias; batch norm; ReLU."""
     padding = dilation * (size // 2)
-    options = dict(padding=padding, dilation=dilation, groups=groups, bias=False)
-    conv = nn.Conv2d(channels, out, size, **options)
+    conv = nn.Conv2d(
+        channels, out, size, padding=padding, dilation=dilation, groups=groups, bias=False
+    )
     # Separable ones and dense ones start as in detectron2.
     if groups > 1:
         nn.init.kaiming_normal_(conv.weight, mode="fan_out", nonlinearity="relu")
@@ -29,12 +33,14 @@ def conv_norm(channels: int, out: int, size: int, dilation: int = 1, groups: int
 
 def separable(channels: int, out: int, size: int, dilation: int = 1) -> nn.Sequential:
     """A convolution of each channel, and one of each pixel."""
+    depthwise = conv_norm(channels, channels, size, dilation, channels)
     pointwise = conv_norm(channels, out, 1)
-    nn.init.kaiming_normal_(pointwise[0].weight, mode="fan_out", nonlinearity="relu")
-    return nn.Sequential(conv_norm(channels, channels, size, dilation, channels), pointwise)
+    for weight in pointwise[:1].parameters():
+        nn.init.kaiming_normal_(weight, mode="fan_out", nonlinearity="relu")
+    return nn.Sequential(depthwise, pointwise)
 
 
-def fusing(channels: int, out: int, is_separable: bool, middle: int | None = None):
+def fusing(channels: int, out: int, is_separable: bool, middle: int | None = None) -> nn.Sequential:
     """One separable 5x5, or two plain 3x3 with `middle` channels between them; None: `out`."""
     if is_separable:
         return separable(channels, out, 5)
@@ -45,6 +51,13 @@ def fusing(channels: int, out: int, is_separable: bool, middle: int | None = Non
 def resize(maps: Tensor, size: Sequence[int]) -> Tensor:
     """Bilinear, half-pixel centres."""
     return F.interpolate(maps, size=tuple(size), mode="bilinear", align_corners=False)
+
+
+def starting_at_zero(conv: nn.Conv2d) -> nn.Conv2d:
+    """The convolution, whose bias is 0 now."""
+    assert conv.bias is not None
+    nn.init.zeros_(conv.bias)
+    return conv
 
 
 class ASPP(nn.Module):
@@ -61,9 +74,8 @@ class ASPP(nn.Module):
         self.branches = nn.ModuleList(
             [conv_norm(channels, out, 1), *(dilated(channels, out, 3, d) for d in dilations)]
         )
-        pooled = nn.Conv2d(channels, out, 1)
+        pooled = starting_at_zero(nn.Conv2d(channels, out, 1))
         nn.init.kaiming_uniform_(pooled.weight, a=1)
-        nn.init.zeros_(pooled.bias)
         self.pooled = nn.Sequential(nn.AdaptiveAvgPool2d(1), pooled, nn.ReLU())
         self.project = conv_norm(out * (len(dilations) + 2), out, 1)
         self.dropout = nn.Dropout(0.1)
@@ -113,9 +125,8 @@ class Branch(nn.Module):
 
 def predictor(channels: int, out: int) -> nn.Conv2d:
     """The last 1x1."""
-    conv = nn.Conv2d(channels, out, 1)
+    conv = starting_at_zero(nn.Conv2d(channels, out, 1))
     nn.init.normal_(conv.weight, std=0.001)
-    nn.init.zeros_(conv.bias)
     return conv
 
 
@@ -154,7 +165,7 @@ class PanopticDeepLab(nn.Module):
                 "Panoptic-DeepLab takes three levels and two projections, got "
                 f"in_channels={list(in_channels)} and projections={list(projections)}"
             )
-        options = dict(
+        options: dict[str, Any] = dict(
             projections=projections,
             aspp_channels=aspp_channels,
             dilations=dilations,

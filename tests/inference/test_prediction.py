@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 from pycocotools import mask as coco_mask
 
+from mmmaskformer.core import PanopticDeepLabFusion
 from mmmaskformer.inference import Prediction
 from tests.inference.made import IDS, LABELS, META, SCORES, image, predicted
 
@@ -38,6 +39,14 @@ def test_instances_are_the_things_best_first():
         assert one["score"] == pytest.approx(SCORES[segment], abs=1e-4)
     assert len(predicted().with_thresholds(object_threshold=0.87).instances) == 1
     assert predicted(classes=["dog", "sky"]).instances == []
+
+
+def test_thresholds_that_the_inference_does_not_have():
+    """One without queries has others: nothing is set that nobody reads."""
+    prediction = predicted()
+    prediction.head.panoptic_fusion = PanopticDeepLabFusion(META["isthing"])
+    with pytest.raises(ValueError, match="PanopticDeepLabFusion has no object_threshold"):
+        _ = prediction.with_thresholds(object_threshold=0.5).panoptic
 
 
 def test_thresholds_change_without_another_run():

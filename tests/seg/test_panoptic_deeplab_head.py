@@ -99,3 +99,31 @@ def test_wrong_segments_name_the_file():
 def test_wrong_options(options, message):
     with pytest.raises(ValueError, match=message):
         make(**options)
+
+
+def test_a_detector_has_the_same_segments():
+    """mmdet's adapter asks the head as the segmentor does."""
+    from tests.det.test_detector import make_data as detection_data
+
+    model = make().eval()
+    with torch.no_grad():
+        model.decode_head.predictor.center.weight *= 1000
+        model.decode_head.predictor.classifier.weight *= 1000
+    detector = MODELS.build(
+        dict(
+            type="mmmaskformer.MaskFormerDetector",
+            data_preprocessor=dict(
+                type="mmmaskformer.MaskFormerDetDataPreprocessor", pad_size_divisor=32
+            ),
+            backbone=dict(type="mmseg.ResNet", depth=18, norm_cfg=dict(type="BN")),
+            decode_head={"num_classes": CLASSES, **HEAD},
+        )
+    ).eval()
+    detector.load_state_dict(model.state_dict())
+    data = detection_data((70, 90))
+    (found,) = detector.test_step(copy.deepcopy(data))
+    samples = make_data((70, 90))["data_samples"]
+    (expected,) = model.test_step(dict(inputs=data["inputs"], data_samples=samples))
+    assert torch.equal(found.panoptic_result.ids, expected.pred_panoptic_seg.ids)
+    assert found.panoptic_result.segments_info == expected.pred_panoptic_seg.segments_info
+    assert found.panoptic_result.segments_info
