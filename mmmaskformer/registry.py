@@ -36,6 +36,11 @@ LOOPS = Registry("loop", parent=parents.LOOPS, locations=["mmmaskformer.engine.l
 STRATEGIES = Registry(
     "strategy", parent=parents.STRATEGIES, locations=["mmmaskformer.engine.sharding"]
 )
+OPTIM_WRAPPER_CONSTRUCTORS = Registry(
+    "optimizer wrapper constructor",
+    parent=parents.OPTIM_WRAPPER_CONSTRUCTORS,
+    locations=["mmmaskformer.engine.merged_groups"],
+)
 PARAM_SCHEDULERS = Registry(
     "parameter scheduler",
     parent=parents.PARAM_SCHEDULERS,

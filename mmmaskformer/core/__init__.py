@@ -3,7 +3,6 @@
 `build_maskformer` is the front door; `structures` explains the letters of the shapes.
 """
 
-from .center_fusion import CenterView, PanopticDeepLabFusion, PixelProbabilityFusion
 from .criterion import MaskFormerCriterion
 from .folded_masks import layer_mask_logits, pixel_embedding
 from .fusion import GeneralFusion, PerPixelFusion, SemanticFusion
@@ -17,8 +16,6 @@ from .matcher import (
     NonFiniteCostError,
 )
 from .model import MaskFormer, build_maskformer
-from .panoptic_deeplab import PanopticDeepLabCriterion
-from .panoptic_deeplab_network import PanopticDeepLab
 from .panoptic_fusion import InstanceFusion, PanopticFusion
 from .per_pixel import PerPixelBaseline, PerPixelBaselinePlus, PerPixelCriterion
 from .pixel_decoder import FPNPixelDecoder, TransformerEncoderPixelDecoder
@@ -30,7 +27,6 @@ from .views import NonFiniteScoreError, View, views_of
 
 __all__ = [
     "NO_SEGMENT",
-    "CenterView",
     "ClassLoss",
     "ClassificationCost",
     "DiceCost",
@@ -47,16 +43,12 @@ __all__ = [
     "MaskFormerPredictor",
     "NonFiniteCostError",
     "NonFiniteScoreError",
-    "PanopticDeepLab",
-    "PanopticDeepLabCriterion",
-    "PanopticDeepLabFusion",
     "PanopticFusion",
     "PerPixelBaseline",
     "PerPixelBaselinePlus",
     "PerPixelCriterion",
     "PerPixelFusion",
     "PixelFeatures",
-    "PixelProbabilityFusion",
     "SegmentTargets",
     "SemanticFusion",
     "TransformerDecoder",

@@ -15,7 +15,7 @@ from .kernels import check_kernel
 from .losses import ClassLoss, DiceLoss, FocalLoss
 from .mask_loss import chunked_mask_loss
 from .matcher import HungarianAssigner, Matches
-from .structures import FactoredOutput, PixelFeatures, SegmentTargets
+from .structures import FactoredOutput, PixelFeatures, SegmentTargets, to_device
 
 
 class MaskFormerCriterion(nn.Module):
@@ -79,7 +79,7 @@ class MaskFormerCriterion(nn.Module):
         )
         labels = torch.cat([t.labels for t in targets])
         counts = torch.tensor([0] + [t.num_segments for t in targets[:-1]]).cumsum(0)
-        first = counts.to(labels.device, non_blocking=True)[matches.image]
+        first = to_device(counts, labels.device)[matches.image]
         target[matches.layer, matches.image, matches.query] = labels[first + matches.segment]
         return self.loss_cls.loss_weight * torch.stack(
             [

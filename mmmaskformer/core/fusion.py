@@ -14,14 +14,17 @@ import torch
 from torch import Tensor
 
 from .checks import check_number
+from .structures import to_device
 from .tuning import BAND_ELEMENTS
 from .views import (
     AnyView,
     PixelView,
     View,
+    all_finite,
     check_finite,
     content_maps,
     output_maps,
+    refuse_unless,
     resize_rows,
     source_span,
 )
@@ -195,10 +198,21 @@ class ConfidentQueries:
 
 
 def confident_queries(view: View, threshold: float) -> ConfidentQueries:
-    """Queries whose most likely class is an object with more than `threshold` probability."""
+    """Queries whose most likely class is an object with more than `threshold` probability.
+
+    A GPU is waited for once.
+
+    Raises:
+        NonFiniteScoreError: the view's factors are not all finite.
+    """
     scores, labels = view.class_prob.max(-1)
     no_object = view.class_prob.shape[1] - 1
-    keep = torch.nonzero((labels < no_object) & (scores > threshold)).flatten()
+    sure = (labels < no_object) & (scores > threshold)
+    *kept, finite = torch.cat([sure, all_finite([view])[None]]).tolist()
+    refuse_unless(finite)
+    keep = to_device(
+        torch.tensor([q for q, is_kept in enumerate(kept) if is_kept]).long(), sure.device
+    )
     view = replace(view, class_prob=view.class_prob[keep], mask_logits=view.mask_logits[keep])
     return ConfidentQueries(view, keep, scores[keep], labels[keep])
 

@@ -18,7 +18,7 @@ from torch.nn import functional as F
 
 from .checks import check_number, check_part
 from .folded_masks import pixel_embedding
-from .structures import FactoredOutput, PixelFeatures, SegmentTargets
+from .structures import FactoredOutput, PixelFeatures, SegmentTargets, to_device
 from .targets import check_segments, is_legal
 from .tuning import chunks
 
@@ -163,7 +163,7 @@ class HungarianAssigner:
             pairs = assign(cost, image)
             rows.append(pairs)
             per_image.append(pairs.shape[1])
-        index = torch.cat(rows, 1).to(output.device, non_blocking=True)
+        index = to_device(torch.cat(rows, 1), output.device)
         layer_of, image_of, query, segment = index
         return Matches(layer_of, image_of, query, segment, tuple(per_image))
 

@@ -10,7 +10,8 @@ from torch import Tensor
 
 from .checks import check_number, read_flags
 from .fusion import confident_queries, row_bands
-from .views import View, check_finite, output_maps
+from .structures import to_device
+from .views import View, all_finite, output_maps, refuse_unless
 
 
 @dataclass(frozen=True)
@@ -51,13 +52,15 @@ class PanopticFusion:
 
     def __call__(self, view: View, size: Sequence[int]) -> PanopticResult:
         """The segments of an image at `size` = (H, W)."""
-        check_view(self.isthing, view)
+        check_flags(self.isthing, view)
         confident = confident_queries(view, self.object_threshold)
         owner, own, won = self.compete(confident.view, confident.scores, size)
-        # The only copy to the host: K numbers each.
-        table = torch.stack([own, won, confident.labels], 1).tolist()
-        numbers, segments = self.number(table, confident.scores.tolist())
-        lookup = torch.tensor([*numbers, 0], dtype=torch.int32).to(owner.device)
+        # K numbers each in one copy to the host; float64 has all of them exactly.
+        columns = (own, won, confident.labels, confident.scores)
+        *counts, scores = torch.stack([column.double() for column in columns]).tolist()
+        table = [tuple(map(int, row)) for row in zip(*counts, strict=True)]
+        numbers, segments = self.number(table, scores)
+        lookup = to_device(torch.tensor([*numbers, 0], dtype=torch.int32), owner.device)
         return PanopticResult(lookup[owner], segments)
 
     def compete(self, view: View, scores: Tensor, size: Sequence[int]) -> tuple[Tensor, ...]:
@@ -77,7 +80,10 @@ class PanopticFusion:
             prob = output_maps(view, size, rows).sigmoid()
             own += (prob >= 0.5).sum((1, 2))
             owner[rows] = (prob * scores[:, None, None]).argmax(0)
-        return owner, own, torch.bincount(owner.flatten(), minlength=queries)
+        # What torch.bincount counts, after it has waited for a GPU.
+        pixels = owner.flatten()
+        won = torch.zeros_like(own).scatter_add_(0, pixels, own.new_ones(()).expand_as(pixels))
+        return owner, own, won
 
     def number(
         self, table: Sequence[Sequence[int]], scores: Sequence[float]
@@ -109,14 +115,13 @@ class PanopticFusion:
         return numbers, segments
 
 
-def check_view(isthing: Sequence[bool], view: View) -> None:
-    """Raise ValueError unless there is a flag for each of the view's classes; `check_finite`."""
+def check_flags(isthing: Sequence[bool], view: View) -> None:
+    """Raise ValueError unless there is a flag for each of the view's classes."""
     classes = view.class_prob.shape[1] - 1
     if len(isthing) != classes:
         raise ValueError(
             f"the model has {classes} classes, but isthing is given for {len(isthing)}"
         )
-    check_finite([view])
 
 
 @dataclass(frozen=True)
@@ -153,12 +158,14 @@ class InstanceFusion:
     def __call__(self, view: View, size: Sequence[int]) -> InstanceResult:
         """The instances of an image at `size` = (H, W)."""
         prob = view.class_prob[:, :-1]
-        check_view(self.isthing, view)
-        thing = torch.tensor(self.isthing, device=prob.device)
+        check_flags(self.isthing, view)
+        thing = to_device(torch.tensor(self.isthing), prob.device)
         prob = prob.masked_fill(~thing, -1.0)
         scores, pairs = prob.flatten().topk(min(self.max_per_image, prob.numel()))
-        keep = scores > max(self.score_threshold, -0.5)
-        scores, pairs = scores[keep], pairs[keep]
+        sure = (scores > max(self.score_threshold, -0.5)).sum()
+        count, finite = torch.stack([sure, all_finite([view]).long()]).tolist()
+        refuse_unless(bool(finite))
+        scores, pairs = scores[:count], pairs[:count]  # the best ones come first
         queries, labels = pairs // prob.shape[1], pairs % prob.shape[1]
         used, index = queries.unique(return_inverse=True)
         masks, quality = self.masks(view, used, size)

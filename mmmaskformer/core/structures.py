@@ -133,11 +133,19 @@ class SegmentTargets:
         return self.labels.shape[0]
 
     def to(self, device: torch.device) -> SegmentTargets:
-        """The same on another device."""
-        labels = self.labels.to(device, non_blocking=True)
-        return SegmentTargets(labels, self.segment_map.to(device, non_blocking=True), self.name)
+        """The same on another device, without waiting for it."""
+        labels, segment_map = (to_device(part, device) for part in (self.labels, self.segment_map))
+        return SegmentTargets(labels, segment_map, self.name)
 
     def masks(self) -> Tensor:
         """One boolean mask per segment, (G, H, W): large; for tests and pictures."""
         index = torch.arange(self.num_segments, device=self.segment_map.device)
         return self.segment_map[None] == index[:, None, None]
+
+
+def to_device(tensor: Tensor, device: torch.device) -> Tensor:
+    """The tensor on a device, without waiting for it: a GPU waits for a copy of memory that is
+    not pinned."""
+    if torch.device(device).type == "cuda" and tensor.device.type == "cpu":
+        tensor = tensor.pin_memory()
+    return tensor.to(device, non_blocking=True)

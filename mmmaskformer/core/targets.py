@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from .checks import check_number
-from .structures import NO_SEGMENT, SegmentTargets
+from .structures import NO_SEGMENT, SegmentTargets, to_device
 
 MOST_LABELS = 1 << 16
 """Labels below this are counted instead of sorted, which is many times faster."""
@@ -44,8 +44,8 @@ def segments_from_semantic(
     lookup[present] = torch.arange(len(present), dtype=torch.int32)
     if ignore_index is not None:
         labels = labels.masked_fill(labels == ignore_index, num_classes)
-    classes = torch.tensor(present, dtype=torch.int64)
-    return SegmentTargets(classes.to(labels.device), lookup.to(labels.device)[labels], name)
+    classes = to_device(torch.tensor(present, dtype=torch.int64), labels.device)
+    return SegmentTargets(classes, to_device(lookup, labels.device)[labels], name)
 
 
 def label_values(labels: Tensor) -> list[int]:

@@ -81,14 +81,26 @@ class NonFiniteScoreError(FloatingPointError):
 def check_finite(views: Sequence[AnyView]) -> None:
     """Raise NonFiniteScoreError for a view whose factors are not all finite; a GPU is waited
     for."""
-    factors = [view.maps for view in views]
-    factors += [view.class_prob for view in views if isinstance(view, View)]
-    # The extremes pass NaN on, and are read without a copy of the maps.
-    extremes = [torch.stack(part.aminmax()) for part in factors if part.numel()]
-    if extremes and not torch.stack(extremes).isfinite().all():
+    refuse_unless(bool(all_finite(views)))
+
+
+def refuse_unless(finite: bool) -> None:
+    """Raise NonFiniteScoreError unless the factors are `finite`, as `all_finite` has it."""
+    if not finite:
         raise NonFiniteScoreError(
             "the network's scores are NaN or infinite; are its weights and the image finite?"
         )
+
+
+def all_finite(views: Sequence[AnyView]) -> Tensor:
+    """Whether the factors of all views are finite, a boolean on the device of the views."""
+    factors = [view.maps for view in views]
+    factors += [view.class_prob for view in views if isinstance(view, View)]
+    # The extremes pass NaN on, and are read without a copy of the maps.
+    extremes = [extreme for part in factors if part.numel() for extreme in part.aminmax()]
+    if not extremes:
+        return torch.ones((), dtype=torch.bool, device=factors[0].device)
+    return torch.stack(extremes).isfinite().all()
 
 
 def views_of(

@@ -25,7 +25,7 @@ def encode_segments(segment_map: Tensor, labels: Tensor, num_classes: int) -> Te
         int32, of the map's shape; instances are numbered from 1 over all classes.
     """
     instances = torch.arange(1, len(labels) + 1, device=labels.device)
-    codes = torch.cat([labels + INSTANCE_OFFSET * instances, labels.new_tensor([num_classes])])
+    codes = torch.cat([labels + INSTANCE_OFFSET * instances, labels.new_full((1,), num_classes)])
     return codes.int()[segment_map.long()]  # NO_SEGMENT takes the last one
 
 

@@ -25,11 +25,13 @@ from ..utils.files import replacing
 from ..utils.locks import hold, release
 from ..utils.text import listing
 from .hook_states import restore_hooks, state_of, stateful
+from .merged_groups import merge_saved_groups
 from .resuming import (
     OPTIMIZER,
     names_of_optimizers,
     newest_whole,
     on_main_process,
+    optimizers_of,
     other_optimizer,
     remove_half_written,
     remove_replaced,
@@ -243,7 +245,11 @@ class CheckpointHook(hooks.CheckpointHook):
         """
         if not runner._resume or os.path.isdir(str(runner._load_from)):
             return  # DeepSpeed's checkpoints are folders, which it reads by itself
-        problem = what_lacks(checkpoint, self.wanted) or other_optimizer(checkpoint, runner)
+        problem = what_lacks(checkpoint, self.wanted)
+        if problem is None:
+            for optimizer in (o for name, o in optimizers_of(runner).items() if not name):
+                merge_saved_groups(checkpoint, runner.model, optimizer)
+            problem = other_optimizer(checkpoint, runner)
         if problem is not None:
             raise ValueError(
                 f"{runner._load_from} can not be resumed from: {problem}; load_from starts a new "

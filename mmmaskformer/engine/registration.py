@@ -2,8 +2,14 @@
 
 from .. import core
 from ..backbones import efficientnet_lite, frozen_norm  # noqa: F401
+from ..baselines import (
+    center_fusion,
+    panoptic_deeplab,
+    panoptic_deeplab_head,  # noqa: F401
+    panoptic_deeplab_network,
+)
 from ..det import detector  # noqa: F401
-from ..heads import maskformer_head, panoptic_deeplab_head, per_pixel_head  # noqa: F401
+from ..heads import maskformer_head, per_pixel_head  # noqa: F401
 from ..registry import MODELS, TASK_UTILS
 from ..seg import data_preprocessor, segmentor, tta  # noqa: F401
 
@@ -15,8 +21,8 @@ for _part in (
     core.FocalLoss,
     core.DiceLoss,
     core.PerPixelCriterion,
-    core.PanopticDeepLab,
-    core.PanopticDeepLabCriterion,
+    panoptic_deeplab_network.PanopticDeepLab,
+    panoptic_deeplab.PanopticDeepLabCriterion,
 ):
     MODELS.register_module(module=_part)
 
@@ -30,7 +36,7 @@ for _part in (
     core.PanopticFusion,
     core.InstanceFusion,
     core.PerPixelFusion,
-    core.PixelProbabilityFusion,
-    core.PanopticDeepLabFusion,
+    center_fusion.PixelProbabilityFusion,
+    center_fusion.PanopticDeepLabFusion,
 ):
     TASK_UTILS.register_module(module=_part)

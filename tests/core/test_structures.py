@@ -56,3 +56,19 @@ def test_core_imports_torch_and_scipy_only():
                 continue
             allowed = {"torch", "triton" if path.name == "triton_mask_loss.py" else "scipy"}
             assert {name.split(".")[0] for name in names} <= standard | allowed, path
+
+
+def test_only_memory_that_goes_to_a_gpu_is_pinned(monkeypatch):
+    calls, target = [], core.SegmentTargets(torch.zeros(1).long(), torch.zeros(2, 2).int())
+    monkeypatch.setattr(torch.Tensor, "pin_memory", lambda part: calls.append("pinned") or part)
+
+    def to(part, device, non_blocking=False):
+        calls.append((torch.device(device).type, non_blocking))
+        return part
+
+    monkeypatch.setattr(torch.Tensor, "to", to)
+    target.to(torch.device("cpu"))
+    assert calls == [("cpu", True)] * 2
+    calls.clear()
+    target.to(torch.device("cuda:0"))
+    assert calls == ["pinned", ("cuda", True)] * 2

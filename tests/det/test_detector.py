@@ -11,6 +11,7 @@ from mmengine.structures import BaseDataElement, PixelData
 
 from mmmaskformer import core
 from mmmaskformer.core.views import views_of
+from mmmaskformer.det.detector import boxes_of
 from mmmaskformer.det.panoptic_encoding import decode_segments, encode_segments
 from mmmaskformer.registry import MODELS, TRANSFORMS
 from tests.seg.test_panoptic import STRATEGIES
@@ -201,3 +202,15 @@ def test_images_without_ground_truth_are_packed():
     assert isinstance(packed["data_samples"], DetDataSample)
     assert packed["data_samples"].img_path == "a.jpg"
     assert packed["inputs"].shape == (3, 4, 6)
+
+
+def test_boxes_are_those_of_mmdet():
+    from mmdet.structures.mask import mask2bbox
+
+    masks = torch.rand(40, 9, 13, generator=torch.Generator().manual_seed(0)) > 0.97
+    masks[0], masks[1] = False, True
+    assert masks[2:].flatten(1).any(1).sum() > 30
+    boxes = boxes_of(masks)
+    assert boxes.dtype == torch.float32
+    assert boxes.tolist() == mask2bbox(masks).tolist()
+    assert boxes_of(masks[:0]).shape == (0, 4)

@@ -1,5 +1,6 @@
 optim_wrapper = dict(
     type="OptimWrapper",
+    constructor="mmmaskformer.MergedGroups",
     optimizer=dict(type="AdamW", lr=1e-4, weight_decay=1e-4),
     clip_grad=dict(max_norm=0.01, norm_type=2),
     paramwise_cfg=dict(

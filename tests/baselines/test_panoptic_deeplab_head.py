@@ -5,7 +5,7 @@ import copy
 import pytest
 import torch
 
-from mmmaskformer.core.center_fusion import CenterView
+from mmmaskformer.baselines.center_fusion import CenterView
 from mmmaskformer.registry import MODELS
 from tests.seg.test_panoptic import ISTHING, panoptic_data
 from tests.seg.test_segmentor import CLASSES, losses_of, make_data

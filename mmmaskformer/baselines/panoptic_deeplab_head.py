@@ -6,12 +6,12 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from .. import core
 from ..core.per_pixel import check_grid
 from ..core.views import PixelView
+from ..heads.base import BandedHead, build_fusion, build_part
+from ..heads.maskformer_head import build_with_things, read_things
 from ..registry import MODELS
-from .base import BandedHead, build_fusion, build_part
-from .maskformer_head import build_with_things, read_things
+from .center_fusion import CenterView
 
 
 @MODELS.register_module()
@@ -85,17 +85,16 @@ class PanopticDeepLabHead(BandedHead):
         input_size: Sequence[int],
         contents: Sequence[Sequence[int]],
         flips: Sequence[bool],
-    ) -> list[core.CenterView]:
+    ) -> list[CenterView]:
         """See `BandedHead.views`."""
         logits, centers = (maps.float() for maps in self(features))
         check_grid(logits.shape[-2:], input_size)
         size = tuple(4 * edge for edge in logits.shape[-2:])  # upsampled by exactly 4
         placed = zip(logits, centers, map(tuple, contents), flips, strict=True)
         return [
-            core.CenterView(one, size, content, flip, center)
-            for one, center, content, flip in placed
+            CenterView(one, size, content, flip, center) for one, center, content, flip in placed
         ]
 
-    def merge(self, views: Sequence[core.CenterView]) -> Sequence[core.CenterView]:
+    def merge(self, views: Sequence[CenterView]) -> Sequence[CenterView]:
         """The views as they are: their maps are averaged at the size of the result."""
         return views

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from mmmaskformer.core import center_fusion
-from mmmaskformer.core.center_fusion import (
+from mmmaskformer.baselines import center_fusion
+from mmmaskformer.baselines.center_fusion import (
     CenterView,
     PanopticDeepLabFusion,
     PixelProbabilityFusion,

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from mmmaskformer.core.panoptic_deeplab_network import PanopticDeepLab
+from mmmaskformer.baselines.panoptic_deeplab_network import PanopticDeepLab
 
 SMALL = dict(
     num_classes=6,

@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 import torch
 
-from mmmaskformer.core import NO_SEGMENT, SegmentTargets
-from mmmaskformer.core.panoptic_deeplab import (
+from mmmaskformer.baselines.panoptic_deeplab import (
     PanopticDeepLabCriterion,
     center_targets,
     cross_entropy,
     hardest,
     mean_over,
 )
+from mmmaskformer.core import NO_SEGMENT, SegmentTargets
 from mmmaskformer.core.per_pixel import upsample_logits
 
 ISTHING = (True, True, True, False, False, False)

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from .checks import check_number, read_flags
-from .per_pixel import upsample_logits
-from .structures import NO_SEGMENT, SegmentTargets
-from .targets import class_map
+from ..core.checks import check_number, read_flags
+from ..core.per_pixel import upsample_logits
+from ..core.structures import NO_SEGMENT, SegmentTargets
+from ..core.targets import class_map
 
 
 @dataclass(frozen=True)

@@ -9,12 +9,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from .checks import check_number, read_flags
-from .fusion import PerPixelFusion
+from ..core.checks import check_number, read_flags
+from ..core.fusion import PerPixelFusion
+from ..core.panoptic_fusion import PanopticResult
+from ..core.tuning import BAND_ELEMENTS
+from ..core.views import PixelView, check_finite, output_maps
 from .panoptic_deeplab import position_grid
-from .panoptic_fusion import PanopticResult
-from .tuning import BAND_ELEMENTS
-from .views import PixelView, check_finite, output_maps
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .checks import check_number, check_numbers
+from ..core.checks import check_number, check_numbers
 
 
 def conv_norm(

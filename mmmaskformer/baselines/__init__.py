@@ -1,0 +1,1 @@
+"""Other systems of the paper's tables, made of this package's parts."""
