@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from torch import Tensor
 
 from ..core.per_pixel import check_grid
-from ..core.views import PixelView
+from ..core.views import AnyView, PixelView
 from ..heads.base import BandedHead, build_fusion, build_part
 from ..heads.maskformer_head import build_with_things, read_things
 from ..registry import MODELS
@@ -85,14 +85,16 @@ class PanopticDeepLabHead(BandedHead):
         input_size: Sequence[int],
         contents: Sequence[Sequence[int]],
         flips: Sequence[bool],
-    ) -> list[CenterView]:
+    ) -> list[AnyView]:
         """See `BandedHead.views`."""
         logits, centers = (maps.float() for maps in self(features))
         check_grid(logits.shape[-2:], input_size)
-        size = tuple(4 * edge for edge in logits.shape[-2:])  # upsampled by exactly 4
-        placed = zip(logits, centers, map(tuple, contents), flips, strict=True)
+        height, width = logits.shape[-2:]
+        size = (4 * height, 4 * width)  # upsampled by exactly 4
+        placed = zip(logits, centers, contents, flips, strict=True)
         return [
-            CenterView(one, size, content, flip, center) for one, center, content, flip in placed
+            CenterView(one, size, (rows, columns), flip, center)
+            for one, center, (rows, columns), flip in placed
         ]
 
     def merge(self, views: Sequence[CenterView]) -> Sequence[CenterView]:
