@@ -102,8 +102,19 @@ class Job:
         files += [video.source for video in self.videos if isinstance(video.source, str)]
         if self.args.json not in (None, "-"):
             check_output("--json", self.args.json, files=files)
+            if Path(self.args.json).is_dir():
+                raise ValueError(f"--json {self.args.json} is a folder; wanted the name of a file")
         if self.out is None:
             return
+        out = Path(self.out).resolve()
+        within = {out, *out.parents}
+        read_whole = [text for text in self.args.source if Path(text).is_dir()]
+        for folder in read_whole:  # the next call would read what this one writes
+            if Path(folder).resolve() in within:
+                raise ValueError(
+                    f"--out {self.out} would write among the files of {folder}, which are read; "
+                    "name another folder"
+                )
         read = {Path(file).resolve().parent for file in files}
         for name in {"", *filter(None, self.names.values()), *self.targets.values()}:
             folder = (Path(self.out) / (name or "file")).resolve().parent
@@ -143,14 +154,15 @@ class Job:
         """Print what was done, and how fast."""
         where = f", in {self.out}" if self.out else ""
         rate = f"{self.done / seconds:.2f} images a second"
-        print(f"{self.done} images in {seconds:.1f} s, {rate}{where}", file=sys.stderr)
+        images = "image" if self.done == 1 else "images"
+        print(f"{self.done} {images} in {seconds:.1f} s, {rate}{where}", file=sys.stderr)
 
     def save(self, predictions: Iterator[Prediction]) -> None:
         """Write the results of images."""
         for prediction in predictions:
             if self.out is not None:
                 name = self.names[prediction.name]
-                prediction.save(self.out, name, opacity=self.args.opacity)
+                prediction.save(self.out, name, masks=self.args.masks, opacity=self.args.opacity)
             self.tell(prediction)
 
     def film(self, predictions: Iterator[Prediction], video: Video) -> None:
@@ -162,7 +174,7 @@ class Job:
         with ExitStack() as stack:
             if self.out is not None:
                 path = Path(self.out) / self.targets[video]
-                writer = stack.enter_context(VideoWriter(path, video.properties()[0]))
+                writer = stack.enter_context(VideoWriter(path, video.rate))
             for prediction in predictions:
                 if self.out is not None:
                     picture = prediction.plot(self.args.opacity)

@@ -42,11 +42,11 @@ def numbers(count: int) -> dict:
 
 
 def names_in(cfg: Mapping, count: int) -> dict[str, Any]:
-    """`classes`, `palette` and, where they are told apart, `isthing` that a config's test dataset
-    states without reading a file, if there are `count` classes."""
+    """`classes`, `palette` and, where the dataset has them, `isthing` and `category_ids` that a
+    config's test dataset states without reading a file, if there are `count` classes."""
     dataset = (cfg.get("test_dataloader") or {}).get("dataset") or {}
     registered = getattr(DATASETS.get(str(dataset.get("type"))), "METAINFO", {})
     meta = {**registered, **(dataset.get("metainfo") or {})}
-    keys = ("classes", "palette", "isthing")
+    keys = ("classes", "palette", "isthing", "category_ids")
     found = {key: meta[key] for key in keys if isinstance(meta.get(key), (list, tuple))}
     return found if len(found.get("classes", ())) == count else {}

@@ -179,11 +179,14 @@ class Prediction:
         ids, segments = self._map(task)
         return self._overlay(self.image, ids, segments, style)
 
-    def save(self, folder: str | Path, name: str | None = None, **plot: Any) -> dict[str, Path]:
+    def save(
+        self, folder: str | Path, name: str | None = None, *, masks: bool = False, **plot: Any
+    ) -> dict[str, Path]:
         """Write the results as files; see `inference.saving` for their names.
 
         Args:
             name: what the files' names begin with; None: the image's name.
+            masks: whether the json has the masks, as that of `to_json`.
             plot: arguments of `plot` for the overlay.
 
         Returns:
@@ -192,7 +195,7 @@ class Prediction:
         Raises:
             OSError, ValueError: a file can not be written; the folder is that of the image.
         """
-        return save_prediction(self, folder, name, self.plot(**plot))
+        return save_prediction(self, folder, name, self.plot(**plot), masks=masks)
 
     def to_json(self, masks: bool = False) -> dict[str, Any]:
         """The results of the task in plain types; `encodings.to_json` describes them.
@@ -295,7 +298,8 @@ class Prediction:
         if names is None:
             return None
         known = list(self.meta["classes"])
-        for name in [names] if isinstance(names, str) else names:
+        names = [names] if isinstance(names, str) else names
+        for name in names:
             if name not in known:
                 near = difflib.get_close_matches(name, known, 3) or known[:3]
                 raise ValueError(

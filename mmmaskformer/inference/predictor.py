@@ -27,10 +27,14 @@ from ..utils.command import one_line
 from ..zoo import load
 from .pipelines import image_pipeline
 from .prediction import TASKS, Prediction
-from .sources import Frame, count, expand, frames, is_image
+from .sources import Frame, Skip, count, expand, frames, is_image
 
 HALF = {"cuda": torch.float16}
 """What autocast computes in; bfloat16 elsewhere."""
+NARROW = 100
+"""An image so many times as long as wide may have no pixel left after resizing."""
+Prepared = tuple[Frame, Mapping[str, Any]]
+"""An image, and what the pipeline made of it."""
 
 
 class Predictor:
@@ -128,15 +132,40 @@ class Predictor:
 
         number = 0
         stream = frames(source, self.channel_order, None if self.strict else skip)
-        for prediction in self._shown(self._batches(stream), source):
+        prepared = self._prepared(stream, None if self.strict else skip)
+        for prediction in self._shown(self._batches(prepared), source):
             number += 1
             yield prediction
         if skipped:
             print(f"{len(skipped)} skipped, {number} predicted", file=sys.stderr)
 
-    def _batches(self, stream: Iterator[Frame]) -> Iterator[Prediction]:
-        while batch := list(islice(stream, self.batch_size)):
-            yield from self.predict(batch)
+    def _prepared(self, stream: Iterator[Frame], skip: Skip | None) -> Iterator[Prepared]:
+        for frame in stream:
+            try:
+                packed = self._prepare(frame)
+            except ValueError as error:
+                if skip is None:
+                    raise
+                skip(error)
+            else:
+                yield frame, packed
+
+    def _prepare(self, frame: Frame) -> Mapping[str, Any]:
+        """What the pipeline makes of an image; ValueError for one that has no pixels then."""
+        try:
+            return self.pipeline(results(frame))
+        except Exception as error:  # pillow's and OpenCV's differ
+            height, width = frame.image.shape[:2]
+            if max(height, width) < NARROW * min(height, width):
+                raise
+            raise ValueError(
+                f"image {frame.name} has {width}x{height} pixels (width x height), and nothing is "
+                f"left of it after resizing ({one_line(error)}); wanted one that is less narrow"
+            ) from error
+
+    def _batches(self, prepared: Iterator[Prepared]) -> Iterator[Prediction]:
+        while batch := list(islice(prepared, self.batch_size)):
+            yield from self._predict(batch)
 
     def _shown(self, predictions: Iterator[Prediction], source: Any) -> Iterator[Prediction]:
         """The same, with a bar."""
@@ -145,21 +174,26 @@ class Predictor:
             return predictions
         return track(predictions, "predicting", count(source), console=console, transient=True)
 
-    @torch.inference_mode()
     def predict(self, batch: Sequence[Frame]) -> list[Prediction]:
         """The predictions of some images, from one run of the network for each size of its input.
 
         Images are padded only as each alone would be, so the others make no difference.
+
+        Raises:
+            ValueError: an image is too narrow to be resized.
         """
-        packed = [self.pipeline(results(frame)) for frame in batch]
+        return self._predict([(frame, self._prepare(frame)) for frame in batch])
+
+    @torch.inference_mode()
+    def _predict(self, batch: Sequence[Prepared]) -> list[Prediction]:
         groups: dict[Any, list[int]] = {}
-        for index, one in enumerate(packed):
-            groups.setdefault(self._input_sizes(one), []).append(index)
+        for index, (_, packed) in enumerate(batch):
+            groups.setdefault(self._input_sizes(packed), []).append(index)
         found: dict[int, Prediction] = {}
         for indices in groups.values():
-            answers = self._run([packed[index] for index in indices])
+            answers = self._run([batch[index][1] for index in indices])
             for index, answer in zip(indices, answers, strict=True):
-                found[index] = self._prediction(batch[index], answer)
+                found[index] = self._prediction(batch[index][0], answer)
         return [found[index] for index in range(len(batch))]
 
     def _input_sizes(self, packed: Mapping[str, Any]) -> tuple:
@@ -250,9 +284,12 @@ def check_task(model: torch.nn.Module, task: str | None) -> str | None:
     return task
 
 
-def check_classes(names: Sequence[str] | None, meta: Mapping[str, Any]) -> tuple[str, ...] | None:
-    """The names as they are; ValueError for one that the model does not know."""
+def check_classes(
+    names: str | Sequence[str] | None, meta: Mapping[str, Any]
+) -> tuple[str, ...] | None:
+    """The names, or the one name, as a tuple; ValueError for one that the model does not know."""
     known = list(meta.get("classes") or ())
+    names = (names,) if isinstance(names, str) else names
     for name in names or ():
         if name not in known:
             near = nearest(name, known)

@@ -35,12 +35,18 @@ if TYPE_CHECKING:
 
 
 def save_prediction(
-    prediction: Prediction, folder: str | Path, name: str | None, overlay: np.ndarray
+    prediction: Prediction,
+    folder: str | Path,
+    name: str | None,
+    overlay: np.ndarray,
+    *,
+    masks: bool = False,
 ) -> dict[str, Path]:
     """Write the files, each of them whole or not at all, the json last.
 
     Args:
         name: what their names begin with, perhaps with folders; None: the image's name.
+        masks: whether the json has the masks of the segments.
 
     Returns:
         `overlay`, `labels`, `panoptic` where there is one, `json`: where they are.
@@ -58,7 +64,7 @@ def save_prediction(
     source = identity(prediction)
     path = free_path(folder, file_stem(prediction.name) if name is None else name, source)
     written = {kind: path.with_name(f"{path.name}_{end}") for kind, end in ENDS.items()}
-    content = {**prediction.to_json(), "source": source}
+    content = {**prediction.to_json(masks), "source": source}
     pictures: dict[str, tuple[np.ndarray, dict[str, Any]]] = {
         "overlay": (overlay, dict(format="jpeg", quality=92, subsampling=0)),
         "labels": (label_values(prediction), dict(format="png")),

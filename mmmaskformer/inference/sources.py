@@ -95,7 +95,10 @@ def count(source: Any) -> int | None:
     total = 0
     for item in source:
         if isinstance(item, Video):
-            frames_of_it = None if isinstance(item.source, int) else item.properties()[1]
+            try:
+                frames_of_it = None if isinstance(item.source, int) else item.properties()[1]
+            except (OSError, ValueError):  # the stream says so when it comes to it
+                return None
             if frames_of_it is None:
                 return None
             total += frames_of_it
@@ -223,5 +226,6 @@ def _file(path: str) -> str | Video:
 def _nearest(path: str) -> str:
     folder = os.path.dirname(path) or "."
     others = os.listdir(folder) if os.path.isdir(folder) else []
+    others = [name for name in others if name != os.path.basename(path)]  # a dangling link
     near = difflib.get_close_matches(os.path.basename(path), others, 1)
     return f"; did you mean {os.path.join(os.path.dirname(path), near[0])}?" if near else ""

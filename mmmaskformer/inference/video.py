@@ -55,6 +55,8 @@ class Video:
             OSError, ValueError: no such camera or file, or one that is no video.
         """
         camera = isinstance(self.source, int)
+        if isinstance(self.source, int) and self.source < 0:  # OpenCV crashes
+            raise ValueError(f"there is no {self.name}; wanted a number of at least 0")
         if not camera and not Path(self.source).is_file():
             raise FileNotFoundError(f"video {self.source} does not exist or is no file")
         with quiet():
@@ -64,6 +66,14 @@ class Video:
         if not capture.isOpened():
             raise ValueError(f"video {self.source} can not be read; it is damaged or no video")
         return capture
+
+    @property
+    def rate(self) -> float:
+        """Frames per second, `USUAL` of a video that can not be read: its frames will say so."""
+        try:
+            return self.properties()[0]
+        except (OSError, ValueError):
+            return USUAL
 
     def properties(self) -> tuple[float, int | None]:
         """Frames per second, and how many frames the file says it has; None: nobody knows."""

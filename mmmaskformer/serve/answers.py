@@ -18,7 +18,7 @@ from ..core.view_merging import merge_views
 from ..core.views import View
 from ..inference import Prediction
 from ..utils.png_ids import ids_to_colors
-from ..visualization.painting import shade
+from ..visualization.painting import segment_boxes, shade
 from ..visualization.queries import COLORS
 from .competition import Competition
 
@@ -240,12 +240,8 @@ def png(found: Map, view: str) -> bytes:
 
 def boxed(found: Map) -> list[dict[str, Any]]:
     """The entries with `box`, (x0, y0, x1, y1) in pixels, the last two exclusive."""
-    entries = []
-    for entry in found.entries:
-        rows, columns = np.nonzero(found.ids == entry["id"])
-        box = [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1] if len(rows) else []
-        entries.append({**entry, "box": [int(edge) for edge in box] or None})
-    return entries
+    boxes = segment_boxes(found.ids)
+    return [{**entry, "box": list(boxes.get(entry["id"], ())) or None} for entry in found.entries]
 
 
 def _without_pixels(prediction: Prediction, size: tuple[int, int]) -> Prediction:

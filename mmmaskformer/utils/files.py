@@ -33,7 +33,7 @@ def replacing(path: str | Path) -> Iterator[Path]:
         yield work
         os.replace(work, path)
     except OSError as error:
-        if error.filename is not None or error.errno is None:
+        if error.errno is None or error.filename not in (None, str(work)):
             raise
         raise OSError(error.errno, error.strerror, str(path)) from error
     except RuntimeError as error:  # torch.save's, which does not say why it could not write

@@ -82,7 +82,9 @@ def find_device(device: str | torch.device) -> torch.device:
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     try:
-        return torch.zeros(1, device=device).device
+        probe = torch.zeros(1, device=device)
+        probe.item()  # which "meta", a device without numbers, can not do
+        return probe.device
     except (RuntimeError, AssertionError) as error:  # AssertionError: torch without CUDA
         text = str(error).splitlines()[0]
         raise ValueError(f"device {str(device)!r} can not be used: {text}") from error
@@ -120,11 +122,12 @@ def fill(model: EncoderDecoder, content: Any, path: str) -> Mapping:
 
 
 def class_names(meta: Mapping, model: EncoderDecoder) -> dict:
-    """`classes`, `palette` and `isthing`: a checkpoint's, else those of the config's dataset."""
+    """`classes`, `palette`, `isthing` and `category_ids`: a checkpoint's, else those of the
+    config's dataset, which also fill in what a checkpoint leaves out of the same classes."""
     count = model.num_classes
+    names = {**numbers(count), **names_in(model.cfg, count)}
     if len(meta.get("classes") or ()) == count:
-        names = {**numbers(count), **meta}
-    else:
-        names = {**numbers(count), **names_in(model.cfg, count)}
+        same = list(meta["classes"]) == list(names["classes"])
+        names = {**(names if same else numbers(count)), **meta}
     isthing = getattr(getattr(model.decode_head, "panoptic_fusion", None), "isthing", None)
     return names if isthing is None else {**names, "isthing": list(isthing)}

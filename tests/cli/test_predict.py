@@ -45,7 +45,7 @@ def names(folder):
 def test_a_photograph_becomes_an_overlay_labels_and_segments(predict, photographs, tmp_path):
     limits = ("--object-threshold", 0.05, "--overlap-threshold", 0)
     code, out, lines = predict(photographs / "a.png", *limits)
-    assert (code, lines[0].split(" in ")[0]) == (0, "1 images")
+    assert (code, lines[0].split(" in ")[0]) == (0, "1 image")
     assert lines[0].endswith("images a second, in results")
     folder = tmp_path / "results"
     assert names(folder) == ["a.json", "a_labels.png", "a_overlay.jpg", "a_panoptic.png"]
@@ -131,16 +131,43 @@ def test_a_video_that_is_cut_becomes_a_shorter_one(predict, film, tmp_path):
     assert capture.get(cv2.CAP_PROP_FRAME_COUNT) == count
 
 
+def test_a_damaged_video_among_others_is_skipped(predict, photographs, film, tmp_path):
+    (tmp_path / "bad.mp4").write_bytes(b"")
+    code, _, lines = predict(photographs / "a.png", "bad.mp4", film, "--task", "semantic")
+    assert code == 1
+    assert [line for line in lines if line.startswith("skipped: ")] == [
+        "skipped: video bad.mp4 can not be read; it is damaged or no video"
+    ]
+    assert lines[-1].startswith("13 images in ")
+    assert "street.mp4" in names(tmp_path / "results")
+    assert "bad.mp4" not in names(tmp_path / "results")
+
+
+def test_the_json_beside_pictures_has_masks_too(predict, photographs, tmp_path):
+    options = ("--task", "semantic", "--json", "all.jsonl", "--out", "out")
+    assert predict(photographs / "a.png", *options, "--masks")[0] == 0
+    line = json.loads((tmp_path / "all.jsonl").read_text())
+    content = json.loads((tmp_path / "out/a.json").read_text())
+    assert line["segments"] == content["segments"]
+    assert content["segments"][0]["mask"]["size"] == [100, 120]
+
+
 def test_mistakes_are_one_line_and_leave_nothing(predict, photographs, film, tmp_path):
     (tmp_path / "zero.png").write_bytes(b"")
     (tmp_path / "file").write_text("no folder")
     (tmp_path / "street.png").write_bytes((photographs / "a.png").read_bytes())
+    (tmp_path / "deep/er").mkdir(parents=True)
+    (tmp_path / "deep/er/street.png").write_bytes((photographs / "a.png").read_bytes())
     for arguments, text in {
         ("strett.png",): "strett.png does not exist; did you mean street.png?",
         ("street.png", "--out", "."): f"--out . would write among the files of {tmp_path}, which "
         "are read; name another folder",
         ("street.png", "--json", "street.png"): "--json street.png would write over street.png, "
         "which is read; name another",
+        ("street.png", "--json", "deep"): "--json deep is a folder; wanted the name of a file",
+        ("deep", "--out", "deep"): "--out deep would write among the files of deep",
+        ("deep", "--out", "deep/new"): "--out deep/new would write among the files of deep",
+        ("deep", "--out", "deep/../deep/new"): "--out deep/../deep/new would write among",
         ("street.png", "--out", "file"): "file is a file; wanted a folder",
         ("street.png", "--classes", "circel"): "the model knows no class 'circel'; wanted names "
         "such as circle",

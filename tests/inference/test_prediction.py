@@ -71,6 +71,12 @@ def test_other_classes_are_left_out():
     with pytest.raises(ValueError, match="no class 'cart'; wanted names such as cat"):
         _ = predicted(classes=["cart"]).semantic
     assert len(predicted(classes=[]).panoptic.segments) == 0
+    one, listed = (
+        predicted(classes="sky"),
+        predicted(classes=["sky"]),
+    )  # a name is no list of letters
+    assert np.array_equal(one.semantic, listed.semantic)
+    assert np.array_equal(listed.plot(classes="cat"), listed.plot(classes=["cat"]))
 
 
 def test_the_task_is_what_the_model_can():

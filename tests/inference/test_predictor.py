@@ -127,6 +127,42 @@ def test_padded_sizes_are_those_of_the_preprocessor(panoptic):
         preprocessor.test_cfg = size
 
 
+@pytest.mark.parametrize("backend", ["pillow", "cv2"])
+def test_an_image_that_is_too_narrow_is_skipped(checkpoints, paths, capsys, backend):
+    """Resizing leaves no row of it; the images beside it are predicted."""
+    predictor = make(checkpoints, batch_size=3)
+    resize = dict(type="Resize", scale=(133, 80), keep_ratio=True, backend=backend)
+    init_default_scope("mmseg")
+    predictor.pipeline = Compose([resize, dict(type="PackSegInputs")])
+    line = np.zeros((1, 30_000, 3), np.uint8)
+    text = "image array 0 has 30000x1 pixels (width x height), and nothing is left of it after "
+    assert [found.name for found in predictor([paths[0], line, paths[1]])] == paths[:2]
+    (told,) = predictor.skipped
+    assert told.startswith(text)
+    assert told.endswith("wanted one that is less narrow")
+    assert f"skipped: {told}" in capsys.readouterr().err
+    predictor.strict = True
+    for source in (line, [line]):
+        with pytest.raises(ValueError, match=re.escape(text)):
+            list(predictor(source))
+
+
+def test_faults_of_a_pipeline_are_no_mistakes_of_the_user(checkpoints, paths):
+    def fail(_):
+        raise ZeroDivisionError("a fault")
+
+    predictor = make(checkpoints)
+    predictor.pipeline = fail
+    with pytest.raises(ZeroDivisionError, match="a fault"):
+        list(predictor([paths[0]]))
+
+
+def test_one_class_may_be_named_without_a_list(checkpoints, paths):
+    predictor = make(checkpoints, classes="sky")
+    assert predictor.classes == ("sky",)
+    assert {one["category_id"] for one in predictor(paths[0]).panoptic.segments} <= {5}
+
+
 def test_all_kinds_of_one_image_agree(panoptic, paths):
     picture = Image.open(paths[0])
     rgb = np.asarray(picture)

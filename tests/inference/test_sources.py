@@ -179,6 +179,12 @@ def test_sources_that_are_not_there(tmp_path, name, error, text):
         expand(name if "://" in name else tmp_path / name)
 
 
+def test_a_link_to_nothing_is_not_its_own_suggestion(tmp_path):
+    (tmp_path / "link.png").symlink_to("nothing")
+    with pytest.raises(FileNotFoundError, match=r"link\.png does not exist$"):
+        expand(tmp_path / "link.png")
+
+
 def test_frames_of_a_video(film):
     assert count(expand(film)) == 12
     found = list(frames(film))
@@ -210,7 +216,18 @@ def test_a_video_that_is_cut_gives_its_frames_and_an_error(film, tmp_path, capfd
 def test_a_camera_that_is_not_there(capfd):
     with pytest.raises(OSError, match="camera 97 can not be opened"):
         list(frames(97))
+    with pytest.raises(ValueError, match="there is no camera -1; wanted a number of at least 0"):
+        list(frames(-1))  # OpenCV's is a crash of the process
     assert capfd.readouterr().err == ""
+
+
+def test_a_damaged_video_stops_neither_the_count_nor_the_stream(film, tmp_path):
+    bad = tmp_path / "bad.mp4"
+    bad.write_bytes(b"")
+    source, told = [bad, film], []
+    assert count([item for path in source for item in expand(path)]) is None
+    assert len(list(frames(source, skip=told.append))) == 12
+    assert len(told) == 1
 
 
 def test_a_video_in_a_folder_stands_among_the_images(tmp_path):

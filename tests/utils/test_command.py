@@ -117,6 +117,25 @@ def test_a_full_disk_names_the_file(capsys, monkeypatch, tmp_path):
         write(RuntimeError("unexpected pos 64 vs 0"))
 
 
+def test_a_file_that_can_not_get_its_name_is_named(capsys, tmp_path):
+    """Not by the temporary one, which says nothing to anybody."""
+    (tmp_path / "folder").mkdir()
+
+    def write():
+        with replacing(tmp_path / "folder") as work:
+            work.write_text("all")
+
+    assert mistake(capsys, command.run, write) == f"error: {tmp_path}/folder: Is a directory"
+    assert [path.name for path in tmp_path.iterdir()] == ["folder"]
+
+    def nowhere():
+        with replacing("/proc/self/a.txt") as work:
+            work.write_text("all")
+
+    line = mistake(capsys, command.run, nowhere)
+    assert line.startswith("error: /proc/self/a.txt: ")
+
+
 def test_interrupt_is_silent(capsys):
     assert ends(capsys, KeyboardInterrupt()) == (130, [])
 

@@ -1,10 +1,15 @@
 """A model from a name, a config and a checkpoint; what does not belong together."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 
 from mmmaskformer.checkpoints.conversion import write_checkpoint
+from mmmaskformer.datasets.tables import metainfo
+from mmmaskformer.engine.runner import read_config
 from mmmaskformer.zoo import config_file, load
+from mmmaskformer.zoo.loading import class_names
 from tests.conftest import SMALL_CONFIG, build_without_weights
 
 
@@ -46,6 +51,22 @@ def test_names_of_the_checkpoint_come_first(saved, tmp_path):
     model = load("maskformer_r18_shapes-panoptic", written(tmp_path, saved, rename))
     assert model.dataset_meta["classes"] == list("abcdefghij")
     assert model.dataset_meta["isthing"] == [True] * 5 + [False] * 5
+
+
+def test_results_have_the_category_ids_of_coco_whatever_the_checkpoint_leaves_out():
+    """They are from 1 to 200 with gaps; without them, segments would have other classes' ids."""
+    cfg = read_config(str(config_file("maskformer_r50_coco-panoptic")))
+    model = SimpleNamespace(num_classes=133, cfg=cfg, decode_head=None)
+    table = metainfo("coco_panoptic")
+    assert table["category_ids"][-1] == 200
+    for meta in ({}, {"classes": table["classes"]}):  # the latter is that of a converted file
+        for key in ("classes", "palette", "category_ids"):
+            assert class_names(meta, model)[key] == table[key], key
+    own = {"classes": table["classes"], "category_ids": list(range(133))}
+    assert class_names(own, model)["category_ids"] == list(range(133))
+    others = class_names({"classes": [f"name {i}" for i in range(133)]}, model)
+    assert "category_ids" not in others
+    assert others["palette"] != table["palette"]
 
 
 @pytest.mark.parametrize(
@@ -127,7 +148,7 @@ def test_random_weights_are_given_only_when_asked_for():
         load("upernet_r18_shapes")
 
 
-@pytest.mark.parametrize("device", ["cuda:77", "gpu"])
+@pytest.mark.parametrize("device", ["cuda:77", "gpu", "meta"])
 def test_devices_that_are_not_there(saved, device):
     with pytest.raises(ValueError, match=f"device '{device}' can not be used: "):
         load("maskformer_r18_shapes-panoptic", saved, device)
