@@ -99,7 +99,7 @@ def all_finite(views: Sequence[AnyView]) -> Tensor:
     # The extremes pass NaN on, and are read without a copy of the maps.
     extremes = [extreme for part in factors if part.numel() for extreme in part.aminmax()]
     if not extremes:
-        return torch.ones((), dtype=torch.bool, device=factors[0].device)
+        return torch.ones((), dtype=torch.bool, device=factors[0].device if factors else None)
     return torch.stack(extremes).isfinite().all()
 
 

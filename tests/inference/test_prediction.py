@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 from pycocotools import mask as coco_mask
 
-from mmmaskformer.core import PanopticDeepLabFusion
+from mmmaskformer.baselines.center_fusion import PanopticDeepLabFusion
 from mmmaskformer.inference import Prediction
 from tests.inference.made import IDS, LABELS, META, SCORES, image, predicted
 
