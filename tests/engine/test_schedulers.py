@@ -27,7 +27,8 @@ def of_mmengine(schedule, end):
         milestones = [round(part * end) for part in schedule["milestones"]]
         own = dict(type="MultiStepLR", milestones=milestones, gamma=0.1, end=end)
     else:
-        own = dict(type="LinearLR", start_factor=schedule["start_factor"], end=1501)
+        own = dict(type="LinearLR", start_factor=schedule["start_factor"], end=1)
+        own["end"] += schedule["iters"]
     return dict(own, begin=0, by_epoch=False)
 
 
