@@ -56,7 +56,7 @@ def write_weights(model: str, path: Path) -> None:
     from mmmaskformer.zoo import load
 
     torch.manual_seed(0)
-    segmentor = load(model, device="cpu")
+    segmentor = load(model, "random", device="cpu")
     with torch.no_grad():
         segmentor.decode_head.predictor.class_embed.weight *= SPREAD
     torch.save({"meta": {}, "state_dict": segmentor.state_dict()}, path)
