@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from ..core.checks import check_number, read_flags
-from ..core.per_pixel import upsample_logits
+from ..core.per_pixel import pixel_cross_entropy, upsample_logits
 from ..core.structures import NO_SEGMENT, SegmentTargets
 from ..core.targets import class_map
 
@@ -166,23 +166,13 @@ class PanopticDeepLabCriterion(nn.Module):
         full = upsample_logits(centers.float(), size)
         heat_error = (full[:, 0] - found.heat) ** 2 * found.labelled
         offset_error = (full[:, 1:] - found.offset).abs().sum(1) * found.thing
-        pixel_losses = cross_entropy(upsample_logits(logits.float(), size), found.classes)
+        pixel_losses = pixel_cross_entropy(upsample_logits(logits.float(), size), found.classes)
         hard = hardest(pixel_losses * found.weight, self.hard_pixel_share)
         return {
             "loss_semantic": self.semantic_weight * hard,
             "loss_center": self.center_weight * mean_over(heat_error, found.labelled),
             "loss_offset": self.offset_weight * mean_over(offset_error, found.thing),
         }
-
-
-def cross_entropy(logits: Tensor, classes: Tensor) -> Tensor:
-    """Cross entropy (B, H, W) of logits (B, C, H, W); 0 where the class is C.
-
-    It is what `F.cross_entropy` computes, whose kernel for maps is not deterministic on a GPU.
-    """
-    ignored = classes >= logits.shape[1]
-    right = logits.log_softmax(1).gather(1, classes.masked_fill(ignored, 0)[:, None])[:, 0]
-    return -right.masked_fill(ignored, 0)
 
 
 def hardest(losses: Tensor, share: float) -> Tensor:

@@ -83,18 +83,24 @@ class PerPixelCriterion(nn.Module):
             ValueError: sizes that do not fit.
         """
         num_classes = logits.shape[2]
-        ignored = classes >= num_classes
-        index = classes.masked_fill(ignored, 0)[:, None]
-        valid = (~ignored).sum().clamp(min=1)
+        valid = (classes < num_classes).sum().clamp(min=1)
         losses = {}
         for layer, coarse in enumerate(logits):
             full = upsample_logits(coarse.float(), classes.shape[-2:])
-            # What F.cross_entropy computes, whose kernel for maps is not deterministic on a GPU.
-            right = full.log_softmax(1).gather(1, index)[:, 0]
-            total = -right.masked_fill(ignored, 0).sum()
+            total = pixel_cross_entropy(full, classes).sum()
             prefix = "" if layer == len(logits) - 1 else f"d{layer}."
             losses[f"{prefix}loss_ce"] = self.loss_weight * total / valid
         return losses
+
+
+def pixel_cross_entropy(logits: Tensor, classes: Tensor) -> Tensor:
+    """Cross entropy (B, H, W) of logits (B, C, H, W); 0 where the class is C.
+
+    It is what `F.cross_entropy` computes, whose kernel for maps is not deterministic on a GPU.
+    """
+    ignored = classes >= logits.shape[1]
+    right = logits.log_softmax(1).gather(1, classes.masked_fill(ignored, 0)[:, None])[:, 0]
+    return -right.masked_fill(ignored, 0)
 
 
 def upsample_logits(logits: Tensor, size: Sequence[int]) -> Tensor:

@@ -9,12 +9,11 @@ import torch
 from mmmaskformer.baselines.panoptic_deeplab import (
     PanopticDeepLabCriterion,
     center_targets,
-    cross_entropy,
     hardest,
     mean_over,
 )
 from mmmaskformer.core import NO_SEGMENT, SegmentTargets
-from mmmaskformer.core.per_pixel import upsample_logits
+from mmmaskformer.core.per_pixel import pixel_cross_entropy, upsample_logits
 
 ISTHING = (True, True, True, False, False, False)
 
@@ -111,7 +110,7 @@ def test_losses_are_the_published_implementation_s(reference, share, weighted):
     classes = part["target_sem_seg"].long()
     classes[classes == 255] = 6
     weight = part["target_sem_seg_weights"] if weighted else 1
-    losses = cross_entropy(upsample_logits(logits, (96, 128)), classes) * weight
+    losses = pixel_cross_entropy(upsample_logits(logits, (96, 128)), classes) * weight
     semantic = hardest(losses, share)
     name = f"loss_sem_{'all' if share == 1 else 'top20'}_{'w' if weighted else 'now'}"
     assert semantic.item() == pytest.approx(made[name].item(), rel=1e-5)
