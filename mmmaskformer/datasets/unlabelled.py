@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import os
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from mmengine.dataset import BaseDataset
@@ -29,6 +31,36 @@ def list_images(folder: str | Path, suffixes: tuple[str, ...] = IMAGES) -> list[
     if not found:
         raise ValueError(f"{folder} has no images in it; wanted {', '.join(suffixes)}")
     return sorted(found)
+
+
+def without_steps(steps: Sequence[Mapping], left_out: Callable[[str], bool]) -> list[dict]:
+    """Copies of a pipeline's steps but for those of some types; in steps of steps, such as those
+    of test-time augmentation, too.
+
+    Args:
+        left_out: whether a type, as the config names it, is left out.
+    """
+    kept = [copy.deepcopy(dict(step)) for step in steps if not left_out(str(step["type"]))]
+    for step in kept:
+        parts = step.get("transforms")
+        if not isinstance(parts, (list, tuple)):
+            continue
+        if all(isinstance(part, Mapping) for part in parts):
+            step["transforms"] = without_steps(parts, left_out)
+        else:
+            views = [without_steps(part, left_out) for part in parts]
+            step["transforms"] = [view for view in views if view]
+    return kept
+
+
+def loads(kind: str) -> bool:
+    """Whether a step of this type reads a file."""
+    return "Load" in kind
+
+
+def loads_annotations(kind: str) -> bool:
+    """Whether a step of this type reads a file that is no image."""
+    return loads(kind) and "Image" not in kind
 
 
 @DATASETS.register_module()

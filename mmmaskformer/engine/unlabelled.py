@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from mmengine.config import Config
@@ -11,7 +10,7 @@ from mmengine.registry import DATASETS, METRICS
 from mmengine.runner.checkpoint import CheckpointLoader
 
 from ..dataset_check.settings import ABSENT, built_class, leaf_datasets, setting
-from ..datasets.unlabelled import list_images
+from ..datasets.unlabelled import list_images, loads_annotations, without_steps
 
 
 def use_images(cfg: Config, folder: str, checkpoint: str) -> None:
@@ -35,10 +34,10 @@ def use_images(cfg: Config, folder: str, checkpoint: str) -> None:
         folder=folder,
         metainfo=metainfo_of(dataset, checkpoint),
         reduce_zero_label=reduced is not ABSENT and bool(reduced),
-        pipeline=without_annotations(dataset["pipeline"]),
+        pipeline=without_steps(dataset["pipeline"], loads_annotations),
     )
     if cfg.get("tta_pipeline") is not None:
-        cfg.tta_pipeline = without_annotations(cfg.tta_pipeline)
+        cfg.tta_pipeline = without_steps(cfg.tta_pipeline, loads_annotations)
     cfg.test_evaluator = writers(cfg.test_evaluator)
 
 
@@ -61,21 +60,6 @@ def metainfo_of(dataset: Mapping, checkpoint: str) -> dict[str, Any]:
             "test_dataloader.dataset.metainfo.classes"
         )
     return meta
-
-
-def without_annotations(steps: Sequence[Mapping]) -> list[dict]:
-    """Copies of the steps but for those that load annotations; in steps of steps, too."""
-    kept = []
-    for step in steps:
-        if "Load" in str(step["type"]) and "Image" not in str(step["type"]):
-            continue
-        step = copy.deepcopy(dict(step))
-        parts = step.get("transforms")
-        if isinstance(parts, (list, tuple)) and parts and isinstance(parts[0], (list, tuple)):
-            parts = [without_annotations(part) for part in parts]
-            step["transforms"] = [part for part in parts if part]
-        kept.append(step)
-    return kept
 
 
 def writers(evaluators: Any) -> list[dict]:

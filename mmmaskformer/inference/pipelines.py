@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Sequence
-
 from mmengine.config import Config
 from mmengine.dataset import Compose
+
+from ..datasets.unlabelled import loads, without_steps
 
 LARGEST = 100_000
 """Pixels of the long edge where the config limits nothing."""
@@ -24,25 +23,14 @@ def image_pipeline(cfg: Config, size: int | None = None, tta: bool = False) -> C
         ValueError: the config has no such pipeline, or one that a size does not fit.
     """
     if not tta:
-        steps = without_loading(cfg.test_dataloader.dataset.pipeline)
+        steps = without_steps(cfg.test_dataloader.dataset.pipeline, loads)
         return Compose(steps if size is None else resized(steps, size))
     if size is not None:
         raise ValueError(f"size={size} does not go with tta, whose sizes are the config's")
     missing = [key for key in ("tta_pipeline", "tta_model") if cfg.get(key) is None]
     if missing:
         raise ValueError(f"tta needs {' and '.join(missing)} in {cfg.filename}")
-    return Compose(without_loading(cfg.tta_pipeline))
-
-
-def without_loading(steps: Sequence[dict]) -> list[dict]:
-    """Copies of the steps that read no file; those of the views of test-time augmentation, too."""
-    kept = [copy.deepcopy(step) for step in steps if "Load" not in str(step["type"])]
-    for step in kept:
-        if isinstance(step.get("transforms"), (list, tuple)):
-            nested = [part if isinstance(part, list) else [part] for part in step["transforms"]]
-            nested = [without_loading(part) for part in nested]
-            step["transforms"] = [part for part in nested if part]
-    return kept
+    return Compose(without_steps(cfg.tta_pipeline, loads))
 
 
 def resized(steps: list[dict], size: int) -> list[dict]:

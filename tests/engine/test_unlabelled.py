@@ -10,7 +10,8 @@ from PIL import Image
 
 from mmmaskformer import Predictor
 from mmmaskformer.datasets import ShapesDataset
-from mmmaskformer.engine.unlabelled import use_images, without_annotations
+from mmmaskformer.datasets.unlabelled import loads, loads_annotations, without_steps
+from mmmaskformer.engine.unlabelled import use_images
 from tests.commands import python
 from tests.conftest import ROOT, load_config
 from tests.inference.conftest import checkpoints, photographs  # noqa: F401
@@ -111,10 +112,11 @@ def test_only_steps_that_load_annotations_go():
     load, labels, pack = (dict(type=t) for t in ("LoadImageFromFile", "LoadAnnotations", "Pack"))
     panoptic = dict(type="mmmaskformer.LoadPanopticAnnotations")
     views = dict(type="TestTimeAug", transforms=[[dict(type="Resize")], [labels], [panoptic, pack]])
-    assert without_annotations([load, labels, views]) == [
-        load,
-        dict(type="TestTimeAug", transforms=[[dict(type="Resize")], [pack]]),
-    ]
+    kept = dict(type="TestTimeAug", transforms=[[dict(type="Resize")], [pack]])
+    assert without_steps([load, labels, views], loads_annotations) == [load, kept]
+    assert without_steps([load, labels, views], loads) == [kept]
+    maybe = dict(type="RandomApply", transforms=[labels, pack])  # one list, and not one of lists
+    assert without_steps([maybe], loads) == [dict(type="RandomApply", transforms=[pack])]
     assert views["transforms"][1] == [labels]  # the config's own is as it was
 
 
