@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import json
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -18,7 +17,7 @@ from ..core.view_merging import merge_views
 from ..core.views import View
 from ..inference import Prediction
 from ..utils.png_ids import ids_to_colors
-from ..visualization.painting import segment_boxes, shade
+from ..visualization.painting import segment_boxes, segment_colors, with_palette
 from ..visualization.queries import COLORS
 from .competition import Competition
 
@@ -121,11 +120,11 @@ class Answer:
             return self._queries(thresholds.object_threshold, full)
         if full:
             result = self.prediction.with_thresholds(**vars(thresholds)).panoptic
-            return self._named(result.ids, result.segments, self._shades(result.segments))
+            return self._named(result.ids, result.segments, self._colors(result.segments))
         assert self.competition is not None
         fusion = self.prediction.head.panoptic_fusion
         ids, segments = self.competition.panoptic(fusion, **vars(thresholds))
-        return self._named(ids, segments, self._shades(segments))
+        return self._named(ids, segments, self._colors(segments))
 
     def _semantic(self, size: tuple[int, int]) -> np.ndarray:
         labels = self.prediction.labels
@@ -148,24 +147,13 @@ class Answer:
         colors = COLORS[np.arange(count) % len(COLORS)]
         return self._named(_nearest(ids, self.size) if full else ids, entries, colors, every=True)
 
-    def _shades(self, segments: Sequence[dict]) -> list[np.ndarray]:
-        """A colour for every segment: its class's, and shades of it for the class's others."""
-        seen: Counter = Counter()
-        colors = []
-        for segment in segments:
-            label = segment["category_id"]
-            colors.append(shade(self.palette[label], seen[label]))
-            seen[label] += 1
-        return colors
+    def _colors(self, segments: Sequence[dict]) -> list[np.ndarray]:
+        return list(segment_colors(segments, self.palette).values())
 
     @cached_property
     def palette(self) -> np.ndarray:
         """A colour for every class, (C, 3) uint8."""
-        meta = self.prediction.meta
-        known, count = meta.get("palette") or [], len(meta["classes"])
-        if len(known) != count:
-            known = np.random.RandomState(0).randint(0, 256, (count, 3))
-        return np.asarray(known, np.uint8)
+        return np.asarray(with_palette(self.prediction.meta)["palette"], np.uint8)
 
     def _named(
         self,
