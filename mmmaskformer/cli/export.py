@@ -6,24 +6,18 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
 from ..utils.files import check_output
+from .options import add_model, download_options
 
 FORMATS = ("onnx", "pt2", "aot")
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    parser.add_argument(
-        "--model", required=True, help="a name of `mmmaskformer models`, or a config file"
-    )
-    parser.add_argument("--checkpoint", help="the model's weights; default: the released ones")
+    add_model(parser)
     parser.add_argument("--format", choices=FORMATS, default="onnx", help="default: onnx")
     parser.add_argument("--out", required=True, help="the file to write")
     parser.add_argument(
         "--scores", action="store_true", help="also give score maps at the input's size"
     )
-    parser.add_argument(
-        "--accept-license", action="store_true", help="agree to that of the released weights"
-    )
-    parser.add_argument("--offline", action="store_true", help="download no weights")
 
 
 def main(args: Namespace) -> None:
@@ -34,13 +28,7 @@ def main(args: Namespace) -> None:
     from ..export import export
     from ..zoo import load
 
-    model = load(
-        args.model,
-        args.checkpoint,
-        device="cpu",
-        accept_license=args.accept_license,
-        offline=args.offline,
-    )
+    model = load(args.model, args.checkpoint, device="cpu", **download_options(args))
     found = export(model, args.out, args.format, scores=args.scores)
     text = ", ".join(f"{name} {value:.1e}" for name, value in found.items())
     size = Path(args.out).stat().st_size / 1e6

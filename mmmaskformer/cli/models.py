@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from ..utils.text import listing
 from ..zoo import Model, models
 from ..zoo.catalogue import DATASETS
+from .options import add_license
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -26,9 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         help="download and convert the released weights of these models, and print their paths",
     )
-    parser.add_argument(
-        "--accept-license", action="store_true", help="agree to the licence of released weights"
-    )
+    add_license(parser)
 
 
 def main(args: argparse.Namespace) -> None:

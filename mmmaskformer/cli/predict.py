@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 from ..utils.files import check_output, folder_to_keep, png_name, replacing
+from .options import add_model
 
 if TYPE_CHECKING:
     from ..inference.prediction import Prediction
@@ -31,8 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's options."""
     add = parser.add_argument
     add("source", nargs="+", help="image, folder, pattern, URL, video, or number of a camera")
-    add("--model", required=True, help="a name of `mmmaskformer models`, or a config file")
-    add("--checkpoint", help="the model's weights; default: the released ones")
+    add_model(parser)
     add("--out", help="folder for what is written; default: results, or nothing with --json")
     add("--json", metavar="FILE", help="a json object a line and image; - for stdout")
     add("--masks", action="store_true", help="the json has masks, as COCO's run lengths")
@@ -52,8 +52,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--opacity", type=float, default=0.6, help="of the colours over the photograph")
     add("--side-by-side", action="store_true", help="videos show the original beside the overlay")
     add("--video-format", choices=["mp4", "avi"], default="mp4", help="of the videos written")
-    add("--accept-license", action="store_true", help="agree to that of the released weights")
-    add("--offline", action="store_true", help="download no weights")
     add("--strict", action="store_true", help="stop at the first file that can not be read")
 
 

@@ -5,17 +5,14 @@ from __future__ import annotations
 import argparse
 from functools import partial
 
+from .options import add_model, download_options
+
 MEGA = 1_000_000
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """See `main`."""
-    parser.add_argument("--model", required=True, help="a name of the zoo, or a config file")
-    parser.add_argument("--checkpoint", help="weights; default: the released ones of the name")
-    parser.add_argument(
-        "--accept-license", action="store_true", help="agree to that of the released weights"
-    )
-    parser.add_argument("--offline", action="store_true", help="download no weights")
+    add_model(parser)
     parser.add_argument(
         "--device",
         nargs="+",
@@ -62,7 +59,7 @@ def main(args: argparse.Namespace) -> None:
         kept=round(at_least("--keep", args.keep, 1)),
     )
     at_least("--port", args.port, 0, 65535)
-    options = dict(accept_license=args.accept_license, offline=args.offline)
+    options = download_options(args)
     makes = [
         partial(
             make_session, number, args.model, args.checkpoint, limits, {"device": device, **options}
