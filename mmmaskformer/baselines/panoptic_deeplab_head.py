@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from torch import Tensor
 
@@ -24,12 +25,13 @@ class PanopticDeepLabHead(BandedHead):
         num_classes: C, at least 2.
         isthing: for each class whether it is a thing, or the name of a registered dataset whose
             metadata says so.
-        in_index: which of the backbone's outputs these levels are; None: it has three.
         decoder: config of the network; gets `in_channels` and `num_classes`.
         criterion: config of the losses; gets `isthing`.
         fusion: config of the semantic inference.
         panoptic_fusion: config of the panoptic inference; gets `isthing`. There is no instance
             inference.
+        base: further arguments of `BandedHead`; `in_index` where the backbone has other levels,
+            too.
     """
 
     view_type = PixelView
@@ -40,24 +42,14 @@ class PanopticDeepLabHead(BandedHead):
         num_classes: int,
         isthing: Sequence[bool] | str,
         *,
-        in_index: Sequence[int] | None = None,
         decoder: dict | None = None,
         criterion: dict | None = None,
         fusion: dict | None = None,
         panoptic_fusion: dict | None = None,
-        ignore_index: int = 255,
-        align_corners: bool = False,
-        init_cfg: dict | None = None,
+        **base: Any,
     ) -> None:
-        super().__init__(
-            in_channels,
-            num_classes,
-            fusion=build_fusion(fusion, "PixelProbabilityFusion"),
-            in_index=in_index,
-            ignore_index=ignore_index,
-            align_corners=align_corners,
-            init_cfg=init_cfg,
-        )
+        fusion = build_fusion(fusion, "PixelProbabilityFusion")
+        super().__init__(in_channels, num_classes, fusion=fusion, **base)
         things = read_things(isthing, num_classes)
         if things is None:
             raise ValueError("PanopticDeepLabHead needs isthing, True or False for each class")

@@ -27,7 +27,6 @@ class MaskFormerHead(BandedHead):
         num_classes: C, at least 1. Class weights and layer sizes follow from it. Where there is
             one class, semantic inference gives it every pixel; its scores, and panoptic and
             instance inference, tell it from "no object".
-        in_index: which of the backbone's outputs to use; None: all.
         channels: width of the transformer; `mask_channels`: that of the mask embeddings.
         pixel_decoder: config; gets `in_channels` and `mask_channels`.
         transformer_decoder: config; gets `channels`.
@@ -41,6 +40,7 @@ class MaskFormerHead(BandedHead):
         isthing: for each class whether it is a thing, or the name of a registered dataset whose
             metadata says so. None: the head has semantic inference only.
         panoptic_fusion, instance_fusion: configs of those; they get `isthing`.
+        base: further arguments of `BandedHead`.
     """
 
     def __init__(
@@ -48,7 +48,6 @@ class MaskFormerHead(BandedHead):
         in_channels: Sequence[int],
         num_classes: int,
         *,
-        in_index: Sequence[int] | None = None,
         channels: int = 256,
         mask_channels: int = 256,
         num_queries: int = 100,
@@ -65,19 +64,10 @@ class MaskFormerHead(BandedHead):
         isthing: Sequence[bool] | str | None = None,
         panoptic_fusion: dict | None = None,
         instance_fusion: dict | None = None,
-        ignore_index: int = 255,
-        align_corners: bool = False,
-        init_cfg: dict | None = None,
+        **base,
     ) -> None:
-        super().__init__(
-            in_channels,
-            num_classes,
-            fusion=build_fusion(fusion, "SemanticFusion"),
-            in_index=in_index,
-            ignore_index=ignore_index,
-            align_corners=align_corners,
-            init_cfg=init_cfg,
-        )
+        fusion = build_fusion(fusion, "SemanticFusion")
+        super().__init__(in_channels, num_classes, fusion=fusion, **base)
         self.predictor = core.MaskFormerPredictor(
             build_part(
                 pixel_decoder,
