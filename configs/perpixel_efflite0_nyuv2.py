@@ -1,10 +1,7 @@
-_base_ = ["./maskformer_efflite0_nyuv2.py"]
-model = dict(
-    data_preprocessor=dict(test_cfg=dict(size_divisor=1)),
-    decode_head=dict(
-        _delete_=True,
-        type="mmmaskformer.PerPixelBaselineHead",
-        in_channels=_base_.efflite0_channels,
-        num_classes=_base_.num_classes,
-    ),
-)
+_base_ = [
+    "./_base_/runtime.py",
+    "./_base_/models/perpixel_efflite0.py",
+    "./_base_/datasets/nyuv2.py",
+    "./_base_/schedules/efflite_4k.py",
+]
+model = _base_.model_of_data

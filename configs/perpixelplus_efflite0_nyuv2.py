@@ -1,6 +1,7 @@
-_base_ = ["./perpixel_efflite0_nyuv2.py"]
-model = dict(
-    decode_head=dict(
-        type="mmmaskformer.PerPixelBaselinePlusHead", transformer_decoder=dict(num_layers=6)
-    )
-)
+_base_ = [
+    "./_base_/runtime.py",
+    "./_base_/models/perpixelplus_efflite0.py",
+    "./_base_/datasets/nyuv2.py",
+    "./_base_/schedules/efflite_4k.py",
+]
+model = _base_.model_of_data
