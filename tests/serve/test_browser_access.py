@@ -7,19 +7,18 @@ from tests.serve.page import add, file, pixel, until
 pytestmark = pytest.mark.browser
 
 
-def open_chooser(page, attempts=3):
-    """The dialog of files; on a busy machine it may open before playwright looks."""
-    from playwright.sync_api import TimeoutError
-
-    for left in reversed(range(attempts)):
-        try:
-            with page.expect_file_chooser(timeout=10_000) as chooser:
-                page.keyboard.press("o")
-            return chooser.value
-        except TimeoutError:
-            if not left:
-                raise
-    return None
+def open_chooser(page):
+    """The dialog of files. Chromium opens one that nobody can close if it is asked for before
+    playwright has said that it looks for it."""
+    opened = []
+    page.on(
+        "filechooser", lambda chooser: opened.append(chooser)
+    )  # no method, which playwright writes to
+    page.evaluate("() => 0")  # the browser has heard of that when it answers this
+    page.keyboard.press("o")
+    while not opened:
+        page.wait_for_timeout(20)
+    return opened[0]
 
 
 def test_everything_can_be_done_with_the_keyboard(page):
