@@ -43,6 +43,20 @@ def noise(size):
     return buffer.getvalue()
 
 
+def test_the_first_map_does_not_wait_for_the_lists_of_leaders(session):
+    answer = session.answers[session.predict(noise((60, 90)), "a")["id"]]
+    thresholds = Thresholds(0.3, 0.5)
+    first = answer.map("panoptic", thresholds)
+    assert answer.competition.joined == 0
+    second = answer.map("panoptic", thresholds)
+    assert answer.competition.joined >= answer.competition.count(0.3) > 0
+    assert np.array_equal(first.ids, second.ids)
+    for entries in (first.entries, second.entries):
+        for entry in entries:
+            entry.pop("box", None)
+    assert first.entries == second.entries
+
+
 @pytest.mark.parametrize("full", [False, True])
 def test_maps_are_what_the_prediction_says(session, full):
     key = session.predict(noise((60, 90)), "a")["id"]
