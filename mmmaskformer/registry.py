@@ -41,6 +41,9 @@ OPTIM_WRAPPER_CONSTRUCTORS = Registry(
     parent=parents.OPTIM_WRAPPER_CONSTRUCTORS,
     locations=["mmmaskformer.engine.merged_groups"],
 )
+OPTIM_WRAPPERS = Registry(
+    "optim_wrapper", parent=parents.OPTIM_WRAPPERS, locations=["mmmaskformer.engine.cpu_amp"]
+)
 PARAM_SCHEDULERS = Registry(
     "parameter scheduler",
     parent=parents.PARAM_SCHEDULERS,

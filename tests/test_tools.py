@@ -327,11 +327,6 @@ def test_parameters_are_printed_with_their_group():
             "--show can open no window, since matplotlib's backend is 'agg'",
         ),
         (["tools/train.py", CONFIG, "--launcher", "slurm"], "SLURM_PROCID is not in the env"),
-        pytest.param(
-            ["tools/train.py", CONFIG, "--amp"],
-            "--amp needs a GPU",
-            marks=pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU"),
-        ),
         (["tools/test.py", CONFIG, "none.pth"], r"checkpoint none\.pth does not exist"),
     ],
 )

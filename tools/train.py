@@ -3,10 +3,9 @@
 import argparse
 from pathlib import Path
 
-import torch
-
 from mmmaskformer.engine.config_check import config_errors
 from mmmaskformer.engine.cpu import leave_cpu_distributed
+from mmmaskformer.engine.cpu_amp import use_mixed_precision
 from mmmaskformer.engine.resuming import use_our_parts
 from mmmaskformer.engine.runner import (
     add_common_arguments,
@@ -20,7 +19,7 @@ from mmmaskformer.utils.command import Parser, run
 def parse_args() -> argparse.Namespace:
     parser = Parser(description="Train a segmentor")
     parser.add_argument("config", help="config file")
-    parser.add_argument("--amp", action="store_true", help="automatic mixed precision")
+    parser.add_argument("--amp", action="store_true", help="mixed precision; on a CPU, bfloat16")
     parser.add_argument(
         "--resume",
         nargs="?",
@@ -39,10 +38,7 @@ def main() -> None:
     args = parse_args()
     cfg = load_config(args)
     if args.amp:
-        if not torch.cuda.is_available():
-            raise ValueError("--amp needs a GPU: mmengine's AmpOptimWrapper does not work on CPU")
-        cfg.optim_wrapper.type = "AmpOptimWrapper"
-        cfg.optim_wrapper.setdefault("loss_scale", "dynamic")
+        use_mixed_precision(cfg.optim_wrapper)
     if args.resume:
         cfg.resume = True
         if args.resume == "auto":
