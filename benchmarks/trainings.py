@@ -1,0 +1,201 @@
+"""Trains and tests the models of docs/results.md, and writes its tables and learning curves.
+
+    python -m benchmarks.trainings                              # lists the studies and their rows
+    python -m benchmarks.trainings run camvid                   # trains and tests all its rows
+    python -m benchmarks.trainings run camvid --row MaskFormer --seed 0
+    python -m benchmarks.trainings report                       # tables and curves of what is done
+
+`benchmarks/trainings.json` says what the studies are. What is done already is not done again, and
+a training that was stopped goes on from its last checkpoint. Two commands may share a work-dir.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.kit import report, runs, trained
+from mmmaskformer.utils.command import Parser, run
+from mmmaskformer.utils.files import read_json, replacing
+from mmmaskformer.utils.locks import hold, release
+
+ROOT = Path(__file__).resolve().parents[1]
+STUDIES = Path(__file__).with_name("trainings.json")
+LOCK = ".trainings.lock"
+
+
+@dataclass(frozen=True)
+class Training:
+    """One row of a study with one seed.
+
+    Attributes:
+        options: of --cfg-options, for training and tests.
+        tests: {name: further arguments of tools/test.py}.
+    """
+
+    study: str
+    row: str
+    seed: int
+    config: str
+    options: tuple[str, ...]
+    tests: dict[str, list[str]]
+
+    def folder(self, work_dir: Path) -> Path:
+        """Where it is trained."""
+        name = "".join(c if c.isalnum() or c in "-+." else "_" for c in self.row)
+        return work_dir / self.study / f"{name}-seed{self.seed}"
+
+
+def trainings(studies: Sequence[dict]) -> Iterator[Training]:
+    """All trainings of the studies, the first seeds first."""
+    for study in studies:
+        for seed in study["seeds"]:
+            for row, (config, *options) in study["rows"].items():
+                options = (*study["options"], *options)
+                yield Training(study["study"], row, seed, config, options, study["tests"])
+
+
+def chosen(args: argparse.Namespace, studies: Sequence[dict]) -> list[Training]:
+    """The trainings that the arguments ask for; ValueError if they ask for none."""
+    found = [
+        training
+        for training in trainings(studies)
+        if training.study == args.study
+        if args.row in (None, training.row)
+        if args.seed in (None, training.seed)
+    ]
+    if not found:
+        rows = [f"{t.study}: {t.row}, seed {t.seed}" for t in trainings(studies)]
+        raise ValueError(
+            f"there is no training of study {args.study!r}, row {args.row!r}, seed {args.seed!r}; "
+            f"there are {'; '.join(rows)}"
+        )
+    return found
+
+
+def train_and_test(training: Training, folder: Path) -> None:
+    """Do what is left of a training and its tests, unless another command is at it."""
+    try:
+        hold(folder, LOCK)
+    except RuntimeError as error:
+        print(error)
+        return
+    train(training, folder)
+    for name, arguments in training.tests.items():
+        test(training, folder, name, arguments)
+    release(folder, LOCK)
+
+
+def train(training: Training, folder: Path) -> None:
+    """Train, or go on training, unless that is done."""
+    if (folder / runs.MEMORY).is_file():
+        return
+    command = ["tools/train.py", f"configs/{training.config}.py", "--work-dir", folder]
+    command += ["--amp", "--resume", "--cfg-options", f"randomness.seed={training.seed}"]
+    peak = follow([*command, *training.options])
+    with replacing(folder / runs.MEMORY) as work:
+        work.write_text(json.dumps({"peak_mb": round(peak)}))
+
+
+def test(training: Training, folder: Path, name: str, arguments: Sequence[str]) -> None:
+    """Run one of the tests, unless that is done."""
+    work_dir = folder / "".join(c if c.isalnum() else "_" for c in f"test {name}")
+    if (work_dir / "test.txt").is_file():
+        return
+    checkpoint = folder / (folder / "last_checkpoint").read_text().strip()
+    command = ["tools/test.py", f"configs/{training.config}.py", checkpoint]
+    command += ["--work-dir", work_dir]
+    arguments = list(arguments)
+    if training.options and "--cfg-options" not in arguments:
+        arguments.append("--cfg-options")
+    follow([*command, *arguments, *training.options])
+    (work_dir / "test.txt").write_text(name)
+
+
+def follow(command: Sequence) -> float:
+    """Run one of the tools in the repository's root; returns its peak resident memory in MB.
+
+    Raises:
+        ValueError: it failed.
+    """
+    words = [str(word) for word in command]
+    print("$ python", *words, flush=True)
+    process = subprocess.Popen([sys.executable, "-W", "ignore", *words], cwd=ROOT)
+    try:
+        _, status, usage = os.wait4(process.pid, 0)
+    except BaseException:
+        process.terminate()
+        raise
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise ValueError(f"{words[0]} ended with exit code {process.returncode}; see above")
+    return usage.ru_maxrss / 1024
+
+
+def collect(work_dir: Path, studies: Sequence[dict]) -> dict:
+    """The content of trained.json: every finished training of every study."""
+    found: dict = {"trainings": []}
+    for training in trainings(studies):
+        folder = training.folder(work_dir)
+        if (folder / runs.MEMORY).is_file():
+            keys = "study", "row", "seed", "config"
+            about = {key: getattr(training, key) for key in keys}
+            options = list(training.options)
+            found["trainings"].append({**about, "options": options, **runs.read_run(folder)})
+    return found
+
+
+def write_report(args: argparse.Namespace, studies: Sequence[dict]) -> None:
+    """Write trained.json and a picture of learning curves for each study; print the tables."""
+    content = collect(args.work_dir, studies)
+    if not content["trainings"]:
+        raise ValueError(f"--work-dir {args.work_dir} holds no finished training of a study")
+    args.out.mkdir(parents=True, exist_ok=True)
+    with replacing(args.out / "trained.json") as work:
+        work.write_text(trained.dumps(content))
+    console = report.wide_console()
+    for study in studies:
+        of_study = [t for t in content["trainings"] if t["study"] == study["study"]]
+        if of_study:
+            console.print(report.rich_table(study["title"], *trained.table(of_study)))
+            picture = args.out / f"curves-{study['study']}.png"
+            trained.draw_curves(of_study, study["title"], picture)
+            console.print(str(picture), soft_wrap=True, highlight=False)
+
+
+def parse_args() -> argparse.Namespace:
+    parser = Parser(description=__doc__.split("\n")[0])
+    parser.add_argument("--work-dir", type=Path, default=Path("work_dirs/trainings"))
+    commands = parser.add_subparsers(dest="command")
+    going = commands.add_parser("run", help="train and test")
+    going.add_argument("study")
+    going.add_argument("--row", help="one row only")
+    going.add_argument("--seed", type=int, help="one seed only")
+    telling = commands.add_parser("report", help="write tables and learning curves")
+    telling.add_argument("--out", type=Path, default=Path("docs/trained"))
+    return parser.parse_args()
+
+
+def main() -> None:
+    args = parse_args()
+    args.work_dir = args.work_dir.resolve()
+    studies = read_json(STUDIES)
+    if args.command == "report":
+        write_report(args, studies)
+    elif args.command == "run":
+        for training in chosen(args, studies):
+            train_and_test(training, training.folder(args.work_dir))
+    else:
+        for training in trainings(studies):
+            done = (training.folder(args.work_dir) / runs.MEMORY).is_file()
+            print(training.study, training.row, training.seed, "trained" if done else "-", sep="\t")
+
+
+if __name__ == "__main__":
+    run(main)
