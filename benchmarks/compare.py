@@ -3,10 +3,12 @@
     python tools/compare.py                          # the paper's tables
     python tools/compare.py benchmark/benchmark.json work_dirs/maskformer_r50_ade20k/*/*.json
     python tools/compare.py maskformer_r50_ade20k=somewhere/results.json
+    python tools/compare.py docs/trained/trained.json
 
-Takes the benchmark.json of tools/benchmark.py, and the json that tools/test.py writes into the
-work-dir. Cells are `published / measured (difference)`. Memory that was measured on a CPU, or
-with other sizes than the paper's, is another quantity than the published one.
+Takes the benchmark.json of tools/benchmark.py, the json that tools/test.py writes into the
+work-dir, and the trained.json of benchmarks/trainings.py, which becomes a table for every study.
+Cells are `published / measured (difference)`. Memory that was measured on a CPU, or with other
+sizes than the paper's, is another quantity than the published one.
 """
 
 from __future__ import annotations
@@ -15,9 +17,9 @@ import argparse
 from pathlib import Path
 
 import mmmaskformer  # noqa: F401  (mends the stack before mmseg is imported)
-from benchmarks.kit import published, report
+from benchmarks.kit import published, report, trained
 from mmmaskformer.utils.command import Parser, run
-from mmmaskformer.utils.files import replacing
+from mmmaskformer.utils.files import read_json, replacing
 
 CONFIGS = Path(__file__).resolve().parents[1] / "configs"
 
@@ -31,6 +33,9 @@ def parse_args() -> argparse.Namespace:
 
 def tables_of(arguments: list[str]) -> list[tuple]:
     """(title, header, rows) of everything to show."""
+    studies, arguments = split_studies(arguments)
+    if studies and not arguments:
+        return studies
     paper = published.read_paper(CONFIGS / "paper_results.json")
     zoo = published.read_zoo()
     known = [*(path.stem for path in CONFIGS.glob("*.py")), *zoo]
@@ -40,7 +45,19 @@ def tables_of(arguments: list[str]) -> list[tuple]:
     if results and not tables and not beside_zoo:
         names = ", ".join(sorted({result.config for result in results}))
         raise ValueError(f"nothing is published of what was measured of {names}")
-    return tables + ([beside_zoo] if beside_zoo else [])
+    return studies + tables + ([beside_zoo] if beside_zoo else [])
+
+
+def split_studies(arguments: list[str]) -> tuple[list[tuple], list[str]]:
+    """Tables of the studies in every trained.json, and the arguments that are none."""
+    tables, others = [], []
+    for argument in arguments:
+        content = read_json(argument) if Path(argument).is_file() else None
+        if isinstance(content, dict) and "trainings" in content:
+            tables += [(title, *table) for title, table in trained.tables(content)]
+        else:
+            others.append(argument)
+    return tables, others
 
 
 def main() -> None:

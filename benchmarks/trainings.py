@@ -56,9 +56,10 @@ def trainings(studies: Sequence[dict]) -> Iterator[Training]:
     """All trainings of the studies, the first seeds first."""
     for study in studies:
         for seed in study["seeds"]:
-            for row, (config, *options) in study["rows"].items():
-                options = (*study["options"], *options)
-                yield Training(study["study"], row, seed, config, options, study["tests"])
+            for name, row in study["rows"].items():
+                options = (*study.get("options", ()), *row.get("options", ()))
+                tests = {**study["tests"], **row.get("tests", {})}
+                yield Training(study["study"], name, seed, row["config"], options, tests)
 
 
 def chosen(args: argparse.Namespace, studies: Sequence[dict]) -> list[Training]:
@@ -140,7 +141,7 @@ def follow(command: Sequence) -> float:
 
 def collect(work_dir: Path, studies: Sequence[dict]) -> dict:
     """The content of trained.json: every finished training of every study."""
-    found: dict = {"trainings": []}
+    found: dict = {"titles": {s["study"]: s["title"] for s in studies}, "trainings": []}
     for training in trainings(studies):
         folder = training.folder(work_dir)
         if (folder / runs.MEMORY).is_file():
@@ -160,12 +161,12 @@ def write_report(args: argparse.Namespace, studies: Sequence[dict]) -> None:
     with replacing(args.out / "trained.json") as work:
         work.write_text(trained.dumps(content))
     console = report.wide_console()
-    for study in studies:
-        of_study = [t for t in content["trainings"] if t["study"] == study["study"]]
-        if of_study:
-            console.print(report.rich_table(study["title"], *trained.table(of_study)))
-            picture = args.out / f"curves-{study['study']}.png"
-            trained.draw_curves(of_study, study["title"], picture)
+    for title, table in trained.tables(content):
+        console.print(report.rich_table(title, *table))
+    for study, title in content["titles"].items():
+        if of_study := [t for t in content["trainings"] if t["study"] == study]:
+            picture = args.out / f"curves-{study}.png"
+            trained.draw_curves(of_study, title, picture)
             console.print(str(picture), soft_wrap=True, highlight=False)
 
 

@@ -2,7 +2,7 @@ _base_ = [
     "./_base_/runtime.py",
     "./_base_/models/maskformer_efflite0.py",
     "./_base_/datasets/shapes.py",
-    "./_base_/schedules/efflite.py",
+    "./_base_/schedules/efflite_300.py",
 ]
 model = dict(
     decode_head=dict(

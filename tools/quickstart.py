@@ -49,8 +49,9 @@ KEYS = ("mIoU", "aAcc", "PQ", "step", "memory", "parameters")
 
 def parse_args() -> argparse.Namespace:
     parser = Parser(description=__doc__.split("\n")[0])
-    names = ("maskformer_r18_shapes", "upernet_r18_shapes", "maskformer_r18_shapes-panoptic")
-    shapes = [ROOT / "configs" / f"{name}.py" for name in names]
+    data = "efflite0_shapes"
+    names = (f"maskformer_{data}", f"upernet_{data}", f"maskformer_{data}-panoptic")
+    shapes = [ROOT / f"configs/{name}.py" for name in names]
     parser.add_argument("configs", nargs="*", type=Path, default=shapes)
     parser.add_argument("--work-dir", type=Path, default=Path("work_dirs/quickstart"))
     parser.add_argument("--images", type=int, default=6, help="rows of the picture")
@@ -313,7 +314,8 @@ def main() -> None:
     configs = [config.resolve() for config in args.configs]
     folders = [args.work_dir.resolve() / config.stem for config in configs]
     results = []
-    for config, folder in zip(configs, folders, strict=True):
+    picture = args.work_dir / "predictions.png"
+    for count, (config, folder) in enumerate(zip(configs, folders, strict=True), 1):
         prepare_folder(config, folder, args.retrain)
         saved = folder / "results.json"
         if saved.is_file():
@@ -324,8 +326,9 @@ def main() -> None:
             with replacing(saved) as work:
                 work.write_text(json.dumps(result))
         results.append(result)
-    picture = args.work_dir / "predictions.png"
-    draw(configs, folders, args.images, picture)
+        draw(configs[:count], folders[:count], args.images, picture)
+        if count < len(configs):
+            CONSOLE.print(f"first predictions: {picture}")
     pictures = [picture]
     for config, folder in zip(configs, folders, strict=True):
         if has_segments((config, folder)):

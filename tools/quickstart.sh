@@ -8,5 +8,6 @@ for arg; do # the photograph is where the user is, and not where setup_env.sh go
     args+=("$arg")
     last=$arg
 done
+EXTRAS=${EXTRAS:-lite,pretrained}
 source "$(dirname "$0")/setup_env.sh"
 .venv/bin/python -W ignore tools/quickstart.py ${args[@]+"${args[@]}"}

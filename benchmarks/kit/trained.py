@@ -65,6 +65,14 @@ def table(trainings: Sequence[dict]) -> tuple[list[str], list[list[str]]]:
     return header, body
 
 
+def tables(content: dict) -> list[tuple[str, tuple]]:
+    """The title of every study in a trained.json, and its `table`."""
+    studies: dict[str, list[dict]] = {}
+    for training in content["trainings"]:
+        studies.setdefault(training["study"], []).append(training)
+    return [(content["titles"][name], table(found)) for name, found in studies.items()]
+
+
 def draw_curves(trainings: Sequence[dict], title: str, path: Path) -> None:
     """Write a picture of the validation's mIoU, or PQ, over the steps; a colour for every row."""
     figure = Figure(figsize=(8, 5), layout="constrained", dpi=120)

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from benchmarks import trainings
+from benchmarks import compare, trainings
 from benchmarks.kit import runs, trained
 from mmmaskformer.utils.command import run
 from tests.commands import mistake
@@ -34,8 +34,8 @@ def work_dir(tmp_path):
     for seed, iou in enumerate((60.0, 62.0)):
         folder = tmp_path / f"camvid/MaskFormer-seed{seed}"
         first, second = folder / "1/vis_data", folder / "2/vis_data"
-        for run in (first, second):
-            run.mkdir(parents=True)
+        for path in (first, second):
+            path.mkdir(parents=True)
         lines = entry(20, loss=4.0, time=1.0) + entry(40, loss=3.5, time=9.0)
         (first / "scalars.json").write_text(lines + '{"half": ')
         lines = entry(40, loss=3.0, time=2.0) + entry(60, loss=2.0, time=2.0)
@@ -97,6 +97,11 @@ def test_the_report_writes_numbers_and_curves(work_dir, tmp_path, monkeypatch, c
     assert [t["metrics"]["val"]["mIoU"] for t in content["trainings"]] == [60.0, 62.0]
     assert (out / "curves-camvid.png").stat().st_size > 5000
     assert "61.0 ±1.0" in capsys.readouterr().out
+    monkeypatch.setattr(sys, "argv", ["compare.py", str(out / "trained.json")])
+    compare.main()
+    shown = capsys.readouterr().out
+    assert "CamVid, 11 classes" in shown
+    assert "61.0 ±1.0" in shown
 
 
 def test_every_row_names_a_config_and_folders_differ(tmp_path):

@@ -1,0 +1,15 @@
+_base_ = [
+    "./_base_/runtime.py",
+    "./_base_/models/maskformer_efflite0.py",
+    "./_base_/datasets/shapes_panoptic.py",
+    "./_base_/schedules/efflite_300.py",
+]
+model = dict(
+    decode_head=dict(
+        _base_.model_of_data.decode_head,
+        num_queries=20,
+        transformer_decoder=dict(num_layers=3, feedforward_channels=512),
+        fusion=dict(resize_logits=True),
+    ),
+    test_cfg=dict(panoptic_on=True),
+)
