@@ -20,7 +20,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.kit import report, runs, trained
+from benchmarks.kit import examples, report, runs, trained
 from mmmaskformer.utils.command import Parser, run
 from mmmaskformer.utils.files import read_json, replacing
 from mmmaskformer.utils.locks import hold, release
@@ -106,17 +106,22 @@ def train(training: Training, folder: Path) -> None:
 
 def test(training: Training, folder: Path, name: str, arguments: Sequence[str]) -> None:
     """Run one of the tests, unless that is done."""
-    work_dir = folder / "".join(c if c.isalnum() else "_" for c in f"test {name}")
+    work_dir = test_folder(folder, name)
     if (work_dir / "test.txt").is_file():
         return
     checkpoint = folder / (folder / "last_checkpoint").read_text().strip()
     command = ["tools/test.py", f"configs/{training.config}.py", checkpoint]
-    command += ["--work-dir", work_dir]
+    command += ["--work-dir", work_dir, "--out", work_dir / "predictions"]
     arguments = list(arguments)
     if training.options and "--cfg-options" not in arguments:
         arguments.append("--cfg-options")
     follow([*command, *arguments, *training.options])
     (work_dir / "test.txt").write_text(name)
+
+
+def test_folder(folder: Path, name: str) -> Path:
+    """Where a test of the training in `folder` writes."""
+    return folder / "".join(c if c.isalnum() else "_" for c in f"test {name}")
 
 
 def follow(command: Sequence) -> float:
@@ -168,6 +173,21 @@ def write_report(args: argparse.Namespace, studies: Sequence[dict]) -> None:
             picture = args.out / f"curves-{study}.png"
             trained.draw_curves(of_study, title, picture)
             console.print(str(picture), soft_wrap=True, highlight=False)
+    for study in studies:
+        draw_examples(study, args)
+
+
+def draw_examples(study: dict, args: argparse.Namespace) -> None:
+    """Write the picture of the study's examples, if all its models were tested."""
+    seed = study["seeds"][0]
+    shown = [t for t in trainings([study]) if t.seed == seed and t.row in study.get("examples", ())]
+    folders = {
+        t.row: test_folder(t.folder(args.work_dir), next(iter(t.tests))) / "predictions"
+        for t in shown
+    }
+    if folders and all(folder.is_dir() for folder in folders.values()):
+        config = ROOT / f"configs/{shown[0].config}.py"
+        examples.draw(config, folders, args.out / f"examples-{study['study']}.png")
 
 
 def parse_args() -> argparse.Namespace:

@@ -1,0 +1,73 @@
+"""The images on which trained models did best and worst, as a picture."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from mmmaskformer.engine.runner import read_config
+from mmmaskformer.utils.files import png_name
+from mmmaskformer.visualization import label_panels
+
+IGNORED = 255
+
+
+def mean_iou(prediction: np.ndarray, truth: np.ndarray) -> float:
+    """The mean, over the classes of the ground truth, of a class's intersection over union.
+
+    Args:
+        prediction, truth: labels (H, W); pixels whose truth is 255 do not count.
+    """
+    counted = truth != IGNORED
+    values = []
+    for label in np.unique(truth[counted]):
+        found, wanted = prediction[counted] == label, truth[counted] == label
+        values.append(np.count_nonzero(found & wanted) / np.count_nonzero(found | wanted))
+    return float(np.mean(values)) if values else float("nan")
+
+
+def choose(scores: Sequence[float], count: int) -> list[int]:
+    """Indices of the best, the middle and the worst scores, `count` of each, best first."""
+    order = [int(i) for i in np.argsort(scores)[::-1] if np.isfinite(scores[i])]
+    middle = max(0, (len(order) - count) // 2)
+    groups = (order[:count], order[middle : middle + count], order[-count:])
+    return list(dict.fromkeys(index for group in groups for index in group))
+
+
+def draw(config: Path, predictions: Mapping[str, Path], path: Path, count: int = 2) -> None:
+    """Write images, ground truth and predictions; the first model's scores choose the images.
+
+    Args:
+        config: whose test split it is.
+        predictions: title -> the folder that `tools/test.py --out` wrote.
+    """
+    from mmseg.registry import DATASETS
+    from mmseg.utils import register_all_modules
+
+    register_all_modules()
+    dataset = DATASETS.build(read_config(config).test_dataloader.dataset)
+    infos = [dataset.get_data_info(index) for index in range(len(dataset))]
+    names = [png_name(info["img_path"]) for info in infos]
+    truths = [read_labels(info["seg_map_path"]) for info in infos]
+    first = next(iter(predictions.values()))
+    scores = [
+        mean_iou(read_labels(first / name), truth)
+        for name, truth in zip(names, truths, strict=True)
+    ]
+    chosen = choose(scores, count)
+    maps = {"ground truth": [truths[i] for i in chosen]}
+    for title, folder in predictions.items():
+        maps[title] = [read_labels(folder / names[i]) for i in chosen]
+    images = [cv2.imread(infos[i]["img_path"])[..., ::-1] for i in chosen]
+    label_panels(path, images, maps, dataset.metainfo["classes"], dataset.metainfo["palette"])
+
+
+def read_labels(path: str | Path) -> np.ndarray:
+    """A label map (H, W); FileNotFoundError, which names it, if there is none."""
+    labels = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+    if labels is None:
+        raise FileNotFoundError(f"{path} is no label map; wanted what testing with --out wrote")
+    return labels
