@@ -4,9 +4,12 @@ from .. import core
 from ..backbones import efficientnet_lite, frozen_norm  # noqa: F401
 from ..baselines import (
     center_fusion,
+    hmsanet_head,  # noqa: F401
     panoptic_deeplab,
     panoptic_deeplab_head,  # noqa: F401
     panoptic_deeplab_network,
+    rmi,  # noqa: F401
+    scale_attention,  # noqa: F401
 )
 from ..det import detector  # noqa: F401
 from ..heads import maskformer_head, per_pixel_head  # noqa: F401

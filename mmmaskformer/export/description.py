@@ -11,6 +11,7 @@ from mmseg.models import EncoderDecoder
 from ..core.fusion import GeneralFusion, SemanticFusion
 from ..core.panoptic_fusion import PanopticFusion
 from ..deploy.metadata import FORMAT
+from ..heads.base import answers_in_views
 from ..heads.maskformer_head import MaskFormerHead
 from ..version import __version__
 from .module import normalization
@@ -29,6 +30,10 @@ def describe(model: EncoderDecoder) -> dict[str, Any]:
     if not isinstance(head, MaskFormerHead):
         raise ValueError(
             f"a model with a {type(head).__name__} can not be exported; wanted a MaskFormerHead"
+        )
+    if not answers_in_views(model):
+        raise ValueError(
+            f"a {type(model).__name__} can not be exported; wanted a model of one scale, MaskFormer"
         )
     if model.test_cfg.get("mode", "whole") != "whole":
         raise ValueError(

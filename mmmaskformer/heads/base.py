@@ -151,6 +151,12 @@ def naming(metas: Sequence[dict]) -> Iterator[None]:
         raise NonFiniteScoreError(f"{names}: {error}") from error
 
 
+def answers_in_views(model: torch.nn.Module) -> bool:
+    """Whether a model's results are those of its head's views of one input, and not of an input
+    at several scales, which the model joins itself."""
+    return isinstance(model.decode_head, BandedHead) and not hasattr(model, "test_scales")
+
+
 def is_mirrored(meta: dict) -> bool:
     """Whether the image was flipped left to right; ValueError for other flips."""
     if meta.get("flip") and meta.get("flip_direction") != "horizontal":

@@ -19,7 +19,7 @@ from rich.progress import track
 
 from ..core.checks import check_number
 from ..core.views import View
-from ..heads.base import BandedHead
+from ..heads.base import answers_in_views
 from ..registry import MODELS
 from ..seg.data_preprocessor import MaskFormerDataPreProcessor
 from ..seg.segmentor import make_views
@@ -245,7 +245,7 @@ def results(frame: Frame) -> dict[str, Any]:
 def has_views(model: torch.nn.Module) -> bool:
     """Whether the model's answer stays factored: ours does, unless it slides a window."""
     whole = (model.test_cfg or {}).get("mode", "whole") == "whole"
-    return isinstance(model.decode_head, BandedHead) and whole
+    return answers_in_views(model) and whole
 
 
 def labels_of(sample: SegDataSample) -> np.ndarray:
@@ -270,7 +270,7 @@ def merging_model(model: torch.nn.Module) -> SegTTAModel:
     Raises:
         ValueError: the model slides a window.
     """
-    if isinstance(model.decode_head, BandedHead) and not has_views(model):
+    if answers_in_views(model) and not has_views(model):
         raise ValueError("tta needs test_cfg.mode 'whole'")
     return MODELS.build({**model.cfg.tta_model, "module": model})
 

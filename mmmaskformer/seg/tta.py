@@ -15,12 +15,15 @@ class MaskFormerTTA(SegTTAModel):
     """Every view keeps its stride-4 mask logits and class probabilities only; scores are summed
     band by band at the original size.
 
-    Models with a head of another package are merged as mmseg merges them.
+    Models with a head of another package are merged as mmseg merges them, or by their own
+    `test_views` where they have one.
     """
 
     def test_step(self, data: dict | list) -> list[SegDataSample]:
         """`data` holds one batch per view, as mmseg's `TestTimeAug` and collate make it."""
         module = self.module
+        if hasattr(module, "test_views"):
+            return module.test_views(data)
         if not isinstance(module.decode_head, BandedHead):
             return super().test_step(data)
         if module.test_cfg.get("mode", "whole") != "whole":
