@@ -15,18 +15,16 @@ from ..registry import MODELS
 from .panoptic_deeplab_network import resize
 
 
-def conv_norm_relu(
-    channels: int, out: int, size: int, norm: dict | None, dilation: int = 1
-) -> nn.Sequential:
+def conv_block(channels: int, out: int, size: int, norm: Any, dilation: int = 1) -> nn.Sequential:
     """Convolution that keeps the size, without bias; norm, None: batch norm; ReLU."""
     padding = dilation * (size // 2)
     conv = nn.Conv2d(channels, out, size, padding=padding, dilation=dilation, bias=False)
     return nn.Sequential(conv, build_norm_layer(norm or dict(type="BN"), out)[1], nn.ReLU())
 
 
-def pixel_classifier(channels: int, middle: int, out: int, norm: dict | None) -> nn.Sequential:
+def pixel_classifier(channels: int, middle: int, out: int, norm: Any) -> nn.Sequential:
     """Two 3x3 and a 1x1 without bias: classes of pixels, or their attention."""
-    both = [conv_norm_relu(width, middle, 3, norm) for width in (channels, middle)]
+    both = [conv_block(width, middle, 3, norm) for width in (channels, middle)]
     return nn.Sequential(*both[0], *both[1], nn.Conv2d(middle, out, 1, bias=False))
 
 
@@ -66,9 +64,9 @@ class HMSANetHead(BaseDecodeHead):
         super().__init__(in_channels, sum(reduced_channels), **base)
         (fine, last), (less_fine, less) = in_channels, reduced_channels
         norm, out = self.norm_cfg, pyramid_channels
-        branches = [conv_norm_relu(last, out, 3, norm, dilation) for dilation in dilations]
-        self.branches = nn.ModuleList([conv_norm_relu(last, out, 1, norm), *branches])
-        self.pooled = conv_norm_relu(last, out, 1, norm)
+        branches = [conv_block(last, out, 3, norm, dilation) for dilation in dilations]
+        self.branches = nn.ModuleList([conv_block(last, out, 1, norm), *branches])
+        self.pooled = conv_block(last, out, 1, norm)
         self.coarse = nn.Conv2d(out * (len(dilations) + 2), less, 1, bias=False)
         self.fine = nn.Conv2d(fine, less_fine, 1, bias=False)
         self.conv_seg = pixel_classifier(self.channels, width, self.out_channels, norm)

@@ -157,11 +157,10 @@ class ScaleAttention(EncoderDecoder):
             losses |= add_prefix(own, name)
         if self.scale_loss:
             labels = torch.stack([sample.gt_sem_seg.data[0] for sample in data_samples])
-            ignored, kind = heads[self.main].ignore_index, self.scale_loss.loss_name
-            for scale, (maps, *_) in answers.items():
+            skip, kind = heads[self.main].ignore_index, self.scale_loss.loss_name
+            for s, (maps, *_) in answers.items():
                 logits = resize(maps[self.main], labels.shape[-2:])
-                loss = self.scale_loss(logits, labels, ignore_index=ignored)
-                losses[f"scale_{scale:g}.{kind}"] = loss
+                losses[f"scale_{s:g}.{kind}"] = self.scale_loss(logits, labels, ignore_index=skip)
         return losses
 
     def encode_decode(self, inputs: Tensor, batch_img_metas: list[dict]) -> Tensor:

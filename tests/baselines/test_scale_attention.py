@@ -262,6 +262,41 @@ def test_a_batch_is_its_images(head):
         assert torch.equal(alone.pred_sem_seg.data[0], scores.argmax(0))
 
 
+def test_half_precision_joins_in_single_precision():
+    """Joint maps, attention and loss are float32, near those without autocast."""
+    model = build(dict(FCN, loss_decode=dict(type="mmmaskformer.RMILoss"))).eval()
+    data = make_data((64, 96))
+    plain = losses_of(model, data)["decode.loss_rmi"]
+    with torch.autocast("cpu", torch.bfloat16):
+        maps, attention, _ = model.answer(torch.randn(1, 3, 64, 96), 0.5)
+        half = losses_of(model, data)["decode.loss_rmi"]
+    assert {maps["decode"].dtype, attention.dtype, half.dtype} == {torch.float32}
+    assert half.item() == pytest.approx(plain.item(), rel=0.05)
+
+
+def test_a_copy_is_a_model_of_its_own():
+    """As an average of weights makes: its features are not taken from the first."""
+    model = build(test_scales=[1, 0.5]).eval()
+    image = torch.randn(1, 3, 64, 64)
+    with torch.no_grad():
+        expected = model(image, mode="tensor")
+        twin = copy.deepcopy(model)
+        for weight in model.parameters():
+            weight.zero_()
+        torch.testing.assert_close(twin(image, mode="tensor"), expected)
+        assert not torch.allclose(model(image, mode="tensor"), expected)
+
+
+@pytest.mark.parametrize("head", [FCN, QUERIES])
+def test_odd_sizes(head):
+    """Sizes of scales are rounded down, and results have the size of the input."""
+    model = build(head, test_scales=[2, 1, 0.5, 0.3]).eval()
+    with torch.no_grad():
+        assert model(torch.randn(1, 3, 135, 203), mode="tensor").shape == (1, CLASSES, 135, 203)
+        maps, attention, _ = model.answer(torch.randn(1, 3, 135, 203), 0.5)
+    assert maps["decode"].shape[-2:] == attention.shape[-2:] == (67, 101)
+
+
 def test_sliding_windows_are_joined_one_by_one():
     model = build(test_cfg=dict(mode="slide", crop_size=(64, 64), stride=(64, 64))).eval()
     data = make_data((64, 128))
