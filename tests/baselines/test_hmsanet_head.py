@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from mmmaskformer.baselines.hmsanet_head import HMSANetHead
 from mmmaskformer.checkpoints.conversion import WithoutMemory
-from tests.conftest import load_config
+from tests.conftest import ROOT, load_config
 
 pytestmark = pytest.mark.usefixtures("mmseg_scope")
 TOY = dict(in_channels=[8, 12], in_index=[0, 1], num_classes=5, pyramid_channels=6, width=10)
@@ -124,6 +124,35 @@ def test_parameters_are_the_published_ones():
         assert model.backbone.layer4[0].conv2.dilation == (4, 4)
         assert model.backbone.layer3[0].conv2.dilation == (2, 2)
     assert counts == {"mapillary": 41_654_336, "cityscapes": 41_642_560}
+
+
+def test_recipe():
+    """NVIDIA's on Mapillary Vistas, without MaskFormer's clip and smaller backbone rate; flips are
+    all that test-time augmentation does."""
+    cfg = load_config("hmsanet_r50_mapillary")
+    sgd = dict(type="SGD", lr=5e-3, momentum=0.9, weight_decay=1e-4)
+    assert cfg.optim_wrapper == dict(type="OptimWrapper", optimizer=sgd)
+    assert cfg.train_cfg.max_iters == 200 * 18000 // 16
+    assert [rule.power for rule in cfg.param_scheduler] == [1.0]
+    assert cfg.model.test_scales == (0.25, 0.5, 1, 2)
+    assert cfg.model.decode_head.loss_decode.type == "mmmaskformer.RMILoss"
+    assert cfg.model.decode_head.ignore_index == cfg.model.data_preprocessor.seg_pad_val == 65
+    steps = {step.type: step for step in cfg.train_dataloader.dataset.pipeline}
+    assert steps["RandomResize"].scale == (2177, 2177)
+    assert steps["RandomResize"].ratio_range == (0.5, 2.0)
+    assert steps["RandomCrop"].crop_size == steps["Pad"].size == (1024, 1024)
+    test_steps = cfg.test_dataloader.dataset.pipeline
+    assert [step.scale for step in test_steps if "scale" in step] == [(2177, 2177)]
+    loss = load_config("hmsanet_r50_cityscapes").model.scale_loss
+    assert loss == dict(type="mmmaskformer.RMILoss", bound_share=0, loss_weight=0.05)
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in (ROOT / "configs").glob("hms*.py")))
+def test_views_of_configs_have_one_size(name):
+    *first, views = load_config(name).tta_pipeline
+    assert sum("Resize" in step.type for step in first) <= 1
+    assert [step.type for step in views.transforms[0]] == ["RandomFlip"] * 2
+    assert not any("Resize" in step.type for group in views.transforms for step in group)
 
 
 @pytest.mark.data
