@@ -82,6 +82,16 @@ def test_value_and_gradient_are_those_of_the_definition(case, share):
         assert leaf.grad[place].item() == pytest.approx(expected, abs=1e-5 * largest)
 
 
+def test_it_is_precise_where_the_prediction_is_right(case):
+    """Little is unknown then: in single precision it would be lost in rounding."""
+    _, labels = case
+    labels = labels.repeat(3, 1).repeat(3, 2)
+    truth = (labels[:, None] == np.arange(4)[:, None, None]).astype(np.float32)
+    logits = (12 * truth - 6 + np.random.default_rng(1).normal(size=truth.shape)).astype(np.float32)
+    found = RMILoss(bound_share=1)(torch.from_numpy(logits), torch.from_numpy(labels))
+    assert found.item() == pytest.approx(slow_loss(logits, labels, 1), rel=1e-5)
+
+
 def test_nothing_labelled_has_no_gradient():
     leaf = torch.randn(2, 3, 16, 16, requires_grad=True)
     loss = RMILoss()(leaf, torch.full((2, 16, 16), IGNORED))
