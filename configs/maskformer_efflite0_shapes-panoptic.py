@@ -8,6 +8,8 @@ model = dict(
     decode_head=dict(
         _base_.model_of_data.decode_head,
         num_queries=20,
+        channels=128,
+        mask_channels=128,
         transformer_decoder=dict(num_layers=3, feedforward_channels=512),
         fusion=dict(resize_logits=True),
     ),

@@ -5,6 +5,6 @@ _base_ = [
     "./_base_/schedules/efflite_300.py",
 ]
 model = dict(
-    decode_head=dict(num_classes=_base_.num_classes),
+    decode_head=dict(channels=128, num_classes=_base_.num_classes),
     auxiliary_head=dict(num_classes=_base_.num_classes),
 )

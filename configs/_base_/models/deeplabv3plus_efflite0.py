@@ -9,7 +9,7 @@ model = dict(
     decode_head=dict(
         in_channels=coarse,
         c1_in_channels=fine,
-        channels=128,
+        channels=256,
         dilations=(1, 3, 6, 9),
         norm_cfg=norm_cfg,
     ),

@@ -9,5 +9,3 @@ efflite0 = dict(
 )
 efflite0_channels = [24, 40, 112, 320]
 efflite0_pixels = dict(mean=[127] * 3, std=[128] * 3)
-# 128 channels instead of the paper's 256, to suit a small backbone and a CPU.
-efflite0_head = dict(in_channels=efflite0_channels, channels=128, mask_channels=128)

@@ -4,6 +4,6 @@ model = dict(
     decode_head=dict(
         _delete_=True,
         type="mmmaskformer.PerPixelBaselineHead",
-        **_base_.efflite0_head,
+        in_channels=_base_.efflite0_channels,
     ),
 )
