@@ -48,11 +48,6 @@ def fusing(channels: int, out: int, is_separable: bool, middle: int | None = Non
     return nn.Sequential(conv_norm(channels, middle, 3), conv_norm(middle, out, 3))
 
 
-def resize(maps: Tensor, size: Sequence[int]) -> Tensor:
-    """Bilinear, half-pixel centres."""
-    return F.interpolate(maps, size=tuple(size), mode="bilinear", align_corners=False)
-
-
 def starting_at_zero(conv: nn.Conv2d) -> nn.Conv2d:
     """The convolution, whose bias is 0 now."""
     assert conv.bias is not None
@@ -93,6 +88,7 @@ class Branch(nn.Module):
     Args:
         in_channels: of the three levels, fine to coarse.
         projections: channels to which the finer two are reduced, fine to coarse.
+        aspp_is_separable: None: as all else.
     """
 
     def __init__(
@@ -104,9 +100,11 @@ class Branch(nn.Module):
         aspp_channels: int,
         dilations: Sequence[int],
         is_separable: bool,
+        aspp_is_separable: bool | None = None,
     ) -> None:
         super().__init__()
-        self.aspp = ASPP(in_channels[-1], aspp_channels, dilations, is_separable)
+        in_aspp = is_separable if aspp_is_separable is None else aspp_is_separable
+        self.aspp = ASPP(in_channels[-1], aspp_channels, dilations, in_aspp)
         self.projects, self.mixes = nn.ModuleList(), nn.ModuleList()
         width = aspp_channels
         for level, projection in zip(in_channels[-2::-1], projections[::-1], strict=True):
@@ -119,8 +117,12 @@ class Branch(nn.Module):
         maps = self.aspp(features[-1])
         finer = zip(features[-2::-1], self.projects, self.mixes, strict=True)
         for level, project, mix in finer:
-            maps = mix(torch.cat([project(level), resize(maps, level.shape[-2:])], 1))
+            maps = mix(torch.cat([project(level), self.resize(maps, level.shape[-2:])], 1))
         return maps
+
+    def resize(self, maps: Tensor, size: Sequence[int]) -> Tensor:
+        """Bilinear, half-pixel centres."""
+        return F.interpolate(maps, size=tuple(size), mode="bilinear", align_corners=False)
 
 
 def predictor(channels: int, out: int) -> nn.Conv2d:

@@ -7,7 +7,7 @@ view are matched to those of the first before their factors are averaged.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from scipy.optimize import linear_sum_assignment
@@ -16,11 +16,20 @@ from torch import Tensor
 from .views import View, check_finite, output_maps
 
 
-def merge_views(views: Sequence[View]) -> View:
+def merge_views(
+    views: Sequence[View],
+    *,
+    logits_at: Callable[[View, Sequence[int], slice], Tensor] = output_maps,
+    mask_prob: Callable[[Tensor], Tensor] = torch.sigmoid,
+) -> View:
     """One view with the mean class probabilities and mask logits of matched queries.
 
     Mask logits are averaged on the first view's content at a quarter of its size, and the result
     is a view without padding and flip.
+
+    Args:
+        logits_at: mask logits of a view at a size and rows of it.
+        mask_prob: maps mask logits (Q, h, w) to probabilities.
     """
     if not views:
         raise ValueError("merging needs at least one view")
@@ -29,11 +38,11 @@ def merge_views(views: Sequence[View]) -> View:
     check_finite(views)  # the matching waits for the device anyway
     height, width = views[0].content_size
     grid = (-(-height // 4), -(-width // 4))
-    logits = [output_maps(view, grid, slice(0, grid[0])) for view in views]
+    logits = [logits_at(view, grid, slice(0, grid[0])) for view in views]
     class_prob, total = views[0].class_prob.clone(), logits[0].clone()
-    reference = logits[0].sigmoid()
+    reference = mask_prob(logits[0])
     for view, maps in zip(views[1:], logits[1:], strict=True):
-        order = match_queries(views[0].class_prob, reference, view.class_prob, maps.sigmoid())
+        order = match_queries(views[0].class_prob, reference, view.class_prob, mask_prob(maps))
         class_prob += view.class_prob[order]
         total += maps[order]
     count = len(views)

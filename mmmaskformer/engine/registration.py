@@ -5,11 +5,16 @@ from ..backbones import efficientnet_lite, frozen_norm  # noqa: F401
 from ..baselines import (
     center_fusion,
     hmsanet_head,  # noqa: F401
+    max_backbone,  # noqa: F401
+    max_deeplab_head,  # noqa: F401
+    max_network,
     panoptic_deeplab,
     panoptic_deeplab_head,  # noqa: F401
     panoptic_deeplab_network,
+    pq_style,
     rmi,  # noqa: F401
     scale_attention,  # noqa: F401
+    slot_fusion,
 )
 from ..det import detector  # noqa: F401
 from ..heads import maskformer_head, per_pixel_head  # noqa: F401
@@ -26,6 +31,10 @@ for _part in (
     core.PerPixelCriterion,
     panoptic_deeplab_network.PanopticDeepLab,
     panoptic_deeplab.PanopticDeepLabCriterion,
+    max_network.MaXDeepLab,
+    max_network.MaXDeepLabSemantic,
+    pq_style.PQStyleCriterion,
+    pq_style.MaXDeepLabCriterion,
 ):
     MODELS.register_module(module=_part)
 
@@ -41,5 +50,7 @@ for _part in (
     core.PerPixelFusion,
     center_fusion.PixelProbabilityFusion,
     center_fusion.PanopticDeepLabFusion,
+    slot_fusion.SlotFusion,
+    slot_fusion.SlotPanopticFusion,
 ):
     TASK_UTILS.register_module(module=_part)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from mmengine.logging import MessageHub
@@ -36,6 +37,8 @@ class MaskFormerHead(BandedHead):
         mask_loss_kernel: what computes the last two, "auto", "eager" or "triton"; see
             `core.chunked_mask_loss`.
         assigner: config; a list `match_costs` in it is built, too.
+        criterion: config of another criterion than matching and these three losses, which must
+            not be given then; gets `isthing`.
         fusion: config of the semantic inference.
         isthing: for each class whether it is a thing, or the name of a registered dataset whose
             metadata says so. None: the head has semantic inference only.
@@ -60,6 +63,7 @@ class MaskFormerHead(BandedHead):
         loss_dice: dict | None = None,
         mask_loss_kernel: str = "auto",
         assigner: dict | None = None,
+        criterion: dict | None = None,
         fusion: dict | None = None,
         isthing: Sequence[bool] | str | None = None,
         panoptic_fusion: dict | None = None,
@@ -83,19 +87,32 @@ class MaskFormerHead(BandedHead):
             deep_supervision=deep_supervision,
             project_memory=project_memory,
         )
-        self.criterion = core.MaskFormerCriterion(
-            build_assigner(assigner),
-            loss_cls=build_part(loss_cls, "ClassLoss"),
-            loss_mask=build_part(loss_mask, "FocalLoss"),
-            loss_dice=build_part(loss_dice, "DiceLoss"),
-            mask_loss_kernel=mask_loss_kernel,
-            num_classes=num_classes,
-        )
-        if isinstance(self.criterion.loss_cls, core.ClassLoss):
-            self.criterion.loss_cls.weights(torch.empty(0, num_classes + 1))  # there are enough
         things = read_things(isthing, num_classes)
+        losses: dict[str, Any] = dict(
+            assigner=assigner, loss_cls=loss_cls, loss_mask=loss_mask, loss_dice=loss_dice
+        )
+        if criterion is None:
+            self.criterion = self.build_losses(losses, mask_loss_kernel)
+        else:
+            kernel = None if mask_loss_kernel == "auto" else mask_loss_kernel
+            losses["mask_loss_kernel"] = kernel
+            self.criterion = build_criterion(criterion, losses, things)
         self.panoptic_fusion = build_with_things(panoptic_fusion, "PanopticFusion", things)
         self.instance_fusion = build_with_things(instance_fusion, "InstanceFusion", things)
+
+    def build_losses(self, losses: dict[str, Any], kernel: str) -> core.MaskFormerCriterion:
+        """The paper's criterion, of the configs of its assigner and its three losses."""
+        criterion = core.MaskFormerCriterion(
+            build_assigner(losses["assigner"]),
+            loss_cls=build_part(losses["loss_cls"], "ClassLoss"),
+            loss_mask=build_part(losses["loss_mask"], "FocalLoss"),
+            loss_dice=build_part(losses["loss_dice"], "DiceLoss"),
+            mask_loss_kernel=kernel,
+            num_classes=self.num_classes,
+        )
+        if isinstance(criterion.loss_cls, core.ClassLoss):
+            criterion.loss_cls.weights(torch.empty(0, self.num_classes + 1))  # there are enough
+        return criterion
 
     def factors(self, features: Sequence[Tensor]) -> core.FactoredOutput:
         """Backbone features to factored output; all layers while training, else the last."""
@@ -130,6 +147,20 @@ class MaskFormerHead(BandedHead):
     ) -> list[View]:
         """See `BandedHead.views`."""
         return core.views_of(self.factors(features), input_size, contents, flips)
+
+
+def build_criterion(cfg: dict, losses: dict[str, Any], things: tuple | None):
+    """A criterion of another kind, which takes none of the settings of `losses`."""
+    check_is_config(cfg, "criterion")
+    given = [name for name, value in losses.items() if value is not None]
+    if given:
+        raise ValueError(
+            f"MaskFormerHead has a criterion, which takes the place of {', '.join(given)}; leave "
+            "one of them out"
+        )
+    if "type" not in cfg:
+        raise ValueError(f"the criterion of MaskFormerHead needs a type, got {dict(cfg)}")
+    return build_part(cfg, "", isthing=things)
 
 
 def read_things(isthing: Sequence[bool] | str | None, num_classes: int) -> tuple | None:

@@ -1,0 +1,255 @@
+"""MaX-DeepLab's backbone and pixel decoder, S and L: a path of pixels and a path of memory.
+
+Maps between blocks are not activated: each block begins with its ReLU.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import log2
+
+import torch
+from mmcv.cnn.bricks import DropPath
+from mmengine.model import BaseModule
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ..core.checks import check_number, check_numbers
+from ..registry import MODELS
+from .max_attention import AxialAttention, DualPathLayer, conv
+
+DECODER_S = ((16, 1), (8, 1), (4, 1))
+DECODER_L = ((8, 1), (4, 1), (8, 1), (16, 4), (8, 3), (4, 3), (8, 3), (16, 3), (8, 3), (4, 3))
+"""Stride and blocks of each stage of the pixel decoders."""
+
+
+class Block(nn.Module):
+    """Residual block: ReLU, and a branch beside a shortcut; 4 * filters come out.
+
+    Args:
+        kind: "bottleneck" of 1x1, 3x3, 1x1; "basic" of two 3x3; "axial", axial attention between
+            two 1x1.
+        expansion: an axial block's channels inside, in filters; its keys have half of them.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        filters: int,
+        kind: str,
+        *,
+        stride: int = 1,
+        expansion: int = 2,
+        drop_path: float = 0.0,
+        **attention: int,
+    ) -> None:
+        super().__init__()
+        out = 4 * filters
+        if kind == "axial":
+            inner = expansion * filters
+            axial = AxialAttention(inner, inner // 2, inner, **attention)
+            layers = [conv(channels, inner), axial, nn.ReLU()]
+            layers.append(conv(inner, out, relu=False, zero=True))
+        elif kind == "basic":
+            layers = [conv(channels, out, 3, stride), conv(out, out, 3, relu=False, zero=True)]
+        else:
+            layers = [conv(channels, filters), conv(filters, filters, 3, stride)]
+            layers.append(conv(filters, out, relu=False, zero=True))
+        self.branch = nn.Sequential(*layers)
+        same = channels == out and stride == 1
+        self.shortcut = nn.Identity() if same else conv(channels, out, 1, stride, relu=False)
+        self.drop = DropPath(drop_path)
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """(B, K, h, w) to (B, 4 * filters, h / stride, w / stride)."""
+        maps = maps.relu()
+        return self.shortcut(maps) + self.drop(self.branch(maps))
+
+
+class Stage(nn.Module):
+    """Blocks, each with a dual-path layer behind it, or none of them with one."""
+
+    def __init__(self, blocks: Sequence[nn.Module], transformers: Sequence[nn.Module]) -> None:
+        super().__init__()
+        self.blocks, self.transformers = nn.ModuleList(blocks), nn.ModuleList(transformers)
+
+    def forward(self, maps: Tensor, memory: Tensor) -> tuple[Tensor, Tensor]:
+        """Maps (B, K, h, w) and memory (B, M, slots)."""
+        for index, block in enumerate(self.blocks):
+            maps = block(maps)
+            if self.transformers:
+                maps, memory = self.transformers[index](maps, memory)
+        return maps, memory
+
+
+class Fuse(nn.Module):
+    """The sum of a map of another stride, brought to a stride's channels and size, and of maps
+    that have both."""
+
+    def __init__(self, channels: int, out: int) -> None:
+        super().__init__()
+        self.project = conv(channels, out, relu=False)
+
+    def forward(self, maps: Tensor, others: Sequence[Tensor]) -> Tensor:
+        """Of half the stride, or of twice, to (B, out, h, w), the shape of the others."""
+        size = others[0].shape[-2:]
+        if maps.shape[-2] > size[0] or maps.shape[-1] > size[1]:
+            maps = maps[..., ::2, ::2]
+        return sum(others, resize(self.project(maps.relu()), size))
+
+
+def resize(maps: Tensor, size: Sequence[int]) -> Tensor:
+    """Bilinear; the corner pixels stay where they are."""
+    return F.interpolate(maps, size=tuple(size), mode="bilinear", align_corners=True)
+
+
+@MODELS.register_module()
+class MaXDeepLabBackbone(BaseModule):
+    """The pixel path (ResNet-50 with an Inception stem, or Wide-ResNet-41, both with axial
+    attention at stride 16) and the pixel decoder, with the memory path beside them.
+
+    Images of any size go; on odd ones (641, 1025) the corners of all levels lie on each other.
+
+    Args:
+        large: whether it is MaX-DeepLab-L; else it is S.
+        depths: blocks of each stage; None: (3, 4, 6, 3), of L (3, 3, 6, 3, 3).
+        width: channels of the stem; all others follow from it. A multiple of 8.
+        slots: N, number of masks.
+        reach: relative positions are known for axes of up to this many pixels at stride 16.
+        drop_path: share of images for which a residual branch of the last stage is left out in
+            training; less in stages of finer strides, and of S none finer than 16.
+        feedforward_channels: of the memory's feed-forward networks.
+    """
+
+    def __init__(
+        self,
+        *,
+        large: bool = False,
+        depths: Sequence[int] | None = None,
+        width: int = 64,
+        slots: int = 128,
+        reach: int = 255,
+        drop_path: float = 0.2,
+        feedforward_channels: int = 2048,
+        init_cfg: dict | None = None,
+    ) -> None:
+        super().__init__(init_cfg)
+        depths = depths or ((3, 3, 6, 3, 3) if large else (3, 4, 6, 3))
+        check_numbers("depths", depths, 1)
+        if len(depths) != 4 + large:
+            raise ValueError(f"depths must have {4 + large} numbers, got {list(depths)}")
+        if check_number("width", width, 8, whole=True) % 8:
+            raise ValueError(f"width must be a multiple of 8, got {width}")
+        self.large, self.width = large, width
+        self.reach = check_number("reach", reach, 1, whole=True)
+        self.drop_path = check_number("drop_path", drop_path, 0, 1)
+        self.feedforward_channels = check_number("feedforward_channels", feedforward_channels, 1)
+        self.memory_channels = memory = (8 if large else 4) * width
+        check_number("slots", slots, 1, whole=True)
+        self.memory = nn.Parameter(torch.randn(1, memory, slots))
+        self.make_stages(depths)
+        self.make_decoder(DECODER_L if large else DECODER_S)
+        self.class_feature, self.mask_feature = (conv(memory, memory, flat=True) for _ in range(2))
+
+    def make_stages(self, depths: Sequence[int]) -> None:
+        """The stem and the stages, down to stride 16."""
+        width = channels = self.width
+        if self.large:
+            self.stem = conv(3, width, 3, 2)
+        else:
+            channels = 2 * width
+            self.stem = nn.Sequential(
+                conv(3, width, 3, 2), conv(width, width, 3), conv(width, channels, 3)
+            )
+        # Strides as if the last stage had one, too.
+        strides = (2, 2, 4, 8, 16, 32) if self.large else (2, 4, 8, 16, 32)
+        filters = [width // 2] * self.large + [width * 2**i for i in range(4)]
+        self.stages = nn.ModuleList()
+        for blocks, number, before, after in zip(
+            depths, filters, strides, strides[1:], strict=False
+        ):
+            self.stages.append(self.stage(channels, number, blocks, before, after))
+            channels = 4 * number
+        self.level_strides = [min(stride, 16) for stride in strides[1:]]
+
+    def make_decoder(self, steps: Sequence[Sequence[int]]) -> None:
+        """Stages up and down between the strides 16 and 4."""
+        widths = {16: 32 * self.width, 8: 8 * self.width, 4: 4 * self.width}
+        self.decoder_strides = [stride for stride, _ in steps]
+        self.fuses, self.decoder = nn.ModuleList(), nn.ModuleList()
+        current = 16
+        for stride, blocks in steps:
+            fuse = Fuse(widths[current], widths[stride]) if stride != current else nn.Identity()
+            self.fuses.append(fuse)
+            nominal = 32 if stride == 16 else stride
+            out = widths[stride]
+            self.decoder.append(self.stage(out, out // 4, blocks, nominal, nominal))
+            current = stride
+
+    def stage(self, channels: int, filters: int, depth: int, before: int, after: int) -> Stage:
+        """A stage between two nominal strides, of which those over 16 are 16 in truth."""
+        kinds = ["basic" if self.large else "bottleneck", "axial"]
+        blocks, layers = [], []
+        for index in range(depth):
+            current = before if index == 0 else after
+            rate = self.drop_path * (log2(current) - 1) / 4
+            rate = rate if current >= (4 if self.large else 16) else 0.0
+            is_first = index == 0
+            block = Block(
+                channels if is_first else 4 * filters,
+                filters,
+                kinds[current >= 16],
+                stride=2 if is_first and before < after <= 16 else 1,
+                expansion=4 if self.large else 2,
+                drop_path=rate,
+                reach=self.reach,
+            )
+            blocks.append(block)
+            if after >= (16 if self.large else 32):
+                layer = DualPathLayer(
+                    4 * filters,
+                    self.memory_channels,
+                    width=self.width * (4 if self.large else 2) * min(before, 16) // 16,
+                    feedforward_channels=self.feedforward_channels,
+                    drop_path=rate,
+                )
+                layers.append(layer)
+        return Stage(blocks, layers)
+
+    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
+        """Images (B, 3, H, W) to the last map at stride 4; the maps that an auxiliary semantic
+        head takes, fine to coarse (S: strides 4, 8 and 16, L: 4); and the slots' features for
+        classes and for masks, each (B, M, N).
+
+        Raises:
+            ValueError: the image is larger than the relative positions reach.
+        """
+        self.check_size(images.shape[-2:])
+        memory = self.memory.expand(len(images), -1, -1)
+        maps = self.stem(images)
+        levels: dict[int, list[Tensor]] = {}
+        for stage, stride in zip(self.stages, self.level_strides, strict=True):
+            maps, memory = stage(maps, memory)
+            levels[stride] = [maps]
+        coarse = maps
+        for stride, fuse, stage in zip(
+            self.decoder_strides, self.fuses, self.decoder, strict=True
+        ):
+            if isinstance(fuse, Fuse):
+                maps = fuse(maps, levels[stride][-2:])
+            maps, memory = stage(maps, memory)
+            levels[stride].append(maps)
+        fine = levels[4]
+        semantic = [fine[-2]] if self.large else [fine[0], levels[8][0], coarse]
+        activated = [one.relu() for one in (maps, *semantic)]
+        return *activated, self.class_feature(memory), self.mask_feature(memory)
+
+    def check_size(self, size: Sequence[int]) -> None:
+        """Raise ValueError for an image that is larger than the relative positions reach."""
+        cells = [-(-edge // 16) for edge in size]
+        if max(cells) > self.reach:
+            raise ValueError(
+                f"an image of {size[0]} x {size[1]} has {cells[0]} x {cells[1]} pixels at stride "
+                f"16, but MaXDeepLabBackbone knows relative positions for {self.reach}; resize "
+                "it, or set backbone.reach"
+            )

@@ -1,0 +1,164 @@
+"""MaX-DeepLab as a decode head, and its auxiliary semantic head."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..core.checks import check_number
+from ..core.matcher import NonFiniteCostError
+from ..core.per_pixel import check_grid, pixel_cross_entropy
+from ..core.structures import SegmentTargets, to_device
+from ..core.targets import class_map
+from ..core.view_merging import merge_views
+from ..core.views import View
+from ..heads.base import BandedHead, build_fusion, build_part
+from ..heads.maskformer_head import build_with_things, current_learning_rate, read_things
+from ..registry import MODELS
+from .pq_style import mean_of_nonzero
+from .slot_fusion import GridView, slot_logits
+
+
+@MODELS.register_module()
+class MaXDeepLabHead(BandedHead):
+    """MaX-DeepLab's classes and masks of slots, losses and inference, over `MaXDeepLabBackbone`.
+
+    Args:
+        in_channels: of the last map at stride 4, and of the slots' features for classes and for
+            masks; `in_index` is [0, -2, -1].
+        num_classes: C, at least 1.
+        isthing: for each class whether it is a thing, or the name of a registered dataset whose
+            metadata says so.
+        decoder: config of the network; gets `in_channels` and `num_classes`.
+        criterion: config of the losses; gets `isthing`.
+        fusion: config of the semantic inference.
+        panoptic_fusion: config of the panoptic inference; gets `isthing`. There is no instance
+            inference.
+        base: further arguments of `BandedHead`.
+    """
+
+    def __init__(
+        self,
+        in_channels: Sequence[int],
+        num_classes: int,
+        isthing: Sequence[bool] | str,
+        *,
+        decoder: dict | None = None,
+        criterion: dict | None = None,
+        fusion: dict | None = None,
+        panoptic_fusion: dict | None = None,
+        **base: Any,
+    ) -> None:
+        fusion = build_fusion(fusion, "SlotFusion")
+        super().__init__(in_channels, num_classes, fusion=fusion, **base)
+        things = read_things(isthing, num_classes)
+        if things is None:
+            raise ValueError("MaXDeepLabHead needs isthing, True or False for each class")
+        sizes = dict(in_channels=in_channels, num_classes=num_classes)
+        self.predictor = build_part(decoder, "MaXDeepLab", **sizes)
+        self.criterion = build_part(criterion, "MaXDeepLabCriterion", isthing=things)
+        self.panoptic_fusion = build_with_things(panoptic_fusion, "SlotPanopticFusion", things)
+
+    def forward(self, features: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+        """Tensor mode: class logits (B, N, C + 1) and mask logits (B, N, h, w)."""
+        return self.predictor(self.select(features))[:2]
+
+    def loss(self, features: Sequence[Tensor], data_samples: list, train_cfg: dict) -> dict:
+        """Losses of a training batch.
+
+        Raises:
+            ValueError: a label outside the range; names the file, the values and the range.
+            NonFiniteCostError: training diverged; names the image and the learning rate.
+        """
+        targets = self.segments.read(data_samples)
+        try:
+            return self.criterion(*self.predictor(self.select(features)), targets)
+        except NonFiniteCostError as error:
+            raise NonFiniteCostError(f"{error}; {current_learning_rate()}") from error
+
+    def views(
+        self,
+        features: Sequence[Tensor],
+        input_size: Sequence[int],
+        contents: Sequence[Sequence[int]],
+        flips: Sequence[bool],
+    ) -> list[View]:
+        """See `BandedHead.views`."""
+        class_logits, mask_logits = (logits.float() for logits in self(features))
+        check_grid(mask_logits.shape[-2:], input_size)
+        height, width = map(int, input_size)
+        placed = zip(class_logits.softmax(-1), mask_logits, contents, flips, strict=True)
+        return [
+            GridView(classes, masks, (height, width), (int(rows), int(columns)), flip)
+            for classes, masks, (rows, columns), flip in placed
+        ]
+
+    def merge(self, views: Sequence[View]) -> View:
+        """See `BandedHead.merge`."""
+        return merge_views(views, logits_at=slot_logits, mask_prob=lambda maps: maps.softmax(0))
+
+
+@MODELS.register_module()
+class MaXDeepLabSemanticHead(BandedHead):
+    """Semantic segmentation beside MaX-DeepLab, as an `auxiliary_head` for training only: cross
+    entropy at every fourth pixel, averaged as `pq_style` says.
+
+    Args:
+        in_channels: of the backbone's levels in between, `in_index` [1, 2, 3] of S, [1] of L.
+        isthing: as of `MaXDeepLabHead`; only small things need it.
+        decoder: config of the network; gets `in_channels` and `num_classes`.
+        small_area: things of fewer pixels have `small_weight` (L: 3), all other pixels 1.
+        loss_weight: of the loss in the sum.
+        base: further arguments of `BandedHead`.
+    """
+
+    def __init__(
+        self,
+        in_channels: Sequence[int],
+        num_classes: int,
+        isthing: Sequence[bool] | str | None = None,
+        *,
+        decoder: dict | None = None,
+        small_area: int = 4096,
+        small_weight: float = 1.0,
+        loss_weight: float = 1.0,
+        **base: Any,
+    ) -> None:
+        fusion = build_fusion(None, "SlotFusion")
+        super().__init__(in_channels, num_classes, fusion=fusion, **base)
+        sizes = dict(in_channels=in_channels, num_classes=num_classes)
+        self.predictor = build_part(decoder, "MaXDeepLabSemantic", **sizes)
+        self.isthing = read_things(isthing, num_classes)
+        self.small_area = check_number("small_area", small_area, whole=True)
+        self.small_weight = check_number("small_weight", small_weight)
+        self.loss_weight = check_number("loss_weight", loss_weight)
+        if small_weight != 1 and self.isthing is None:
+            raise ValueError("MaXDeepLabSemanticHead needs isthing for its small_weight")
+
+    def forward(self, features: Sequence[Tensor]) -> Tensor:
+        """Class logits (B, C, h, w) at stride 4."""
+        return self.predictor(self.select(features))
+
+    def loss(self, features: Sequence[Tensor], data_samples: list, train_cfg: dict) -> dict:
+        """Loss of a training batch."""
+        targets = self.segments.read(data_samples)
+        logits = self(features).float()
+        check_grid(logits.shape[-2:], targets[0].segment_map.shape)
+        classes = torch.stack([class_map(one, self.num_classes)[::4, ::4] for one in targets])
+        weights = torch.stack([self.weights(one)[::4, ::4] for one in targets])
+        losses = pixel_cross_entropy(logits, classes) * weights
+        mean = torch.stack([mean_of_nonzero(one) for one in losses]).mean()
+        return {"loss_semantic": self.loss_weight * mean}
+
+    def weights(self, target: SegmentTargets) -> Tensor:
+        """Of each pixel, (H, W)."""
+        owners = target.segment_map.long() + 1  # 0 is no segment
+        table = torch.ones(target.num_segments + 1, device=owners.device)
+        if self.isthing is not None:
+            thing = to_device(torch.tensor(self.isthing), owners.device)[target.labels]
+            area = torch.bincount(owners.flatten(), minlength=len(table))[1:]
+            table[1:] = torch.where(thing & (area < self.small_area), self.small_weight, 1.0)
+        return table[owners]
