@@ -83,23 +83,21 @@ class AxisAttention(nn.Module):
 class AxialAttention(nn.Module):
     """Attention along the height, then along the width, of a map."""
 
-    def __init__(
-        self, channels: int, keys: int, values: int, *, reach: int = 255, heads: int = 8
-    ) -> None:
+    def __init__(self, channels: int, keys: int, values: int, **options: int) -> None:
         super().__init__()
-        self.height = AxisAttention(channels, keys, values, reach=reach, heads=heads)
-        self.width = AxisAttention(values, keys, values, reach=reach, heads=heads)
+        self.height = AxisAttention(channels, keys, values, **options)
+        self.width = AxisAttention(values, keys, values, **options)
 
     def forward(self, maps: Tensor) -> Tensor:
         """(B, K, h, w) to (B, values, h, w)."""
-        maps = self.along_rows(self.height, maps.transpose(2, 3)).transpose(2, 3)
-        return self.along_rows(self.width, maps)
+        maps = along_rows(self.height, maps.transpose(2, 3)).transpose(2, 3)
+        return along_rows(self.width, maps)
 
-    @staticmethod
-    def along_rows(attention: AxisAttention, maps: Tensor) -> Tensor:
-        """Each row of a map is a sequence."""
-        rows = attention(maps.transpose(1, 2).flatten(0, 1))
-        return rows.unflatten(0, (len(maps), -1)).transpose(1, 2)
+
+def along_rows(attention: AxisAttention, maps: Tensor) -> Tensor:
+    """Attention of maps (B, K, h, w), each of whose rows is a sequence."""
+    rows = attention(maps.transpose(1, 2).flatten(0, 1))
+    return rows.unflatten(0, (len(maps), -1)).transpose(1, 2)
 
 
 class NormedAttention(nn.Module):

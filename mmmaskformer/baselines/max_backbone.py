@@ -18,9 +18,10 @@ from ..core.checks import check_number, check_numbers
 from ..registry import MODELS
 from .max_attention import AxialAttention, DualPathLayer, conv
 
-DECODER_S = ((16, 1), (8, 1), (4, 1))
-DECODER_L = ((8, 1), (4, 1), (8, 1), (16, 4), (8, 3), (4, 3), (8, 3), (16, 3), (8, 3), (4, 3))
-"""Stride and blocks of each stage of the pixel decoders."""
+DECODER_S = ((32, 1), (8, 1), (4, 1))
+DECODER_L = ((8, 1), (4, 1), (8, 1), (32, 4), (8, 3), (4, 3), (8, 3), (32, 3), (8, 3), (4, 3))
+"""Nominal stride and blocks of each stage of the pixel decoders. The stride 32 is 16 in truth: the
+backbone's last stage leaves its stride out."""
 
 
 class Block(nn.Module):
@@ -118,7 +119,6 @@ class MaXDeepLabBackbone(BaseModule):
         reach: relative positions are known for axes of up to this many pixels at stride 16.
         drop_path: share of images for which a residual branch of the last stage is left out in
             training; less in stages of finer strides, and of S none finer than 16.
-        feedforward_channels: of the memory's feed-forward networks.
     """
 
     def __init__(
@@ -130,7 +130,6 @@ class MaXDeepLabBackbone(BaseModule):
         slots: int = 128,
         reach: int = 255,
         drop_path: float = 0.2,
-        feedforward_channels: int = 2048,
         init_cfg: dict | None = None,
     ) -> None:
         super().__init__(init_cfg)
@@ -143,63 +142,39 @@ class MaXDeepLabBackbone(BaseModule):
         self.large, self.width = large, width
         self.reach = check_number("reach", reach, 1, whole=True)
         self.drop_path = check_number("drop_path", drop_path, 0, 1)
-        self.feedforward_channels = check_number("feedforward_channels", feedforward_channels, 1)
         self.memory_channels = memory = (8 if large else 4) * width
         check_number("slots", slots, 1, whole=True)
         self.memory = nn.Parameter(torch.randn(1, memory, slots))
-        self.make_stages(depths)
-        self.make_decoder(DECODER_L if large else DECODER_S)
+        stem = [conv(3, width, 3, 2)]
+        if not large:
+            stem += [conv(width, width, 3), conv(width, 2 * width, 3)]
+        self.stem = nn.Sequential(*stem)
+        strides = (2, 2, 4, 8, 16, 32)[not large :]
+        channels = width if large else 2 * width
+        self.stages, self.fuses, self.decoder = (nn.ModuleList() for _ in range(3))
+        for depth, before, after in zip(depths, strides, strides[1:], strict=False):
+            self.stages.append(self.stage(channels, depth, before, after))
+            channels = width * after
+        self.steps = DECODER_L if large else DECODER_S
+        for stride, depth in self.steps:
+            out = width * stride
+            self.fuses.append(nn.Identity() if out == channels else Fuse(channels, out))
+            self.decoder.append(self.stage(out, depth, stride, stride))
+            channels = out
         self.class_feature, self.mask_feature = (conv(memory, memory, flat=True) for _ in range(2))
 
-    def make_stages(self, depths: Sequence[int]) -> None:
-        """The stem and the stages, down to stride 16."""
-        width = channels = self.width
-        if self.large:
-            self.stem = conv(3, width, 3, 2)
-        else:
-            channels = 2 * width
-            self.stem = nn.Sequential(
-                conv(3, width, 3, 2), conv(width, width, 3), conv(width, channels, 3)
-            )
-        # Strides as if the last stage had one, too.
-        strides = (2, 2, 4, 8, 16, 32) if self.large else (2, 4, 8, 16, 32)
-        filters = [width // 2] * self.large + [width * 2**i for i in range(4)]
-        self.stages = nn.ModuleList()
-        for blocks, number, before, after in zip(
-            depths, filters, strides, strides[1:], strict=False
-        ):
-            self.stages.append(self.stage(channels, number, blocks, before, after))
-            channels = 4 * number
-        self.level_strides = [min(stride, 16) for stride in strides[1:]]
-
-    def make_decoder(self, steps: Sequence[Sequence[int]]) -> None:
-        """Stages up and down between the strides 16 and 4."""
-        widths = {16: 32 * self.width, 8: 8 * self.width, 4: 4 * self.width}
-        self.decoder_strides = [stride for stride, _ in steps]
-        self.fuses, self.decoder = nn.ModuleList(), nn.ModuleList()
-        current = 16
-        for stride, blocks in steps:
-            fuse = Fuse(widths[current], widths[stride]) if stride != current else nn.Identity()
-            self.fuses.append(fuse)
-            nominal = 32 if stride == 16 else stride
-            out = widths[stride]
-            self.decoder.append(self.stage(out, out // 4, blocks, nominal, nominal))
-            current = stride
-
-    def stage(self, channels: int, filters: int, depth: int, before: int, after: int) -> Stage:
-        """A stage between two nominal strides, of which those over 16 are 16 in truth."""
-        kinds = ["basic" if self.large else "bottleneck", "axial"]
-        blocks, layers = [], []
+    def stage(self, channels: int, depth: int, before: int, after: int) -> Stage:
+        """A stage between two nominal strides; width * after channels come out."""
+        blocks, layers, out = [], [], self.width * after
         for index in range(depth):
-            current = before if index == 0 else after
-            rate = self.drop_path * (log2(current) - 1) / 4
-            rate = rate if current >= (4 if self.large else 16) else 0.0
-            is_first = index == 0
+            current = after if index else before
+            is_late = current >= (4 if self.large else 16)
+            rate = self.drop_path * (log2(current) - 1) / 4 if is_late else 0.0
             block = Block(
-                channels if is_first else 4 * filters,
-                filters,
-                kinds[current >= 16],
-                stride=2 if is_first and before < after <= 16 else 1,
+                out if index else channels,
+                out // 4,
+                "axial" if current >= 16 else "basic" if self.large else "bottleneck",
+                stride=2 if not index and before < after <= 16 else 1,
                 expansion=4 if self.large else 2,
                 drop_path=rate,
                 reach=self.reach,
@@ -207,10 +182,10 @@ class MaXDeepLabBackbone(BaseModule):
             blocks.append(block)
             if after >= (16 if self.large else 32):
                 layer = DualPathLayer(
-                    4 * filters,
+                    out,
                     self.memory_channels,
                     width=self.width * (4 if self.large else 2) * min(before, 16) // 16,
-                    feedforward_channels=self.feedforward_channels,
+                    feedforward_channels=32 * self.width,
                     drop_path=rate,
                 )
                 layers.append(layer)
@@ -224,32 +199,24 @@ class MaXDeepLabBackbone(BaseModule):
         Raises:
             ValueError: the image is larger than the relative positions reach.
         """
-        self.check_size(images.shape[-2:])
-        memory = self.memory.expand(len(images), -1, -1)
-        maps = self.stem(images)
-        levels: dict[int, list[Tensor]] = {}
-        for stage, stride in zip(self.stages, self.level_strides, strict=True):
+        height, width = images.shape[-2:]
+        if max(height, width) > 16 * self.reach:
+            raise ValueError(
+                f"an image of {height} x {width} is too large for MaXDeepLabBackbone, whose "
+                f"relative positions reach {16 * self.reach} pixels; resize it, or set reach"
+            )
+        maps, memory = self.stem(images), self.memory.expand(len(images), -1, -1)
+        levels: dict[int, list[Tensor]] = {}  # by their channels, which tell the stride
+        for stage in self.stages:
             maps, memory = stage(maps, memory)
-            levels[stride] = [maps]
+            levels[maps.shape[1]] = [maps]
         coarse = maps
-        for stride, fuse, stage in zip(
-            self.decoder_strides, self.fuses, self.decoder, strict=True
-        ):
+        for (stride, _), fuse, stage in zip(self.steps, self.fuses, self.decoder, strict=True):
             if isinstance(fuse, Fuse):
-                maps = fuse(maps, levels[stride][-2:])
+                maps = fuse(maps, levels[self.width * stride][-2:])
             maps, memory = stage(maps, memory)
-            levels[stride].append(maps)
-        fine = levels[4]
-        semantic = [fine[-2]] if self.large else [fine[0], levels[8][0], coarse]
+            levels[maps.shape[1]].append(maps)
+        fine, middle = (levels[self.width * stride] for stride in (4, 8))
+        semantic = [fine[-2]] if self.large else [fine[0], middle[0], coarse]
         activated = [one.relu() for one in (maps, *semantic)]
         return *activated, self.class_feature(memory), self.mask_feature(memory)
-
-    def check_size(self, size: Sequence[int]) -> None:
-        """Raise ValueError for an image that is larger than the relative positions reach."""
-        cells = [-(-edge // 16) for edge in size]
-        if max(cells) > self.reach:
-            raise ValueError(
-                f"an image of {size[0]} x {size[1]} has {cells[0]} x {cells[1]} pixels at stride "
-                f"16, but MaXDeepLabBackbone knows relative positions for {self.reach}; resize "
-                "it, or set backbone.reach"
-            )

@@ -8,16 +8,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..core.checks import check_number
-from ..core.matcher import NonFiniteCostError
+from ..core.checks import check_number, read_flags
 from ..core.per_pixel import check_grid, pixel_cross_entropy
-from ..core.structures import SegmentTargets, to_device
-from ..core.targets import class_map
 from ..core.view_merging import merge_views
 from ..core.views import View
 from ..heads.base import BandedHead, build_fusion, build_part
-from ..heads.maskformer_head import build_with_things, current_learning_rate, read_things
+from ..heads.maskformer_head import build_with_things, read_things
 from ..registry import MODELS
+from .panoptic_deeplab import center_targets
 from .pq_style import mean_of_nonzero
 from .slot_fusion import GridView, slot_logits
 
@@ -54,9 +52,7 @@ class MaXDeepLabHead(BandedHead):
     ) -> None:
         fusion = build_fusion(fusion, "SlotFusion")
         super().__init__(in_channels, num_classes, fusion=fusion, **base)
-        things = read_things(isthing, num_classes)
-        if things is None:
-            raise ValueError("MaXDeepLabHead needs isthing, True or False for each class")
+        things = read_flags(read_things(isthing, num_classes))
         sizes = dict(in_channels=in_channels, num_classes=num_classes)
         self.predictor = build_part(decoder, "MaXDeepLab", **sizes)
         self.criterion = build_part(criterion, "MaXDeepLabCriterion", isthing=things)
@@ -71,13 +67,10 @@ class MaXDeepLabHead(BandedHead):
 
         Raises:
             ValueError: a label outside the range; names the file, the values and the range.
-            NonFiniteCostError: training diverged; names the image and the learning rate.
+            NonFiniteCostError: training diverged; names the image.
         """
         targets = self.segments.read(data_samples)
-        try:
-            return self.criterion(*self.predictor(self.select(features)), targets)
-        except NonFiniteCostError as error:
-            raise NonFiniteCostError(f"{error}; {current_learning_rate()}") from error
+        return self.criterion(*self.predictor(self.select(features)), targets)
 
     def views(
         self,
@@ -108,7 +101,7 @@ class MaXDeepLabSemanticHead(BandedHead):
 
     Args:
         in_channels: of the backbone's levels in between, `in_index` [1, 2, 3] of S, [1] of L.
-        isthing: as of `MaXDeepLabHead`; only small things need it.
+        isthing: as of `MaXDeepLabHead`.
         decoder: config of the network; gets `in_channels` and `num_classes`.
         small_area: things of fewer pixels have `small_weight` (L: 3), all other pixels 1.
         loss_weight: of the loss in the sum.
@@ -119,7 +112,7 @@ class MaXDeepLabSemanticHead(BandedHead):
         self,
         in_channels: Sequence[int],
         num_classes: int,
-        isthing: Sequence[bool] | str | None = None,
+        isthing: Sequence[bool] | str,
         *,
         decoder: dict | None = None,
         small_area: int = 4096,
@@ -131,12 +124,12 @@ class MaXDeepLabSemanticHead(BandedHead):
         super().__init__(in_channels, num_classes, fusion=fusion, **base)
         sizes = dict(in_channels=in_channels, num_classes=num_classes)
         self.predictor = build_part(decoder, "MaXDeepLabSemantic", **sizes)
-        self.isthing = read_things(isthing, num_classes)
-        self.small_area = check_number("small_area", small_area, whole=True)
-        self.small_weight = check_number("small_weight", small_weight)
+        self.isthing = read_flags(read_things(isthing, num_classes))
+        self.small = dict(
+            small_area=check_number("small_area", small_area, whole=True),
+            small_weight=check_number("small_weight", small_weight),
+        )
         self.loss_weight = check_number("loss_weight", loss_weight)
-        if small_weight != 1 and self.isthing is None:
-            raise ValueError("MaXDeepLabSemanticHead needs isthing for its small_weight")
 
     def forward(self, features: Sequence[Tensor]) -> Tensor:
         """Class logits (B, C, h, w) at stride 4."""
@@ -147,18 +140,9 @@ class MaXDeepLabSemanticHead(BandedHead):
         targets = self.segments.read(data_samples)
         logits = self(features).float()
         check_grid(logits.shape[-2:], targets[0].segment_map.shape)
-        classes = torch.stack([class_map(one, self.num_classes)[::4, ::4] for one in targets])
-        weights = torch.stack([self.weights(one)[::4, ::4] for one in targets])
+        made = [center_targets(target, self.isthing, **self.small) for target in targets]
+        classes = torch.stack([one.classes[::4, ::4] for one in made])
+        weights = torch.stack([one.weight[::4, ::4] for one in made])
         losses = pixel_cross_entropy(logits, classes) * weights
         mean = torch.stack([mean_of_nonzero(one) for one in losses]).mean()
         return {"loss_semantic": self.loss_weight * mean}
-
-    def weights(self, target: SegmentTargets) -> Tensor:
-        """Of each pixel, (H, W)."""
-        owners = target.segment_map.long() + 1  # 0 is no segment
-        table = torch.ones(target.num_segments + 1, device=owners.device)
-        if self.isthing is not None:
-            thing = to_device(torch.tensor(self.isthing), owners.device)[target.labels]
-            area = torch.bincount(owners.flatten(), minlength=len(table))[1:]
-            table[1:] = torch.where(thing & (area < self.small_area), self.small_weight, 1.0)
-        return table[owners]

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import log
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..core.checks import check_number
 from .max_attention import NORM, conv
 from .max_backbone import resize
 from .panoptic_deeplab_network import Branch, separable
@@ -50,12 +50,7 @@ class MaXDeepLab(nn.Module):
     ) -> None:
         super().__init__()
         if len(in_channels) != 3:
-            raise ValueError(
-                "MaX-DeepLab takes pixels and two features of the slots, got "
-                f"in_channels={list(in_channels)}"
-            )
-        check_number("num_classes", num_classes, 1, whole=True)
-        check_number("embed_channels", embed_channels, 1, whole=True)
+            raise ValueError(f"MaXDeepLab needs in_channels of 3 inputs, got {list(in_channels)}")
         pixels, classes, masks = in_channels
         self.pixel_head = nn.Sequential(
             with_norm(separable(pixels, pixel_channels, 5)),
@@ -82,9 +77,8 @@ class MaXDeepLab(nn.Module):
         products = torch.einsum("bdn,bdhw->bnhw", self.mask_kernel(masks), embedding)
         mask_logits = self.mask_norm(products.flatten(1, 2)[:, None])[:, 0].view_as(products)
         logits = self.classifier(classes).transpose(1, 2)
-        no_object = torch.zeros_like(logits[0, 0])
-        no_object[-1] = self.prior  # a constant beside the bias, as it is not learned
-        return logits + no_object, mask_logits, embedding
+        logits[..., -1] += self.prior  # beside the bias, as it is not learned
+        return logits, mask_logits, embedding
 
 
 class ImageMean(nn.Module):
@@ -98,24 +92,20 @@ class ImageMean(nn.Module):
 
 class SemanticBranch(Branch):
     """Panoptic-DeepLab's semantic branch as deeplab2 has it: the mean of the image has a norm and
-    no bias, and the corner pixels stay in place where maps are resized."""
+    no bias, and the corner pixels stay in place where maps are resized.
 
-    def __init__(
-        self,
-        in_channels: Sequence[int],
-        channels: int,
-        *,
-        projections: Sequence[int],
-        dilations: Sequence[int],
-    ) -> None:
+    Args:
+        options: `projections` and `dilations` of `Branch`.
+    """
+
+    def __init__(self, in_channels: Sequence[int], channels: int, **options: Any) -> None:
         super().__init__(
             in_channels,
             channels,
-            projections=projections,
             aspp_channels=channels,
-            dilations=dilations,
             is_separable=True,
             aspp_is_separable=False,
+            **options,
         )
         self.aspp.pooled = nn.Sequential(ImageMean(), conv(in_channels[-1], channels))
 
@@ -146,8 +136,7 @@ class MaXDeepLabSemantic(nn.Module):
         super().__init__()
         if len(in_channels) not in (1, 3):
             raise ValueError(
-                "MaX-DeepLab's semantic head takes one level or three, got "
-                f"in_channels={list(in_channels)}"
+                f"MaXDeepLabSemantic needs in_channels of 1 or 3 levels, got {list(in_channels)}"
             )
         options = dict(projections=projections, dilations=dilations)
         deep = len(in_channels) == 3

@@ -57,7 +57,7 @@ def grid_segments(
         thing = to_device(torch.tensor(isthing), labels.device)[labels]
         first = (labels[:, None] == labels).int().argmax(1)
         owner = torch.where(thing, torch.arange(len(labels), device=labels.device), first)
-        segments = torch.where(segments == NO_SEGMENT, segments, owner[segments])
+        segments = F.pad(owner, (0, 1), value=NO_SEGMENT)[segments]
     numbers = torch.arange(len(labels), device=labels.device)
     masks = (segments == numbers[:, None]).float()
     return GridSegments(masks, labels, (segments != NO_SEGMENT).float(), target.name)
@@ -75,40 +75,39 @@ def similarity(segments: GridSegments, class_prob: Tensor, mask_prob: Tensor) ->
         class_prob: (N, C + 1).
         mask_prob: (N, P), 0 at pixels without a segment.
     """
-    return dice(segments.masks, mask_prob) * class_prob[:, segments.labels].T
+    area = (segments.masks.sum(1)[:, None] + mask_prob.sum(1)) / 2
+    dice = segments.masks @ mask_prob.T / (area + SMALL)
+    return dice * class_prob[:, segments.labels].T
 
 
-def dice(masks: Tensor, mask_prob: Tensor) -> Tensor:
-    """Of each mask (G, P) with each probability map (N, P)."""
-    area = (masks.sum(1)[:, None] + mask_prob.sum(1)) / 2
-    return masks @ mask_prob.T / (area + SMALL)
-
-
+@torch.no_grad()
 def match_slots(
-    found: Sequence[Tensor], targets: Sequence[GridSegments]
+    class_logits: Tensor, mask_logits: Tensor, targets: Sequence[GridSegments]
 ) -> list[tuple[Tensor, Tensor]]:
     """For each image the segments and slots that are matched, (M,) int64 each.
 
-    The sum of the similarities (G, N) is largest. Segments without a pixel on the grid, and those
-    that are left over where there are more segments than slots, have no slot.
+    The sum of the similarities is largest. Segments without a pixel on the grid, and those that
+    are left over where there are more segments than slots, have no slot.
+
+    Args:
+        class_logits: (B, N, C + 1).
+        mask_logits: (B, N, P).
 
     Raises:
         NonFiniteCostError: names the image.
     """
-    parts = [torch.cat([t.masks.sum(1), s.flatten()]) for s, t in zip(found, targets, strict=True)]
-    # The only copy to the host.
-    host = torch.cat(parts).cpu().split([len(part) for part in parts])
-    pairs = []
-    for values, likeness, target in zip(host, found, targets, strict=True):
-        area, table = values[: len(likeness)], values[len(likeness) :].view(likeness.shape)
+    parts, pairs = [], []
+    for classes, masks, target in zip(class_logits, mask_logits, targets, strict=True):
+        likeness = similarity(target, classes.softmax(1), masks.softmax(0) * target.labelled)
+        parts.append(torch.cat([target.masks.sum(1, keepdim=True), likeness], 1))
+    tables = torch.cat(parts).cpu().split([len(part) for part in parts])  # the only copy
+    for table, target in zip(tables, targets, strict=True):
         if not table.isfinite().all():
             raise NonFiniteCostError(f"{target.name}: non-finite similarity of slots and segments")
-        seen = torch.nonzero(area).flatten()
-        rows, columns = map(
-            torch.from_numpy, linear_sum_assignment(table[seen].numpy(), maximize=True)
-        )
-        both = to_device(torch.stack([seen[rows], columns]), likeness.device)
-        pairs.append((both[0], both[1]))
+        seen = torch.nonzero(table[:, 0]).flatten()
+        rows, slots = linear_sum_assignment(table[seen, 1:].numpy(), maximize=True)
+        pair = torch.stack([seen[rows], torch.from_numpy(slots)])
+        pairs.append(tuple(to_device(pair, class_logits.device)))
     return pairs
 
 
@@ -146,7 +145,8 @@ class PQStyleCriterion(nn.Module):
     ) -> dict[str, Tensor]:
         """Weighted `loss_cls`, `loss_mask` and `loss_mask_id` of the last layer, the same behind
         `d0.`, `d1.`, ... for the layers before it."""
-        grids = self.grids(targets, output.pixels.shape[-2:])
+        size = output.pixels.shape[-2:]
+        grids = [grid_segments(target, size, self.isthing) for target in targets]
         losses = {}
         for layer in range(output.num_layers):
             prefix = "" if layer == output.num_layers - 1 else f"d{layer}."
@@ -155,28 +155,14 @@ class PQStyleCriterion(nn.Module):
             losses.update({prefix + name: value for name, value in values.items()})
         return losses
 
-    def grids(
-        self, targets: Sequence[SegmentTargets], grid: Sequence[int]
-    ) -> list[GridSegments]:
-        """The ground truth of the images on the mask grid (h, w)."""
-        return [grid_segments(target, grid, self.isthing) for target in targets]
-
     def layer_losses(
         self, class_logits: Tensor, mask_logits: Tensor, targets: Sequence[GridSegments]
     ) -> dict[str, Tensor]:
         """Losses of class logits (B, N, C + 1) and mask logits (B, N, h, w)."""
         class_logits, mask_logits = class_logits.float(), mask_logits.float().flatten(2)
         with torch.autocast(class_logits.device.type, enabled=False):
-            with torch.no_grad():
-                likeness = [
-                    similarity(target, classes.softmax(-1), masks.softmax(0) * target.labelled)
-                    for classes, masks, target in zip(
-                        class_logits, mask_logits, targets, strict=True
-                    )
-                ]
-            images = zip(
-                class_logits, mask_logits, targets, match_slots(likeness, targets), strict=True
-            )
+            pairs = match_slots(class_logits, mask_logits, targets)
+            images = zip(class_logits, mask_logits, targets, pairs, strict=True)
             values = torch.stack([self.image_losses(*image) for image in images]).mean(0)
         return dict(zip(("loss_cls", "loss_mask", "loss_mask_id"), values, strict=True))
 
@@ -209,9 +195,8 @@ class PQStyleCriterion(nn.Module):
         missed = 1 - (2 * overlap + 1) / (area + 1)
         loss_mask = self.positive_share * (certain * missed).sum() / len(prob)
         loss_mask_id = mean_of_nonzero(-(log_prob[slot] * masks).sum(0))
-        weights = (self.pq_weight, self.pq_weight, self.mask_id_weight)
-        losses = (loss_cls, loss_mask, loss_mask_id)
-        return torch.stack([w * loss for w, loss in zip(weights, losses, strict=True)])
+        terms = self.pq_weight * loss_cls, self.pq_weight * loss_mask
+        return torch.stack([*terms, self.mask_id_weight * loss_mask_id])
 
 
 class MaXDeepLabCriterion(nn.Module):
@@ -248,7 +233,8 @@ class MaXDeepLabCriterion(nn.Module):
     ) -> dict[str, Tensor]:
         """Weighted losses of class logits (B, N, C + 1), mask logits (B, N, h, w) and pixels'
         embedding (B, D, h, w): those of `PQStyleCriterion` and `loss_instance`."""
-        grids = self.pq_style.grids(targets, mask_logits.shape[-2:])
+        size = mask_logits.shape[-2:]
+        grids = [grid_segments(target, size, self.isthing) for target in targets]
         losses = self.pq_style.layer_losses(class_logits, mask_logits, grids)
         pixels = embedding.float().flatten(2)
         with torch.autocast(pixels.device.type, enabled=False):
@@ -258,8 +244,6 @@ class MaXDeepLabCriterion(nn.Module):
 
     def instance_loss(self, pixels: Tensor, target: GridSegments) -> Tensor:
         """Instance discrimination of an image's embeddings (D, P)."""
-        if not len(target.labels):
-            return pixels.sum() * 0
         masks, area = target.masks, target.masks.sum(1, keepdim=True)
         mean = F.normalize(masks @ pixels.T / area.clamp(min=1), dim=1)
         likeness = (mean @ pixels / self.temperature).masked_fill(area == 0, -1e5)
