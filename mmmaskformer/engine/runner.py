@@ -218,6 +218,7 @@ def build_runner(cfg: Config) -> Runner | FlexibleRunner:
     prepare_cpu_distributed(cfg, flexible)
     if not torch.cuda.is_available():
         replace_sync_batch_norm()
+        cfg.pop("sync_bn", None)
     try:
         os.makedirs(cfg.work_dir, exist_ok=True)
     except OSError as error:
