@@ -13,4 +13,5 @@ model = dict(
     decode_head=dict(head, panoptic_fusion=fusion),
     auxiliary_head=head,
 )
-optim_wrapper = dict(_delete_=True, type="OptimWrapper", optimizer=dict(type="Adam", lr=1e-3))
+# Five times deeplab2's: a mask is as sharp as the norm's weight, which has few steps to grow.
+optim_wrapper = dict(_delete_=True, type="OptimWrapper", optimizer=dict(type="Adam", lr=5e-3))

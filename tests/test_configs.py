@@ -286,6 +286,56 @@ def test_panoptic_deeplab_has_its_own_recipe(name):
         assert model.backbone.layer4[2].conv2.dilation == (8, 8)
 
 
+@pytest.mark.parametrize(
+    ("size", "pixels", "rate", "areas", "count", "beside"),
+    [
+        ("s", 641, 1e-3, (100, 1600), 61_900_200, 15_856_485),
+        ("l", 1025, 3e-4, (256, 4096), 450_763_880, 107_141),
+    ],
+)
+def test_max_deeplab_has_its_own_recipe(size, pixels, rate, areas, count, beside):
+    """Parameters as published; smaller learning rates where ImageNet's weights would be."""
+    cfg = load(f"maxdeeplab_{size}_coco-panoptic")
+    with torch.device("meta"):
+        model = MODELS.build(cfg.model)
+    counts = {
+        name: sum(p.numel() for p in part.parameters()) for name, part in model.named_children()
+    }
+    assert counts.pop("auxiliary_head") == beside
+    assert sum(counts.values()) == count
+    assert model.decode_head.num_classes == model.auxiliary_head.num_classes == 133
+    fusion = model.decode_head.panoptic_fusion
+    assert (fusion.thing_area, fusion.stuff_area) == areas
+    assert cfg.optim_wrapper.optimizer == dict(type="Adam", lr=rate)
+    assert "clip_grad" not in cfg.optim_wrapper
+    assert cfg.train_cfg.max_iters == 400_000
+    assert by_type(cfg.train_dataloader.dataset.pipeline, "RandomCrop").crop_size == (pixels,) * 2
+    assert cfg.model.data_preprocessor.size == (pixels, pixels)
+    assert cfg.model.data_preprocessor.test_cfg == dict(size=(pixels, pixels))
+    scales = by_type(cfg.train_dataloader.dataset.pipeline, "RandomChoiceResize").scales
+    assert (scales[0], scales[-1]) == ((pixels // 2,) * 2, (int(pixels * 1.5),) * 2)
+    cfg.optim_wrapper.paramwise_cfg.setdefault("bypass_duplicate", False)
+    groups = build_optim_wrapper(model, cfg.optim_wrapper).optimizer.param_groups
+    names = [name for name, _ in model.named_parameters()]
+    slow = {n for n, g in zip(names, groups, strict=True) if g["lr"] == pytest.approx(rate / 10)}
+    heads = ("backbone.stem", "backbone.stages", "backbone.decoder", "backbone.fuses")
+    assert all(name.startswith(heads) and "transformers" not in name for name in slow)
+    missing = {n for n in names if n.startswith(heads[:2]) and "transformers" not in n} - slow
+    assert not missing
+    later = {name.split(".")[2] for name in slow if name.startswith(heads[2])}
+    assert later == (set() if size == "s" else {"0", "1", "2", "3"})
+    assert not [name for name in slow if name.startswith("backbone.decoder.3.blocks.1")]
+
+
+def test_maskformer_with_the_pq_style_losses_differs_in_nothing_else():
+    plain, other = (load(f"maskformer_r18_shapes-panoptic{suffix}") for suffix in ("", "-pqstyle"))
+    for key in ("loss_cls", "loss_mask", "loss_dice", "criterion", "fusion", "panoptic_fusion"):
+        plain.model.decode_head.pop(key, None)
+        other.model.decode_head.pop(key, None)
+    assert other.pop("fusion").type == "mmmaskformer.SlotPanopticFusion"  # a variable of the file
+    assert plain.to_dict() == other.to_dict()
+
+
 LEAVES = sorted((ROOT / "configs").glob("*.py"))
 
 

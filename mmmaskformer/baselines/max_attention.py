@@ -6,11 +6,13 @@ what attention retrieves, too.
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from mmcv.cnn.bricks import DropPath
 from torch import Tensor, nn
 
-NORM = dict(eps=1e-3, momentum=0.01)
+NORM: dict[str, Any] = dict(eps=1e-3, momentum=0.01)
 
 
 def conv(

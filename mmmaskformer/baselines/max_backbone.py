@@ -210,13 +210,12 @@ class MaXDeepLabBackbone(BaseModule):
         for stage in self.stages:
             maps, memory = stage(maps, memory)
             levels[maps.shape[1]] = [maps]
-        coarse = maps
         for (stride, _), fuse, stage in zip(self.steps, self.fuses, self.decoder, strict=True):
             if isinstance(fuse, Fuse):
                 maps = fuse(maps, levels[self.width * stride][-2:])
             maps, memory = stage(maps, memory)
             levels[maps.shape[1]].append(maps)
-        fine, middle = (levels[self.width * stride] for stride in (4, 8))
-        semantic = [fine[-2]] if self.large else [fine[0], middle[0], coarse]
+        fine, *coarser = (levels[self.width * stride] for stride in (4, 8, 32))
+        semantic = [fine[-2]] if self.large else [level[0] for level in (fine, *coarser)]
         activated = [one.relu() for one in (maps, *semantic)]
         return *activated, self.class_feature(memory), self.mask_feature(memory)

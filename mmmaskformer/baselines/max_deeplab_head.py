@@ -8,10 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..core.checks import check_number, read_flags
+from ..core.checks import check_number
 from ..core.per_pixel import check_grid, pixel_cross_entropy
 from ..core.view_merging import merge_views
-from ..core.views import View
+from ..core.views import AnyView, View
 from ..heads.base import BandedHead, build_fusion, build_part
 from ..heads.maskformer_head import build_with_things, read_things
 from ..registry import MODELS
@@ -52,7 +52,9 @@ class MaXDeepLabHead(BandedHead):
     ) -> None:
         fusion = build_fusion(fusion, "SlotFusion")
         super().__init__(in_channels, num_classes, fusion=fusion, **base)
-        things = read_flags(read_things(isthing, num_classes))
+        things = read_things(isthing, num_classes)
+        if things is None:
+            raise ValueError("MaXDeepLabHead needs isthing, True or False for each class")
         sizes = dict(in_channels=in_channels, num_classes=num_classes)
         self.predictor = build_part(decoder, "MaXDeepLab", **sizes)
         self.criterion = build_part(criterion, "MaXDeepLabCriterion", isthing=things)
@@ -78,7 +80,7 @@ class MaXDeepLabHead(BandedHead):
         input_size: Sequence[int],
         contents: Sequence[Sequence[int]],
         flips: Sequence[bool],
-    ) -> list[View]:
+    ) -> list[AnyView]:
         """See `BandedHead.views`."""
         class_logits, mask_logits = (logits.float() for logits in self(features))
         check_grid(mask_logits.shape[-2:], input_size)
@@ -124,8 +126,11 @@ class MaXDeepLabSemanticHead(BandedHead):
         super().__init__(in_channels, num_classes, fusion=fusion, **base)
         sizes = dict(in_channels=in_channels, num_classes=num_classes)
         self.predictor = build_part(decoder, "MaXDeepLabSemantic", **sizes)
-        self.isthing = read_flags(read_things(isthing, num_classes))
-        self.small = dict(
+        things = read_things(isthing, num_classes)
+        if things is None:
+            raise ValueError("MaXDeepLabSemanticHead needs isthing, True or False for each class")
+        self.targets: dict[str, Any] = dict(
+            isthing=things,
             small_area=check_number("small_area", small_area, whole=True),
             small_weight=check_number("small_weight", small_weight),
         )
@@ -140,7 +145,7 @@ class MaXDeepLabSemanticHead(BandedHead):
         targets = self.segments.read(data_samples)
         logits = self(features).float()
         check_grid(logits.shape[-2:], targets[0].segment_map.shape)
-        made = [center_targets(target, self.isthing, **self.small) for target in targets]
+        made = [center_targets(target, **self.targets) for target in targets]
         classes = torch.stack([one.classes[::4, ::4] for one in made])
         weights = torch.stack([one.weight[::4, ::4] for one in made])
         losses = pixel_cross_entropy(logits, classes) * weights

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from .max_attention import NORM, conv
 from .max_backbone import resize
-from .panoptic_deeplab_network import Branch, separable
+from .panoptic_deeplab_network import Branch, separable, starting_at_zero
 
 NO_OBJECT = 0.9
 """Probability of "no object" at the start."""
@@ -58,9 +58,8 @@ class MaXDeepLab(nn.Module):
             nn.BatchNorm2d(embed_channels, **NORM),
         )
         self.mask_kernel = conv(masks, embed_channels, relu=False, flat=True)
-        self.classifier = nn.Conv1d(classes, num_classes + 1, 1)
+        self.classifier = starting_at_zero(nn.Conv1d(classes, num_classes + 1, 1))
         nn.init.normal_(self.classifier.weight, std=0.01)
-        nn.init.zeros_(self.classifier.bias)
         self.prior = log(num_classes * NO_OBJECT / (1 - NO_OBJECT))
         self.mask_norm = nn.BatchNorm2d(1, **NORM)
         nn.init.constant_(self.mask_norm.weight, 0.1)
@@ -135,15 +134,12 @@ class MaXDeepLabSemantic(nn.Module):
     ) -> None:
         super().__init__()
         if len(in_channels) not in (1, 3):
-            raise ValueError(
-                f"MaXDeepLabSemantic needs in_channels of 1 or 3 levels, got {list(in_channels)}"
-            )
-        options = dict(projections=projections, dilations=dilations)
+            raise ValueError(f"MaXDeepLabSemantic takes 1 or 3 levels, not {list(in_channels)}")
         deep = len(in_channels) == 3
-        self.branch = SemanticBranch(in_channels, channels, **options) if deep else None
-        last = nn.Conv2d(head_channels, num_classes, 1)
+        branch = dict(projections=projections, dilations=dilations)
+        self.branch = SemanticBranch(in_channels, channels, **branch) if deep else None
+        last = starting_at_zero(nn.Conv2d(head_channels, num_classes, 1))
         nn.init.normal_(last.weight, std=0.01)
-        nn.init.zeros_(last.bias)
         width = channels if deep else in_channels[0]
         self.head = nn.Sequential(separable(width, head_channels, 5), last)
         with_norm(self)

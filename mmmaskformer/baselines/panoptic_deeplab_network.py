@@ -6,7 +6,7 @@ It is the shape of detectron2's version; with `separable` convolutions it is the
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -48,7 +48,10 @@ def fusing(channels: int, out: int, is_separable: bool, middle: int | None = Non
     return nn.Sequential(conv_norm(channels, middle, 3), conv_norm(middle, out, 3))
 
 
-def starting_at_zero(conv: nn.Conv2d) -> nn.Conv2d:
+Conv = TypeVar("Conv", nn.Conv1d, nn.Conv2d)
+
+
+def starting_at_zero(conv: Conv) -> Conv:
     """The convolution, whose bias is 0 now."""
     assert conv.bias is not None
     nn.init.zeros_(conv.bias)

@@ -22,6 +22,8 @@ from ..core.per_pixel import check_grid
 from ..core.structures import NO_SEGMENT, FactoredOutput, SegmentTargets, to_device
 
 SMALL = 1e-5
+POSITIVE_SHARE = 0.75
+"""Weight of matched slots; the others have the rest."""
 
 
 @dataclass(frozen=True)
@@ -123,7 +125,6 @@ class PQStyleCriterion(nn.Module):
             are never joined.
         pq_weight: of both terms of the PQ-style loss, for classes and for masks.
         mask_id_weight: of the cross entropy over the slots at each pixel.
-        positive_share: weight of matched slots; the others have the rest.
     """
 
     def __init__(
@@ -132,13 +133,11 @@ class PQStyleCriterion(nn.Module):
         *,
         pq_weight: float = 3.0,
         mask_id_weight: float = 0.3,
-        positive_share: float = 0.75,
     ) -> None:
         super().__init__()
         self.isthing = None if isthing is None else read_flags(isthing)
         self.pq_weight = check_number("pq_weight", pq_weight)
         self.mask_id_weight = check_number("mask_id_weight", mask_id_weight)
-        self.positive_share = check_number("positive_share", positive_share, 0, 1)
 
     def forward(
         self, output: FactoredOutput, targets: Sequence[SegmentTargets]
@@ -186,14 +185,14 @@ class PQStyleCriterion(nn.Module):
         with torch.no_grad():
             # An unmatched slot matters as far as it lies where nothing is labelled.
             void = (prob * (1 - target.labelled)).sum(1) / (prob.sum(1) + SMALL)
-            weight = (1 - self.positive_share) * void.clamp(min=SMALL)
+            weight = (1 - POSITIVE_SHARE) * void.clamp(min=SMALL)
             quality = overlap / (area / 2 + SMALL)
-            weight[slot] = self.positive_share * quality.clamp(min=SMALL)
+            weight[slot] = POSITIVE_SHARE * quality.clamp(min=SMALL)
             certain = class_logits.softmax(1)[slot, labels].clamp(min=SMALL)
         entropy = F.cross_entropy(class_logits, classes, reduction="none")
         loss_cls = mean_of_nonzero(weight * entropy)
         missed = 1 - (2 * overlap + 1) / (area + 1)
-        loss_mask = self.positive_share * (certain * missed).sum() / len(prob)
+        loss_mask = POSITIVE_SHARE * (certain * missed).sum() / len(prob)
         loss_mask_id = mean_of_nonzero(-(log_prob[slot] * masks).sum(0))
         terms = self.pq_weight * loss_cls, self.pq_weight * loss_mask
         return torch.stack([*terms, self.mask_id_weight * loss_mask_id])

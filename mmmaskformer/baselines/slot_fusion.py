@@ -121,7 +121,8 @@ class SlotPanopticFusion:
             if area:
                 thing = self.isthing[int(label)]
                 groups.setdefault((int(label), slot if thing else None), []).append(slot)
-        numbers, segments = [0] * len(table), []
+        numbers = [0] * len(table)
+        segments: list[dict] = []
         for (label, slot), slots in groups.items():
             area = int(sum(table[one][0] for one in slots))
             if area < (self.stuff_area if slot is None else self.thing_area):

@@ -114,5 +114,5 @@ def test_the_semantic_head_learns_from_one_image(channels):
 def test_wrong_numbers_of_inputs():
     with pytest.raises(ValueError, match=r"MaXDeepLab needs in_channels of 3 inputs, got \[1\]"):
         MaXDeepLab([1], num_classes=2)
-    with pytest.raises(ValueError, match=r"needs in_channels of 1 or 3 levels, got \[1, 2\]"):
+    with pytest.raises(ValueError, match=r"MaXDeepLabSemantic takes 1 or 3 levels, not \[1, 2\]"):
         MaXDeepLabSemantic([1, 2], num_classes=2)

@@ -231,7 +231,7 @@ def test_wrong_scores_and_sizes_are_named():
         PQStyleCriterion().layer_losses(*logits, grid)
     with pytest.raises(ValueError, match=r"logits of \(3, 2\) do not belong to an input of \(8, 8"):
         grid_segments(target, (3, 2))
-    with pytest.raises(ValueError, match="positive_share must be in"):
-        PQStyleCriterion(positive_share=2)
+    with pytest.raises(ValueError, match="pq_weight must be at least 0, got -1"):
+        PQStyleCriterion(pq_weight=-1)
     with pytest.raises(ValueError, match="isthing must be True or False"):
         MaXDeepLabCriterion(None)
