@@ -30,12 +30,10 @@ class GridView(View):
 
 def axis_weights(cells: int, content: int, out: int, flip: bool) -> Tensor:
     """What each pixel of the result takes of each cell of an axis, (out, cells)."""
-    kept = F.interpolate(
-        torch.eye(cells)[None], size=4 * cells - 3, mode="linear", align_corners=True
-    )
+    eye = torch.eye(cells)[None]
+    kept = F.interpolate(eye, size=4 * cells - 3, mode="linear", align_corners=True)
     pixels = F.pad(kept, (0, 3), mode="replicate")[..., :content]
-    pixels = pixels.flip(-1) if flip else pixels
-    return F.interpolate(pixels, size=out, mode="linear")[0].T
+    return F.interpolate(pixels.flip(-1) if flip else pixels, size=out, mode="linear")[0].T
 
 
 def slot_logits(view: View, size: Sequence[int], rows: slice) -> Tensor:
@@ -46,6 +44,8 @@ def slot_logits(view: View, size: Sequence[int], rows: slice) -> Tensor:
 class SlotFusion(BandedFusion):
     """Semantic inference: per pixel, class probability times mask probability, summed over the
     slots, as MaskFormer's, but for the softmax."""
+
+    queries_compete = True
 
     def view_bands(
         self, view: View, size: Sequence[int], bands: Sequence[slice], elements: int
@@ -67,6 +67,8 @@ class SlotPanopticFusion:
         pixel_threshold: mask probabilities above this count.
         thing_area, stuff_area: least pixels of a segment (at 641 pixels 100 and 1600).
     """
+
+    queries_compete = True
 
     def __init__(
         self,

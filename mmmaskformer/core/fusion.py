@@ -36,9 +36,12 @@ class BandedFusion:
 
     Attributes:
         view_type: the kind of views that are fused.
+        queries_compete: whether mask probabilities are a softmax over the queries, which would be
+            wrong for masks that were trained each for itself.
     """
 
     view_type: type = View
+    queries_compete = False
 
     def scores(self, views: Sequence[AnyView], size: Sequence[int]) -> Tensor:
         """Score maps (C, H, W) float32 at `size` = (H, W)."""

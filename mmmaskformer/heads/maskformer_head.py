@@ -42,7 +42,9 @@ class MaskFormerHead(BandedHead):
         fusion: config of the semantic inference.
         isthing: for each class whether it is a thing, or the name of a registered dataset whose
             metadata says so. None: the head has semantic inference only.
-        panoptic_fusion, instance_fusion: configs of those; they get `isthing`.
+        panoptic_fusion, instance_fusion: configs of those; they get `isthing`. Where queries
+            compete (`SlotFusion`), both fusions must be of that kind, and there is no instance
+            inference.
         base: further arguments of `BandedHead`.
     """
 
@@ -98,6 +100,8 @@ class MaskFormerHead(BandedHead):
             losses["mask_loss_kernel"] = kernel
             self.criterion = build_criterion(criterion, losses, things)
         self.panoptic_fusion = build_with_things(panoptic_fusion, "PanopticFusion", things)
+        check_competition(fusion, self.panoptic_fusion)
+        things = None if fusion.queries_compete else things
         self.instance_fusion = build_with_things(instance_fusion, "InstanceFusion", things)
 
     def build_losses(self, losses: dict[str, Any], kernel: str) -> core.MaskFormerCriterion:
@@ -161,6 +165,17 @@ def build_criterion(cfg: dict, losses: dict[str, Any], things: tuple | None):
     if "type" not in cfg:
         raise ValueError(f"the criterion of MaskFormerHead needs a type, got {dict(cfg)}")
     return build_part(cfg, "", isthing=things)
+
+
+def check_competition(fusion: Any, panoptic_fusion: Any) -> None:
+    """Raise ValueError if queries compete for a pixel in one inference only."""
+    kinds = [getattr(one, "queries_compete", False) for one in (fusion, panoptic_fusion)]
+    if panoptic_fusion is not None and kinds[0] != kinds[1]:
+        names = [type(one).__name__ for one in (fusion, panoptic_fusion)]
+        raise ValueError(
+            f"queries compete for a pixel in {names[kinds[1]]} (fusion, panoptic_fusion), but not "
+            f"in {names[kinds[0]]}; choose two of a kind"
+        )
 
 
 def read_things(isthing: Sequence[bool] | str | None, num_classes: int) -> tuple | None:

@@ -79,11 +79,10 @@ class Answer:
     @cached_property
     def view(self) -> View | None:
         """The factors as one view; None of a model without queries."""
-        views = self.prediction.views
-        if not views or not isinstance(views[0], View):
+        if not has_queries(self.prediction):
             return None
         with torch.inference_mode():
-            return merge_views(views)
+            return merge_views(self.prediction.views)
 
     @cached_property
     def competition(self) -> Competition | None:
@@ -203,9 +202,18 @@ class Answer:
         return max(1, height), max(1, width)
 
 
+def has_queries(prediction: Prediction) -> bool:
+    """Whether there are queries whose masks are independent of each other, so that `Competition`
+    says who wins."""
+    compete = (
+        getattr(prediction.head.fusion, "queries_compete", False) if prediction.views else True
+    )
+    return not compete and isinstance(prediction.views[0], View)
+
+
 def available_views(prediction: Prediction) -> list[str]:
     """Those of `VIEWS` that a prediction has."""
-    queries = bool(prediction.views) and isinstance(prediction.views[0], View)
+    queries = has_queries(prediction)
     panoptic = queries and getattr(prediction.head, "panoptic_fusion", None) is not None
     return ["panoptic"] * panoptic + ["semantic"] + ["queries"] * queries
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from mmmaskformer.baselines.max_backbone import Block, MaXDeepLabBackbone
+from mmmaskformer.baselines.max_backbone import Block, Fuse, MaXDeepLabBackbone
 from tests.baselines.deeplab2 import Weights, distance, maps
 
 TINY = dict(width=8, depths=(1, 1, 2, 1), slots=5)
@@ -76,6 +76,21 @@ def test_levels_have_the_sizes_that_strides_leave(size):
     assert [level.shape for level in levels[4:]] == [(2, 32, 5)] * 2
     for one, level in zip(alone, levels, strict=True):
         torch.testing.assert_close(one[0], level[1], rtol=1e-4, atol=1e-5)
+
+
+def test_maps_meet_at_the_size_of_the_others():
+    """A finer one at every second pixel, a coarser one with its corners in place."""
+    torch.manual_seed(0)
+    fuse = Fuse(3, 4).eval()
+    fine, coarse = torch.randn(2, 3, 8, 7), torch.randn(2, 3, 2, 3)
+    others = list(torch.randn(2, 2, 4, 4, 4))
+    with torch.no_grad():
+        project = fuse.project(fine.relu())
+        torch.testing.assert_close(fuse(fine, others), sum(others) + project[..., ::2, ::2])
+        grown = fuse(coarse, others) - sum(others)
+        corners = fuse.project(coarse.relu())[..., [[0], [-1]], [0, -1]]
+    torch.testing.assert_close(grown[..., [[0], [-1]], [0, -1]], corners)
+    torch.testing.assert_close(grown[..., 1, 0], (2 * grown[..., 0, 0] + grown[..., 3, 0]) / 3)
 
 
 def test_every_parameter_of_both_learns():

@@ -201,6 +201,7 @@ def test_maskformer_trains_with_the_pq_style_losses():
     layers = [f"decode.{prefix}" for prefix in ("", "d0.")]
     assert set(losses) == {f"{d}loss_{n}" for d in layers for n in ("cls", "mask", "mask_id")}
     assert model.decode_head.criterion.isthing == tuple(ISTHING)
+    assert model.decode_head.instance_fusion is None
     model.parse_losses(losses)[0].backward()
     for name, parameter in model.named_parameters():
         assert parameter.grad is not None, name
@@ -228,11 +229,27 @@ def test_maskformer_s_queries_compete_then():
         (dict(mask_loss_kernel="eager"), "takes the place of mask_loss_kernel; leave"),
         (dict(criterion=dict(isthing=None)), "criterion of MaskFormerHead needs a type"),
         (dict(criterion="PQStyleCriterion"), "config of its criterion must be a dict"),
+        (
+            dict(panoptic_fusion=None),
+            r"pixel in SlotFusion \(fusion, panoptic_fusion\), but not in PanopticFusion; choose",
+        ),
+        (dict(fusion=None), r"in SlotPanopticFusion \(.*\), but not in SemanticFusion; choose"),
+        (dict(instance_fusion=dict()), "the config of InstanceFusion needs isthing"),
     ],
 )
 def test_a_criterion_is_one_or_the_other(options, message):
     with pytest.raises(ValueError, match=message):
         build(**{**PQ_STYLE, **options})
+
+
+def settle_norms(model, inputs, samples):
+    """deeplab2's running means need hundreds of steps; here they get what they would come to."""
+    for module in model.modules():
+        if isinstance(module, torch.nn.modules.batchnorm._BatchNorm):
+            module.momentum = 0.5
+    with torch.no_grad():
+        for _ in range(12):
+            losses_of(model, dict(inputs=inputs, data_samples=samples))
 
 
 @pytest.mark.long
@@ -271,6 +288,7 @@ def test_four_scenes_are_learnt_by_heart():
         total.backward()
         optimizer.step()
         schedule.step()
+    settle_norms(model, inputs, samples)
     model.eval()
     meta = ShapesPanopticDataset.METAINFO
     quality = PanopticQuality(

@@ -164,6 +164,17 @@ def test_losses_follow_slow_loops():
     assert losses["loss_instance"].item() == pytest.approx(np.mean(errors), rel=1e-4)
 
 
+def test_what_lies_on_void_does_not_count_in_the_match():
+    """Slot 0 has the whole segment and all that is void, slot 1 half of the segment."""
+    segments = torch.tensor([[0, 0, -1, -1, -1, -1]], dtype=torch.int32)
+    target = core.SegmentTargets(torch.tensor([0]), segments.repeat_interleave(4, 1))
+    mask_logits = torch.tensor([[4.0, 0.0, 4, 4, 4, 4], [0.0, 4.0, 0, 0, 0, 0]])
+    mask_logits[0, 1] = 3.9
+    grid = grid_segments(target, (1, 6))
+    ((segment, slot),) = match_slots(torch.zeros(1, 2, 2), mask_logits[None], [grid])
+    assert (segment.tolist(), slot.tolist()) == ([0], [0])
+
+
 def test_segments_of_a_class_stay_apart_where_nobody_says_what_is_stuff():
     grid = grid_segments(small_target(), (3, 4))
     assert grid.masks.sum(1).tolist() == [4, 0, 3, 4]
