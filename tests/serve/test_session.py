@@ -9,10 +9,13 @@ import pytest
 import torch
 from PIL import Image
 
-from mmmaskformer.core.views import NonFiniteScoreError
+from mmmaskformer.baselines.slot_fusion import SlotFusion, SlotPanopticFusion
+from mmmaskformer.core.fusion import SemanticFusion
+from mmmaskformer.core.panoptic_fusion import PanopticFusion
+from mmmaskformer.core.views import NonFiniteScoreError, View
 from mmmaskformer.datasets.tables import metainfo
 from mmmaskformer.inference import Prediction
-from mmmaskformer.serve.answers import Thresholds, fit
+from mmmaskformer.serve.answers import Thresholds, available_views, fit
 from mmmaskformer.serve.limits import Limits, Refused
 from mmmaskformer.serve.session import Session
 from mmmaskformer.serve.worker import as_told, make_session
@@ -183,3 +186,15 @@ def test_a_fault_is_not_told_to_strangers(capsys):
     assert told.status == 500
     assert "secret" not in told.text
     assert "secret" in capsys.readouterr().err
+
+
+def test_queries_that_compete_for_pixels_have_no_maps_of_their_own():
+    """The page lets queries win as independent masks do, so it shows the classes only."""
+    view = View(torch.full((2, 3), 1 / 3), torch.zeros(2, 4, 4), (16, 16), (16, 16))
+    pairs = ((SlotFusion(), SlotPanopticFusion), (SemanticFusion(), PanopticFusion))
+    found = []
+    for fusion, panoptic in pairs:
+        head = SimpleNamespace(fusion=fusion, panoptic_fusion=panoptic((True, False)))
+        image, meta = np.zeros((16, 16, 3), np.uint8), dict(classes=("a", "b"), palette=None)
+        found.append(available_views(Prediction(image, "a.jpg", head, [view], meta)))
+    assert found == [["semantic"], ["panoptic", "semantic", "queries"]]
