@@ -48,6 +48,11 @@ def fusing(channels: int, out: int, is_separable: bool, middle: int | None = Non
     return nn.Sequential(conv_norm(channels, middle, 3), conv_norm(middle, out, 3))
 
 
+def resize(maps: Tensor, size: Sequence[int]) -> Tensor:
+    """Bilinear, half-pixel centres."""
+    return F.interpolate(maps, size=tuple(size), mode="bilinear", align_corners=False)
+
+
 Conv = TypeVar("Conv", nn.Conv1d, nn.Conv2d)
 
 
@@ -124,8 +129,8 @@ class Branch(nn.Module):
         return maps
 
     def resize(self, maps: Tensor, size: Sequence[int]) -> Tensor:
-        """Bilinear, half-pixel centres."""
-        return F.interpolate(maps, size=tuple(size), mode="bilinear", align_corners=False)
+        """How a map comes to the size of a finer level."""
+        return resize(maps, size)
 
 
 def predictor(channels: int, out: int) -> nn.Conv2d:
