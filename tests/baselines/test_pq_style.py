@@ -17,6 +17,7 @@ from mmmaskformer.baselines.pq_style import (
     similarity,
 )
 from mmmaskformer.core.per_pixel import pixel_cross_entropy
+from tests.conftest import SHARED
 
 CHANNELS = [1, 2, 4, 0, 3, 5, 6]
 """Class of each of the file's channels: things, then stuff."""
@@ -29,9 +30,13 @@ NAMES = {
 }
 
 
-@pytest.fixture(scope="module")
-def made(shared):
-    return np.load(shared / "baselines" / "reference" / "max_losses_16slots.npz")
+REFERENCE = SHARED / "baselines" / "reference"
+FILES = sorted(path.name for path in REFERENCE.glob("max_losses_*slots.npz"))
+
+
+@pytest.fixture(scope="module", params=FILES or ["max_losses_16slots.npz"])
+def made(shared, request):
+    return np.load(shared / "baselines" / "reference" / request.param)
 
 
 def targets_of(made):
