@@ -107,9 +107,8 @@ def test_every_parameter_of_both_learns():
 def test_branches_are_left_out_more_often_in_later_stages():
     """0.05 a stage, to 0.2 in the last; of S none before stride 16. A block has what its input's
     stride says, and a dual path what its block has."""
-    small, large = MaXDeepLabBackbone(), None
     with torch.device("meta"):
-        large = MaXDeepLabBackbone(large=True)
+        small, large = MaXDeepLabBackbone(), MaXDeepLabBackbone(large=True)
     rates = [
         [[block.drop.drop_prob for block in stage.blocks] for stage in model.stages]
         for model in (small, large)
