@@ -42,6 +42,11 @@ def add_measuring_arguments(parser: argparse.ArgumentParser, *, amp: bool = True
         default=1,
         help="rounds before, without a clock",
     )
+    add_device_arguments(parser, amp=amp)
+
+
+def add_device_arguments(parser: argparse.ArgumentParser, *, amp: bool = True) -> None:
+    """--device, and --amp where a tool can do it."""
     gpu = "cuda" if torch.cuda.is_available() else "cpu"
     parser.add_argument("--device", choices=("cpu", "cuda"), default=gpu)
     if amp:

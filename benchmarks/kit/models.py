@@ -15,7 +15,7 @@ from mmengine.logging import MMLogger
 from mmengine.model import revert_sync_batchnorm
 from mmengine.optim import OptimWrapper, build_optim_wrapper
 from mmengine.registry import MODELS
-from mmengine.runner import autocast
+from mmengine.runner import autocast, turn_on_activation_checkpointing
 from torch import Tensor, nn
 
 from mmmaskformer.engine.config_check import check_config
@@ -177,6 +177,8 @@ def build(cfg: Config, device: str) -> nn.Module:
         model = MODELS.build(wanted)
     except Exception as error:
         raise ValueError(f"config {cfg.filename}: {first_line(error)}") from error
+    if cfg.get("activation_checkpointing"):  # as the runner does before it trains
+        turn_on_activation_checkpointing(model, cfg.activation_checkpointing)
     return (model if device != "cpu" else revert_sync_batchnorm(model)).to(device)
 
 
