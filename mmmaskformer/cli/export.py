@@ -28,7 +28,7 @@ def main(args: Namespace) -> None:
     from ..export import export
     from ..zoo import load
 
-    model = load(args.model, args.checkpoint, device="cpu", **download_options(args))
+    model = load(args.model, args.checkpoint, device="cpu", fold=True, **download_options(args))
     found = export(model, args.out, args.format, scores=args.scores)
     text = ", ".join(f"{name} {value:.1e}" for name, value in found.items())
     size = Path(args.out).stat().st_size / 1e6

@@ -99,7 +99,8 @@ class Predictor:
         }
         frames([], channel_order)  # which checks it
         self.channel_order, self.strict, self.progress = channel_order, strict, progress
-        self.model = load(model, checkpoint, device, accept_license=accept_license, offline=offline)
+        terms = dict(accept_license=accept_license, offline=offline)
+        self.model = load(model, checkpoint, device, fold=True, **terms)
         self.pipeline = image_pipeline(self.model.cfg, size, tta)
         self.half, self.tta = half, tta
         self.task = check_task(self.model, task)

@@ -12,6 +12,7 @@ from mmengine.runner.checkpoint import CheckpointLoader, _load_checkpoint_to_mod
 from mmseg.apis import init_model
 from mmseg.models import EncoderDecoder
 
+from ..backbones.frozen_norm import fold_frozen_norms
 from ..engine.fit import check_fit, checked_weights, shapes_of
 from ..engine.runner import read_config
 from ..heads.names import names_in, numbers
@@ -29,6 +30,7 @@ def load(
     *,
     accept_license: bool = False,
     offline: bool = False,
+    fold: bool = False,
 ) -> EncoderDecoder:
     """The model of a config, with the weights of a checkpoint, in evaluation mode.
 
@@ -41,6 +43,8 @@ def load(
         device: "auto" is a GPU where there is one.
         accept_license: agree to the licence of the released weights.
         offline: download nothing.
+        fold: make frozen norms a part of the convolutions before them, which predicts faster; the
+            weights then have other names than those of checkpoints.
 
     Raises:
         FileNotFoundError, ValueError: no such model or checkpoint, or they do not belong together.
@@ -56,6 +60,8 @@ def load(
     model = init_model(cfg, None, device="cpu")
     meta = {} if content is None else fill(model, content, str(checkpoint))
     model.dataset_meta = class_names(meta, model)
+    if fold:
+        fold_frozen_norms(model.backbone)
     return model.to(device)
 
 

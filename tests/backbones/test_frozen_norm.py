@@ -7,6 +7,8 @@ from mmengine.registry import MODELS
 from mmseg.utils import register_all_modules
 from torch import nn
 
+from mmmaskformer.backbones.frozen_norm import fold_frozen_norms
+
 register_all_modules()
 CFG = dict(type="mmmaskformer.FrozenBN", requires_grad=False)
 
@@ -85,3 +87,43 @@ def test_a_resnet_has_the_same_names_and_outputs_with_it():
     x = torch.randn(1, 3, 64, 64)
     for a, b in zip(ours(x), stock(x), strict=True):
         assert torch.equal(a, b)
+
+
+def random_norms(backbone):
+    for layer in backbone.modules():
+        if isinstance(layer, nn.BatchNorm2d):
+            nn.init.uniform_(layer.running_mean, -0.5, 0.5)
+            nn.init.uniform_(layer.running_var, 0.5, 1.5)
+            nn.init.uniform_(layer.weight, 0.5, 1.0)
+            nn.init.uniform_(layer.bias, -0.5, 0.5)
+
+
+BACKBONES = {
+    "R18": dict(type="mmseg.ResNet", depth=18),
+    "R50": dict(type="mmseg.ResNet", depth=50),
+    "R50c": dict(type="mmseg.ResNetV1c", depth=50),
+    "efflite0": dict(type="mmmaskformer.EfficientNetLite"),
+}
+
+
+@pytest.mark.parametrize("name", BACKBONES)
+def test_folded_norms_give_the_same(name):
+    backbone = MODELS.build(dict(BACKBONES[name], norm_cfg=CFG)).double()
+    backbone.eval()
+    random_norms(backbone)
+    x = torch.randn(1, 3, 64, 96).double()
+    with torch.no_grad():
+        wanted = backbone(x)
+        fold_frozen_norms(backbone)
+        found = backbone(x)
+    assert not any(isinstance(layer, nn.BatchNorm2d) for layer in backbone.modules())
+    assert len(found) == len(wanted) == 4
+    for a, b in zip(found, wanted, strict=True):
+        torch.testing.assert_close(a, b)
+
+
+def test_other_norms_are_not_folded():
+    backbone = MODELS.build(dict(BACKBONES["R18"], norm_cfg=dict(type="BN"), norm_eval=True))
+    names = backbone.state_dict().keys()
+    fold_frozen_norms(backbone)
+    assert backbone.state_dict().keys() == names
