@@ -59,8 +59,10 @@ class MaskFormerCriterion(nn.Module):
         dense = pixel_embedding(output.pixels)  # in the precision of the network
         with torch.autocast(output.device.type, enabled=False):
             matches = self.assigner(replace(output, pixels=PixelFeatures(dense)), targets)
+            logits = matched_logits(output, matches, dense)
+            del dense  # before the mask losses, where a step needs the most memory
             per_layer = {"loss_cls": self.class_losses(output, targets, matches)}
-            per_layer.update(self.mask_losses(output, targets, matches, dense))
+            per_layer.update(self.mask_losses(logits, targets, matches, output.num_layers))
         losses = {}
         for layer in range(output.num_layers):
             prefix = "" if layer == output.num_layers - 1 else f"d{layer}."
@@ -90,16 +92,14 @@ class MaskFormerCriterion(nn.Module):
 
     def mask_losses(
         self,
-        output: FactoredOutput,
+        logits: Tensor,
         targets: Sequence[SegmentTargets],
         matches: Matches,
-        dense: Tensor,
+        num_layers: int,
     ) -> dict[str, Tensor]:
-        """`loss_mask` and `loss_dice`, each (L,) and weighted; `dense` is the pixel embedding."""
-        embed = output.mask_embed[matches.layer, matches.image, matches.query].float()
-        logits = mask_logits(output.pixels, embed.split(matches.per_image), dense)
+        """`loss_mask` and `loss_dice`, each (L,) and weighted; `logits` are `matched_logits`."""
         values = chunked_mask_loss(
-            torch.cat(logits),
+            logits,
             torch.stack([t.segment_map for t in targets]),
             matches.image,
             matches.segment,
@@ -109,12 +109,18 @@ class MaskFormerCriterion(nn.Module):
         normaliser = mean_over_processes(
             sum(t.num_segments for t in targets), device=values.device
         ).clamp(min=1)
-        sums = values.new_zeros((2, output.num_layers)).index_add(1, matches.layer, values)
+        sums = values.new_zeros((2, num_layers)).index_add(1, matches.layer, values)
         sums = sums / normaliser
         return {
             "loss_mask": self.loss_mask.loss_weight * sums[0],
             "loss_dice": self.loss_dice.loss_weight * sums[1],
         }
+
+
+def matched_logits(output: FactoredOutput, matches: Matches, dense: Tensor) -> Tensor:
+    """Mask logits (N, h, w) of the matched pairs; `dense` is the pixel embedding."""
+    embed = output.mask_embed[matches.layer, matches.image, matches.query].float()
+    return torch.cat(mask_logits(output.pixels, embed.split(matches.per_image), dense))
 
 
 def checked_loss(name: str, loss: Any, example: Sequence[Tensor], wanted: Sequence[int]) -> Any:

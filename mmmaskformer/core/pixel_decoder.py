@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from torch import Tensor, nn
@@ -29,7 +30,11 @@ def is_plain(conv: nn.Module) -> bool:
 
 
 class ConvNorm(nn.Module):
-    """Convolution without bias, group norm, and a ReLU if asked for."""
+    """Convolution without bias, group norm, and a ReLU if asked for.
+
+    `conv` and `finish` are called one by one, since backward keeps no more than the result of
+    `conv`.
+    """
 
     def __init__(
         self, in_channels: int, out_channels: int, *, kernel_size: int, groups: int, relu: bool
@@ -42,8 +47,9 @@ class ConvNorm(nn.Module):
         self.relu = relu
         init_conv(self.conv)
 
-    def forward(self, x: Tensor) -> Tensor:
-        x = self.norm(self.conv(x))
+    def finish(self, x: Tensor) -> Tensor:
+        """What follows the convolution."""
+        x = self.norm(x)
         return F.relu(x, inplace=True) if self.relu else x
 
 
@@ -55,7 +61,8 @@ class FPNPixelDecoder(nn.Module):
 
     Args:
         in_channels: channels of the backbone's levels, fine to coarse.
-        with_cp: whether to save memory by activation checkpointing, layer by layer.
+        with_cp: whether to save more memory by computing all convolutions of the pyramid, and the
+            encoder's layers one by one, again in backward.
     """
 
     def __init__(
@@ -98,7 +105,7 @@ class FPNPixelDecoder(nn.Module):
             the transformer decoder attends to (here the coarsest input level).
         """
         self.check_levels(features)
-        return self.top_down(features, features[-1]), features[-1]
+        return self.pixels(features, features[-1]), features[-1]
 
     def check_levels(self, features: Sequence[Tensor]) -> None:
         """Raise ValueError unless the levels and their channels are those the decoder is for."""
@@ -109,16 +116,36 @@ class FPNPixelDecoder(nn.Module):
                 f"channels (in_channels), got {len(found)} of {found}"
             )
 
-    def top_down(self, features: Sequence[Tensor], coarsest: Tensor) -> PixelFeatures:
+    def pixels(self, features: Sequence[Tensor], coarsest: Tensor) -> PixelFeatures:
         """Pixel features from the backbone's levels, with `coarsest` in place of the last."""
-        x = run(self.output_convs[-1], self.with_cp, coarsest)
-        for level in reversed(range(len(self.lateral_convs))):
-            lateral = run(self.lateral_convs[level], self.with_cp, features[level])
-            x = lateral + F.interpolate(x, size=lateral.shape[-2:], mode="nearest")
-            x = run(self.output_convs[level], self.with_cp, x)
+        x = run(self.top_down, self.with_cp, coarsest, *features[:-1])
         if not is_plain(self.mask_features):
             return PixelFeatures(self.mask_features(x))
         return PixelFeatures(x, self.mask_features.weight, self.mask_features.bias)
+
+    def top_down(self, coarsest: Tensor, *features: Tensor) -> Tensor:
+        """The coarsest level and the finer ones, fine to coarse, to (B, channels, h, w).
+
+        For backward, only the results of the convolutions are kept; norms, activations and sums
+        are computed again.
+        """
+        x = self.output_convs[-1].conv(coarsest)
+        for level in reversed(range(len(self.lateral_convs))):
+            lateral = self.lateral_convs[level].conv(features[level])
+            x = run(partial(self.next_level, level), True, x, lateral)
+        return self.output_convs[0].finish(x)
+
+    def next_level(self, level: int, coarser: Tensor, lateral: Tensor) -> Tensor:
+        """The output convolution's result at a level, from that at the next coarser one and from
+        the lateral convolution's.
+
+        It ends with the convolution because checkpointing computes again what that takes, and
+        stops before the convolution itself.
+        """
+        x = self.output_convs[level + 1].finish(coarser)
+        x = F.interpolate(x, size=lateral.shape[-2:], mode="nearest")
+        x += self.lateral_convs[level].finish(lateral)
+        return self.output_convs[level].conv(x)
 
 
 class TransformerEncoderPixelDecoder(FPNPixelDecoder):
@@ -169,4 +196,4 @@ class TransformerEncoderPixelDecoder(FPNPixelDecoder):
         for layer in self.encoder_layers:
             tokens = run(layer, self.with_cp, tokens, position)
         memory = tokens.transpose(1, 2).reshape(x.shape)
-        return self.top_down(features, memory), memory
+        return self.pixels(features, memory), memory

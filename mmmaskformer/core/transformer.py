@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -10,7 +12,7 @@ from torch.utils.checkpoint import checkpoint
 from .checks import check_number
 
 
-def run(module: nn.Module, with_cp: bool, *inputs: Tensor) -> Tensor:
+def run(module: Callable[..., Tensor], with_cp: bool, *inputs: Tensor) -> Tensor:
     """A module's output; with `with_cp`, its activations are computed again in backward."""
     if with_cp and torch.is_grad_enabled():
         return checkpoint(module, *inputs, use_reentrant=False)
@@ -82,7 +84,9 @@ class TransformerLayer(nn.Module):
         if self.cross_attention:
             attended, _ = self.cross_attn(x + position, memory_key, memory, need_weights=False)
             x = self.cross_attn_norm(x + self.dropout(attended))
-        hidden = self.dropout(F.relu(self.linear1(x)))
+        # Dropout does not change signs, so it may come first: the result of a ReLU in place is
+        # all that backward keeps beside the dropout's mask.
+        hidden = F.relu(self.dropout(self.linear1(x)), inplace=True)
         return self.ffn_norm(x + self.dropout(self.linear2(hidden)))
 
 

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import nn
 from torch.nn import functional as F
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from mmmaskformer import core
 from mmmaskformer.core.position import SinePositionalEncoding
@@ -15,26 +16,83 @@ def pyramid(batch=2):
     return [torch.randn(batch, c, 16 // s, 12 // s) for c, s in ((8, 1), (16, 2), (24, 4))]
 
 
-def test_pixel_decoder_equals_its_definition():
-    decoder = core.FPNPixelDecoder([8, 16], channels=16, mask_channels=12, norm_groups=4)
+def pyramid_decoder(**kwargs):
+    """Norms included, its weights are random."""
+    sizes = dict(channels=16, mask_channels=12, norm_groups=4)
+    decoder = core.FPNPixelDecoder([8, 16, 24], **sizes, **kwargs)
     for norm in decoder.modules():
         if isinstance(norm, nn.GroupNorm):
             nn.init.normal_(norm.weight)
             nn.init.normal_(norm.bias)
-    fine, coarse = torch.randn(1, 8, 6, 8), torch.randn(1, 16, 3, 4)
-    lateral, (out_fine, out_coarse) = decoder.lateral_convs[0], decoder.output_convs
+    return decoder
 
-    def norm(x, layer):
-        return F.group_norm(x, 4, layer.norm.weight, layer.norm.bias)
 
-    top = norm(F.conv2d(coarse, out_coarse.conv.weight, padding=1), out_coarse).relu()
-    up = top.repeat_interleave(2, -1).repeat_interleave(2, -2)
-    x = norm(F.conv2d(fine, lateral.conv.weight), lateral) + up
-    x = norm(F.conv2d(x, out_fine.conv.weight, padding=1), out_fine).relu()
-    x = F.conv2d(x, decoder.mask_features.weight, decoder.mask_features.bias, padding=1)
-    pixel_embed, memory = decoder([fine, coarse])
-    torch.testing.assert_close(core.pixel_embedding(pixel_embed), x, rtol=1e-4, atol=1e-5)
-    assert memory is coarse
+def definition(decoder, features):
+    """The pixel embedding, step by step, with all that plain autograd keeps."""
+
+    def block(layer, x, relu):
+        kernel = layer.conv.weight.shape[-1]
+        x = F.conv2d(x, layer.conv.weight, padding=kernel // 2)
+        x = F.group_norm(x, 4, layer.norm.weight, layer.norm.bias)
+        return x.relu() if relu else x
+
+    *fine, coarsest = features
+    x = block(decoder.output_convs[-1], coarsest, relu=True)
+    for level in reversed(range(len(fine))):
+        up = x.repeat_interleave(2, -1).repeat_interleave(2, -2)
+        x = block(decoder.lateral_convs[level], fine[level], relu=False) + up
+        x = block(decoder.output_convs[level], x, relu=True)
+    return F.conv2d(x, decoder.mask_features.weight, decoder.mask_features.bias, padding=1)
+
+
+@pytest.mark.parametrize("with_cp", [False, True])
+def test_pixel_decoder_equals_its_definition(with_cp):
+    decoder = pyramid_decoder(with_cp=with_cp).double()
+    features = [x.double().requires_grad_() for x in pyramid()]
+    pixels, memory = decoder(features)
+    assert memory is features[-1]
+    found, wanted = core.pixel_embedding(pixels), definition(decoder, features)
+    torch.testing.assert_close(found, wanted)
+    leaves = [*features, *decoder.parameters()]
+    upstream = torch.randn_like(found)
+    grads, wanted = (torch.autograd.grad(x, leaves, upstream) for x in (found, wanted))
+    torch.testing.assert_close(grads, wanted)
+
+
+class Convolutions(TorchDispatchMode):
+    """Collects the kernel sizes of the convolutions that are computed forward."""
+
+    def __init__(self):
+        super().__init__()
+        self.kernels = []
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        if func is torch.ops.aten.convolution.default:
+            self.kernels.append(args[1].shape[-1])
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize(("with_cp", "again"), [(False, []), (True, [1, 1, 3, 3, 3])])
+def test_large_convolutions_are_computed_once(with_cp, again):
+    """What is computed again in backward: with checkpointing, the pyramid but its last norm."""
+    pixels, _ = pyramid_decoder(with_cp=with_cp)(pyramid())
+    total = core.pixel_embedding(pixels).sum()
+    with Convolutions() as counted:
+        total.backward()
+    assert sorted(counted.kernels) == again
+
+
+def test_results_of_convolutions_are_all_that_is_kept():
+    decoder, features = pyramid_decoder(), pyramid()
+    sizes = {}
+    with torch.autograd.graph.saved_tensors_hooks(
+        lambda t: sizes.setdefault(t.untyped_storage()._cdata, t) is None or t, lambda t: t
+    ):
+        pixels, _ = decoder(features)
+    inputs = [x.untyped_storage()._cdata for x in (*features, *decoder.parameters())]
+    kept = [t.numel() for key, t in sizes.items() if key not in inputs and t.ndim == 4]
+    # Output convolutions of 4x3, 8x6 and 16x12 cells, lateral ones, and what the pixels have.
+    assert sorted(kept) == [2 * 16 * cells for cells in (12, 48, 48, 192, 192, 192)]
 
 
 def encoder_pixel_decoder(**kwargs):

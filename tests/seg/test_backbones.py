@@ -1,7 +1,10 @@
-"""DeepLab's ResNet (R101c) against its definition, written with plain functions."""
+"""DeepLab's ResNet (R101c) against its definition, written with plain functions; Swin with parts
+that are computed again in backward."""
 
+import pytest
 import torch
 from mmengine.config import Config
+from mmengine.runner import turn_on_activation_checkpointing
 from mmseg.registry import MODELS
 from mmseg.utils import register_all_modules
 from torch.nn import functional as F
@@ -74,3 +77,30 @@ def test_r101c_is_deeplabs():
     with torch.no_grad():
         for ours, expected in zip(backbone(image), r101c(image, weights), strict=True):
             assert_near(ours, expected)
+
+
+@pytest.mark.parametrize("how", ["with_cp", "stages"])
+def test_swin_computed_again_in_backward_has_the_same_gradients(how):
+    """Dropped paths included."""
+    results = []
+    for again in (False, True):
+        torch.manual_seed(0)
+        swin = MODELS.build(
+            dict(
+                type="SwinTransformer",
+                embed_dims=12,
+                depths=[2, 1, 1, 1],
+                num_heads=[1, 1, 2, 2],
+                window_size=4,
+                drop_path_rate=0.5,
+                with_cp=again and how == "with_cp",
+            )
+        )
+        if again and how == "stages":
+            turn_on_activation_checkpointing(swin, ["stages.0", "stages.1"])
+        levels = swin(torch.randn(2, 3, 64, 96))
+        sum(level.square().sum() for level in levels).backward()
+        gradients = {name: p.grad for name, p in swin.named_parameters()}
+        results.append(([level.detach() for level in levels], gradients))
+    assert all(grad is not None for grad in results[0][1].values())
+    torch.testing.assert_close(results[1], results[0], rtol=1e-6, atol=1e-6)
