@@ -5,3 +5,5 @@ _base_ = [
     "./_base_/runtime.py",
 ]
 model = _base_.model_of_data
+# Images of many sizes: cuDNN would search for the fastest algorithms anew for each.
+env_cfg = dict(cudnn_benchmark=False)

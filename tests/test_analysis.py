@@ -117,3 +117,13 @@ def test_hooks_that_only_train_are_left_out_of_testing():
         "EmptyCacheHook",
         "PrepareTTAHook",
     ]
+
+
+@pytest.mark.parametrize(
+    ("options", "searches"), [({}, False), ({"env_cfg.cudnn_benchmark": True}, True)]
+)
+def test_testing_does_not_search_for_algorithms(options, searches):
+    tool = runpy.run_path(str(ROOT / "tools/test.py"), run_name="tool")
+    cfg = Config(dict(env_cfg=dict(cudnn_benchmark=True, mp_cfg=dict())))
+    tool["expect_many_sizes"](cfg, options)
+    assert cfg.env_cfg == dict(cudnn_benchmark=searches, mp_cfg=dict())

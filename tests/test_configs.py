@@ -345,6 +345,11 @@ def test_leaf_config_is_short_and_resolves(path):
     cfg = load(path.stem)
     for key in ("model", "train_dataloader", "test_evaluator", "param_scheduler"):
         assert cfg.get(key) is not None
+    dataset = cfg.train_dataloader.dataset
+    dataset = dataset.get("datasets", [dataset])[0]
+    steps = {step.type.split(".")[-1] for step in dataset.pipeline}
+    one_size = "RandomCrop" in steps or "Resize" in steps or "Shapes" in dataset.type
+    assert cfg.env_cfg.cudnn_benchmark == one_size
 
 
 SMALL = [p.stem for p in LEAVES if p.stem.split("_")[-1] in ("camvid", "shapes")]

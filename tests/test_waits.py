@@ -5,6 +5,7 @@ import torch
 
 from mmmaskformer.core import InstanceFusion, PanopticFusion
 from mmmaskformer.det.detector import boxes_of
+from tests.core.test_checks import UNDETERMINED, Seen
 from tests.core.test_panoptic_fusion import ISTHING, make_view
 from tests.det.test_detector import build as build_detector
 from tests.det.test_detector import make_data as detection_data
@@ -61,6 +62,19 @@ def test_steps(name):
     waits, launches = CEILINGS[name]
     assert len(counted.waits) <= waits, counted.waits
     assert 100 < counted.launches <= launches
+
+
+@pytest.mark.parametrize("name", STEPS)
+def test_steps_are_deterministic_on_a_gpu(name):
+    """Backbone included; sizes that are no multiples of 4 are in the tests of the core."""
+    model, data = STEPS[name]()
+    model.train()
+    batch = model.data_preprocessor(data, training=True)
+    with Seen() as seen:
+        loss, _ = model.parse_losses(model(**batch, mode="loss"))
+        loss.backward()
+    assert {"convolution_backward", "max_pool2d_with_indices_backward"} <= seen.names
+    assert not seen.names & UNDETERMINED
 
 
 def test_panoptic_inference():

@@ -134,6 +134,13 @@ def forget_training(cfg: Config) -> None:
         cfg.pop(key, None)
 
 
+def expect_many_sizes(cfg: Config, options: dict) -> None:
+    """Let cuDNN not search for the fastest algorithms, which it does anew for each size of image,
+    unless the options say so."""
+    if "env_cfg.cudnn_benchmark" not in options:
+        cfg.merge_from_dict({"env_cfg.cudnn_benchmark": False})
+
+
 def main() -> None:
     args = parse_args()
     cfg = load_config(args)
@@ -142,6 +149,7 @@ def main() -> None:
     if args.show:
         check_window()
     forget_training(cfg)
+    expect_many_sizes(cfg, args.cfg_options or {})
     if Path(args.checkpoint).is_dir():
         raise ValueError(f"checkpoint {args.checkpoint} is a folder; wanted a file in it")
     if "://" not in args.checkpoint and not Path(args.checkpoint).is_file():

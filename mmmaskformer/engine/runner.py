@@ -214,6 +214,9 @@ def runner_class(cfg: Config) -> type:
 
 def build_runner(cfg: Config) -> Runner | FlexibleRunner:
     """The runner of the config; without a GPU distributed runs use gloo and SyncBN becomes BN."""
+    if cfg.get("randomness", {}).get("deterministic"):
+        # Without it torch may refuse products of matrices on a GPU; cuBLAS reads it once.
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     flexible = issubclass(runner_class(cfg), FlexibleRunner)
     prepare_cpu_distributed(cfg, flexible)
     if not torch.cuda.is_available():

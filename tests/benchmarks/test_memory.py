@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
-from benchmarks.kit import ledger, models, suite
+from benchmarks.kit import ledger, suite
 from benchmarks.kit.ledger import OUTSIDE, Saved
 from tests.commands import mistake
 from tests.conftest import ROOT

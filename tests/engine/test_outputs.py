@@ -1,6 +1,7 @@
 """Where results go, and which checkpoints are scored or trained from."""
 
 import math
+import os
 import runpy
 from types import SimpleNamespace
 
@@ -255,3 +256,22 @@ def test_predictions_go_to_every_metric_that_writes():
     message = r"--out out: none of the metrics of test_evaluator \(mmmaskformer.SemanticPQMetric\)"
     with pytest.raises(ValueError, match=message):
         evaluators_of(tool, plain, "out")
+
+
+@pytest.mark.parametrize(
+    ("deterministic", "before", "after"),
+    [(True, None, ":4096:8"), (True, ":16:8", ":16:8"), (False, None, None)],
+)
+def test_deterministic_runs_of_cublas(deterministic, before, after, tmp_path, monkeypatch):
+    name = "CUBLAS_WORKSPACE_CONFIG"
+    monkeypatch.setenv(name, before or "")  # is taken back after the test
+    if before is None:
+        monkeypatch.delenv(name)
+    (tmp_path / "taken").touch()
+    randomness = dict(deterministic=deterministic)
+    cfg = SimpleNamespace(
+        get=dict(randomness=randomness).get, work_dir=str(tmp_path / "taken"), launcher="none"
+    )
+    with pytest.raises(ValueError, match="work_dir"):
+        build_runner(cfg)
+    assert os.environ.get(name) == after
