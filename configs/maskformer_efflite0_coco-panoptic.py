@@ -9,3 +9,5 @@ model = dict(
     decode_head=dict(_base_.model_of_data.decode_head, num_queries=100),
     test_cfg=_base_.model_of_data.test_cfg,
 )
+# Images of many sizes: cuDNN would search for the fastest algorithms anew for each.
+env_cfg = dict(cudnn_benchmark=False)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -51,6 +51,20 @@ class ConvNorm(nn.Module):
         """What follows the convolution."""
         x = self.norm(x)
         return F.relu(x, inplace=True) if self.relu else x
+
+
+def next_level(
+    coarse: ConvNorm, lateral: ConvNorm, output: ConvNorm, coarser: Tensor, finer: Tensor
+) -> Tensor:
+    """What the output convolution of a level gives, from that of the next coarser level and from
+    the lateral convolution's.
+
+    It ends with the convolution because checkpointing computes again what that takes, and stops
+    before the convolution itself.
+    """
+    x = F.interpolate(coarse.finish(coarser), size=finer.shape[-2:], mode="nearest")
+    x += lateral.finish(finer)
+    return output.conv(x)
 
 
 class FPNPixelDecoder(nn.Module):
@@ -129,23 +143,14 @@ class FPNPixelDecoder(nn.Module):
         For backward, only the results of the convolutions are kept; norms, activations and sums
         are computed again.
         """
-        x = self.output_convs[-1].conv(coarsest)
-        for level in reversed(range(len(self.lateral_convs))):
-            lateral = self.lateral_convs[level].conv(features[level])
-            x = run(partial(self.next_level, level), True, x, lateral)
-        return self.output_convs[0].finish(x)
-
-    def next_level(self, level: int, coarser: Tensor, lateral: Tensor) -> Tensor:
-        """The output convolution's result at a level, from that at the next coarser one and from
-        the lateral convolution's.
-
-        It ends with the convolution because checkpointing computes again what that takes, and
-        stops before the convolution itself.
-        """
-        x = self.output_convs[level + 1].finish(coarser)
-        x = F.interpolate(x, size=lateral.shape[-2:], mode="nearest")
-        x += self.lateral_convs[level].finish(lateral)
-        return self.output_convs[level].conv(x)
+        laterals, outputs = (
+            cast(list[ConvNorm], list(convs)) for convs in (self.lateral_convs, self.output_convs)
+        )
+        x = outputs[-1].conv(coarsest)
+        for level in reversed(range(len(laterals))):
+            step = partial(next_level, outputs[level + 1], laterals[level], outputs[level])
+            x = run(step, True, x, laterals[level].conv(features[level]))
+        return outputs[0].finish(x)
 
 
 class TransformerEncoderPixelDecoder(FPNPixelDecoder):

@@ -96,3 +96,23 @@ def test_decoder_matrices_are_xavier_uniform():
         bound = math.sqrt(6 / sum(matrix.shape))
         assert matrix.abs().max().item() == pytest.approx(bound, rel=0.02), name
         assert matrix.std().item() == pytest.approx(bound / math.sqrt(3), rel=0.03), name
+
+
+def test_hidden_units_are_kept_once():
+    """Backward of a feed-forward keeps the dropout's mask and what is behind the ReLU."""
+    layer = core.transformer.TransformerLayer(
+        8, 2, feedforward_channels=40, dropout=0.5, self_attention=False, cross_attention=False
+    ).train()
+    x = torch.randn(2, 3, 8)
+    kept = {}
+    with torch.autograd.graph.saved_tensors_hooks(
+        lambda t: kept.setdefault(t.untyped_storage()._cdata, t) is None or t, lambda t: t
+    ):
+        torch.manual_seed(0)
+        found = layer(x, x)
+    weights = {p.untyped_storage()._cdata for p in layer.parameters()}
+    hidden = [t for key, t in kept.items() if key not in weights and t.numel() == 2 * 3 * 40]
+    assert len(hidden) == 2
+    torch.manual_seed(0)
+    wanted = layer.dropout(layer.linear2(layer.dropout(layer.linear1(x).relu())))
+    assert torch.equal(found, layer.ffn_norm(x + wanted))
