@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -52,17 +52,27 @@ class MaskFormerCriterion(nn.Module):
         self.mask_loss_kernel = check_kernel(mask_loss_kernel)
 
     def forward(
-        self, output: FactoredOutput, targets: Sequence[SegmentTargets]
+        self,
+        output: FactoredOutput,
+        targets: Sequence[SegmentTargets],
+        mean_segments: Callable[[], Tensor] | None = None,
     ) -> dict[str, Tensor]:
         """Losses under mmdet's names: `loss_cls`, `loss_mask`, `loss_dice` for the last layer,
-        the same behind `d0.`, `d1.`, ... for the layers before it."""
+        the same behind `d0.`, `d1.`, ... for the layers before it.
+
+        Args:
+            mean_segments: what `start_mean_segments` gave, where it was called before the network.
+        """
+        mean_segments = mean_segments or start_mean_segments(targets, output.device)
         dense = pixel_embedding(output.pixels)  # in the precision of the network
         with torch.autocast(output.device.type, enabled=False):
             matches = self.assigner(replace(output, pixels=PixelFeatures(dense)), targets)
             logits = matched_logits(output, matches, dense)
             del dense  # before the mask losses, where a step needs the most memory
             per_layer = {"loss_cls": self.class_losses(output, targets, matches)}
-            per_layer.update(self.mask_losses(logits, targets, matches, output.num_layers))
+            per_layer.update(
+                self.mask_losses(logits, targets, matches, output.num_layers, mean_segments)
+            )
         losses = {}
         for layer in range(output.num_layers):
             prefix = "" if layer == output.num_layers - 1 else f"d{layer}."
@@ -83,12 +93,12 @@ class MaskFormerCriterion(nn.Module):
         counts = torch.tensor([0] + [t.num_segments for t in targets[:-1]]).cumsum(0)
         first = to_device(counts, labels.device)[matches.image]
         target[matches.layer, matches.image, matches.query] = labels[first + matches.segment]
-        return self.loss_cls.loss_weight * torch.stack(
-            [
-                self.loss_cls(logits.flatten(0, 1).float(), classes.flatten())
-                for logits, classes in zip(output.class_logits, target, strict=True)
-            ]
-        )
+        logits, classes = output.class_logits.flatten(1, 2).float(), target.flatten(1)
+        if isinstance(self.loss_cls, ClassLoss):  # takes all layers at once
+            losses = self.loss_cls(logits, classes)
+        else:
+            losses = torch.stack(list(map(self.loss_cls, logits, classes)))
+        return self.loss_cls.loss_weight * losses
 
     def mask_losses(
         self,
@@ -96,6 +106,7 @@ class MaskFormerCriterion(nn.Module):
         targets: Sequence[SegmentTargets],
         matches: Matches,
         num_layers: int,
+        mean_segments: Callable[[], Tensor],
     ) -> dict[str, Tensor]:
         """`loss_mask` and `loss_dice`, each (L,) and weighted; `logits` are `matched_logits`."""
         values = chunked_mask_loss(
@@ -106,11 +117,8 @@ class MaskFormerCriterion(nn.Module):
             (self.loss_mask, self.loss_dice),
             kernel=self.mask_loss_kernel,
         )
-        normaliser = mean_over_processes(
-            sum(t.num_segments for t in targets), device=values.device
-        ).clamp(min=1)
         sums = values.new_zeros((2, num_layers)).index_add(1, matches.layer, values)
-        sums = sums / normaliser
+        sums = sums / mean_segments().clamp(min=1)
         return {
             "loss_mask": self.loss_mask.loss_weight * sums[0],
             "loss_dice": self.loss_dice.loss_weight * sums[1],
@@ -133,10 +141,25 @@ def checked_loss(name: str, loss: Any, example: Sequence[Tensor], wanted: Sequen
     return loss
 
 
-def mean_over_processes(count: int, device: torch.device) -> Tensor:
-    """Mean of `count` over the processes of the default group, as a scalar tensor."""
-    total = torch.full((), float(count), device=device)  # a tensor from a number would wait
-    if distributed.is_available() and distributed.is_initialized():
-        distributed.all_reduce(total)
-        total /= distributed.get_world_size()
-    return total
+def start_mean_segments(
+    targets: Sequence[SegmentTargets], device: torch.device
+) -> Callable[[], Tensor]:
+    """Begin to compute the mean number of segments per process of the default group.
+
+    The processes exchange their numbers while the network runs: one that is late holds the others
+    up where the number is needed, if at all.
+
+    Returns:
+        what waits for the exchange and gives the mean, a scalar tensor on the device.
+    """
+    count = float(sum(target.num_segments for target in targets))
+    total = torch.full((), count, device=device)  # a tensor from a number would wait
+    if not (distributed.is_available() and distributed.is_initialized()):
+        return lambda: total
+    exchange = distributed.all_reduce(total, async_op=True)
+
+    def mean() -> Tensor:
+        exchange.wait()
+        return total / distributed.get_world_size()
+
+    return mean

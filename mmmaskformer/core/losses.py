@@ -46,10 +46,9 @@ class ClassLoss(nn.Module):
             check_number(f"ClassLoss.class_weight[{index}]", weight)
         weights = None if class_weight is None else torch.tensor(class_weight, dtype=torch.float32)
         self.register_buffer("class_weight", weights, persistent=False)
-        self.may_vanish = no_object_weight == 0 or not all(class_weight or ())
 
     def weights(self, like: Tensor) -> Tensor:
-        """(C + 1,) weights for logits (M, C + 1); ValueError if there are not so many."""
+        """(C + 1,) weights for logits (..., C + 1); ValueError if there are not so many."""
         weight = like.new_ones(like.shape[-1])
         weight[-1:] = self.no_object_weight  # a slice: an index would make a GPU wait
         if self.class_weight is not None:
@@ -63,13 +62,13 @@ class ClassLoss(nn.Module):
         return weight
 
     def forward(self, class_logits: Tensor, target: Tensor) -> Tensor:
-        """class_logits (M, C + 1), target (M,) int64 in [0, C] -> scalar, unweighted."""
+        """class_logits (M, C + 1), target (M,) int64 in [0, C] -> scalar, unweighted; further
+        dimensions before these stay."""
         weights = self.weights(class_logits)
-        if not self.may_vanish:
-            return F.cross_entropy(class_logits, target, weights)
-        total = weights[target].sum()
-        summed = F.cross_entropy(class_logits, target, weights, reduction="sum")
-        return summed / torch.where(total > 0, total, 1)
+        rows, classes = class_logits.flatten(0, -2), target.flatten()
+        losses = F.cross_entropy(rows, classes, weights, reduction="none").view_as(target)
+        total = weights[target].sum(-1)
+        return losses.sum(-1) / torch.where(total > 0, total, 1)
 
 
 class FocalLoss(nn.Module):

@@ -14,7 +14,7 @@ from torch.autograd.function import once_differentiable
 from . import kernels
 from .losses import DiceLoss, FocalLoss, is_focal_and_dice
 from .resizing import upsample, upsample_adjoint
-from .tuning import chunks
+from .tuning import LOSS_ARRAYS, chunks
 
 
 def chunked_mask_loss(
@@ -67,7 +67,7 @@ def eager_mask_loss(
 
 def focal_and_dice(
     logits: Tensor, outside: Tensor, focal: FocalLoss, dice: DiceLoss, work: Tensor | None = None
-) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
+) -> tuple[Tensor, Tensor]:
     """Focal and dice losses of n masks and their gradients, without autograd.
 
     With s = -1 on the mask and 1 off it, z = s logits is the logit of the wrong answer and
@@ -81,12 +81,11 @@ def focal_and_dice(
         work: (6, n, P) float32 buffers, instead of new memory.
 
     Returns:
-        two values (n,) and two gradients (n, P), which lie in `work`.
+        values (2, n) and gradients (2, n, P), which are the last two of `work`.
     """
     pixels, one = logits.shape[1], logits.new_ones(())
-    sign, error, right, focus, entropy, spare = (
-        logits.new_empty(6, *logits.shape) if work is None else work
-    )
+    work = logits.new_empty(6, *logits.shape) if work is None else work
+    sign, error, spare, focus, entropy, right = work
     torch.add(-one, outside, alpha=2, out=sign)
     wrong = torch.mul(logits, sign, out=spare)
     torch.sigmoid(wrong, out=error)
@@ -103,7 +102,7 @@ def focal_and_dice(
         focus /= pixels
     focal_value = torch.mul(focus, entropy, out=spare).sum(1)
     slope = torch.addcmul(error, entropy, right, value=focal.gamma, out=entropy)
-    focal_grad = slope.mul_(focus).mul_(sign)
+    slope.mul_(focus).mul_(sign)  # focal's gradient
 
     # Differences of sums over all pixels would lose a small mask: |p t| is summed by itself, and
     # T = |e| + A.
@@ -113,14 +112,14 @@ def focal_and_dice(
     total = error_area + overlap
     off = (overlap / total.square())[:, None]
     factor = torch.lerp(off - 2 / total[:, None], off, outside, out=spare)
-    dice_grad = right.mul_(error).mul_(factor)
-    return (focal_value, error_area / total), (focal_grad, dice_grad)
+    right.mul_(error).mul_(factor)  # dice's gradient
+    return torch.stack([focal_value, error_area / total]), work[4:]
 
 
 def _values_and_grads(
     losses: Sequence[nn.Module], logits: Tensor, target: Tensor
-) -> tuple[Sequence[Tensor], Sequence[Tensor]]:
-    """Of each loss the values (n,) and the gradient (n, P)."""
+) -> tuple[Tensor, Tensor]:
+    """Of K losses the values (K, n) and the gradients (K, n, P)."""
     values, grads = [], []
     for loss in losses:
         with torch.enable_grad():
@@ -128,7 +127,7 @@ def _values_and_grads(
             value = loss(leaf, target)
             grads.append(torch.autograd.grad(value.sum(), leaf)[0])
         values.append(value.detach())
-    return values, grads
+    return torch.stack(values), torch.stack(grads)
 
 
 class _ChunkedMaskLoss(torch.autograd.Function):
@@ -152,7 +151,7 @@ class _ChunkedMaskLoss(torch.autograd.Function):
         )
         segment_maps, segment = segment_maps.float(), segment.float()
         pair, work = need_grad and is_focal_and_dice(losses), None
-        for rows in chunks(count, size.numel(), logits.device):
+        for rows in chunks(count, size.numel(), logits.device, LOSS_ARRAYS):
             if work is None:
                 work = values.new_empty(8 if pair else 2, rows.stop, *size)
             part = work[:, : rows.stop - rows.start]
@@ -164,13 +163,13 @@ class _ChunkedMaskLoss(torch.autograd.Function):
                     values[index, rows] = loss(full, 1 - outside)
                 continue
             if not pair:
-                results = _values_and_grads(losses, full, 1 - outside)
+                value, grad = _values_and_grads(losses, full, 1 - outside)
             else:
                 focal, dice = losses
-                results = focal_and_dice(full, outside, focal, dice, part[2:].flatten(2))
-            for index, (value, grad) in enumerate(zip(*results, strict=True)):
-                values[index, rows] = value
-                grads[index, rows] = upsample_adjoint(grad.unflatten(1, size), logits.shape[1:])
+                value, grad = focal_and_dice(full, outside, focal, dice, part[2:].flatten(2))
+            values[:, rows] = value
+            small = upsample_adjoint(grad.flatten(0, 1).unflatten(1, size), logits.shape[1:])
+            grads[:, rows] = small.unflatten(0, grad.shape[:2])
         ctx.save_for_backward(grads)
         return values
 

@@ -99,7 +99,7 @@ def segments_from_panoptic(
 def is_legal(target: SegmentTargets, num_classes: int) -> Tensor:
     """Whether all labels and segments are in their ranges, a boolean on the target's device."""
     labels, segments = target.labels, target.segment_map
-    legal = ((labels >= 0) & (labels < num_classes)).all()
+    legal = (labels == labels.clamp(0, num_classes - 1)).all()
     if segments.numel():
         low, high = segments.aminmax()
         legal &= (low >= NO_SEGMENT) & (high < len(labels))

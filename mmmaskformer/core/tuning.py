@@ -6,7 +6,6 @@ here first.
 
 from __future__ import annotations
 
-import functools
 from collections import defaultdict
 from collections.abc import Iterator
 
@@ -16,18 +15,24 @@ CPU_CACHE = 20 << 20
 """Bytes of last-level cache that a chunk of full-size masks may fill on a CPU; chunks that leave it
 are slow. Tuned on two cores of an AMD EPYC with 32 MB of shared cache."""
 
-GPU_SHARE = 100
-"""A chunk may fill one part in so many of a GPU's memory: that keeps the GPU busy and is little
-beside the activations of a training step. Not tuned: nothing was measured on a GPU."""
+GPU_CHUNK = 64 << 20
+"""Bytes that a chunk of full-size masks may fill on a GPU. Argued, not measured: it is a tenth of
+what the smallest usual step (R50, 2 images of 512x512) saves for backward. The arrays
+of the losses then have 1.7 million elements; an operation on them takes about 6 microseconds at
+3.35 TB/s, the bandwidth of an H100, which is as long as its launch. Larger chunks would save nothing but launches that nobody
+waits for."""
 
-TEMPORARIES = 10
-"""Full-size float32 arrays that are alive at once while a chunk is worked on; counted, not
-tuned."""
+LOSS_ARRAYS, COST_ARRAYS = 10, 5
+"""Float32 arrays of a chunk's size that are alive at once in the eager mask losses and in the
+matching costs; counted, not tuned."""
 
-BAND_ELEMENTS = defaultdict(lambda: 1 << 24, cpu=1 << 21)
+BAND_ELEMENTS = defaultdict(lambda: 1 << 26, cpu=1 << 21)
 """Elements of score map per band, by kind of device. On a CPU, 8 MB stay in the cache and are
 memory that the C library's heap reuses; larger blocks are mapped, and zeroed by the kernel, page
-by page, for each band anew. Tuned on two cores of an AMD EPYC with glibc; not tuned on a GPU."""
+by page, for each band anew. Tuned on two cores of an AMD EPYC with glibc. On a GPU it is argued,
+not measured: a band has about 20 operations, whose launches take 0.1 ms, and writing and reading
+its 256 MB takes at least 0.15 ms; counted for labels of 2000x3000 with 847 classes, a quarter of
+the elements needs 4.5 times as many launches."""
 
 FOLD_SHARE = 2 / 3
 """The folded convolution pays in training while it has fewer masks an image than this share of the
@@ -38,17 +43,14 @@ TRITON_BLOCK = 256
 report for sm_80 and sm_90: 512 cells need three times the registers, and 1024 spill them."""
 
 
-@functools.lru_cache(maxsize=8)
-def chunk_elements(device: torch.device) -> int:
-    """Elements of a full-size chunk whose temporaries fill what the device grants them."""
-    memory = CPU_CACHE
-    if device.type == "cuda":
-        memory = torch.cuda.get_device_properties(device).total_memory // GPU_SHARE
-    return memory // (4 * TEMPORARIES)
+def chunk_elements(device: torch.device, arrays: int) -> int:
+    """Elements of a chunk of which `arrays` float32 arrays fill what the device grants them."""
+    memory = CPU_CACHE if device.type == "cpu" else GPU_CHUNK
+    return memory // (4 * arrays)
 
 
-def chunks(rows: int, elements_per_row: int, device: torch.device) -> Iterator[slice]:
+def chunks(rows: int, elements_per_row: int, device: torch.device, arrays: int) -> Iterator[slice]:
     """Slices over `rows`, each of about `chunk_elements` elements and at least one row."""
-    step = max(1, chunk_elements(device) // max(1, elements_per_row))
+    step = max(1, chunk_elements(device, arrays) // max(1, elements_per_row))
     for start in range(0, rows, step):
         yield slice(start, min(start + step, rows))

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from .. import core
 from ..core.checks import read_flags
+from ..core.criterion import start_mean_segments
 from ..core.views import View
 from ..registry import DATASETS, MODELS, TASK_UTILS
 from .base import BandedHead, build_fusion, build_part, check_is_config
@@ -137,8 +138,9 @@ class MaskFormerHead(BandedHead):
             NonFiniteCostError: training diverged; names image, layer, cost, learning rate.
         """
         targets = self.segments.read(data_samples)
+        mean_segments = start_mean_segments(targets, features[0].device)
         try:
-            return self.criterion(self.factors(features), targets)
+            return self.criterion(self.factors(features), targets, mean_segments)
         except core.NonFiniteCostError as error:
             raise core.NonFiniteCostError(f"{error}; {current_learning_rate()}") from error
 

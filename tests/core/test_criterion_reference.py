@@ -96,7 +96,7 @@ def test_normaliser_is_the_mean_over_processes(name, monkeypatch):
     ranks = load("criterion_small")["two_processes"][name]
     counts = [sum(len(t["labels"]) for t in ranks[r]["targets"]) for r in ("rank0", "rank1")]
     monkeypatch.setattr(
-        core.criterion, "mean_over_processes", lambda *_, **__: torch.tensor(sum(counts) / 2)
+        core.criterion, "start_mean_segments", lambda *_: lambda: torch.tensor(sum(counts) / 2)
     )
     for rank in ("rank0", "rank1"):
         check_case(ranks[rank])

@@ -81,7 +81,7 @@ class Squared(torch.nn.Module):
     "parts", [(FocalLoss(), DiceLoss()), (DiceLoss(), FocalLoss(gamma=1.0), Squared())]
 )
 def test_chunked_loss_equals_plain_autograd(grid, size, chunk, parts, monkeypatch):
-    monkeypatch.setattr(tuning, "chunk_elements", lambda device: chunk)
+    monkeypatch.setattr(tuning, "chunk_elements", lambda *_: chunk)
     inputs = problem(grid, size)
     upstream = torch.rand(len(parts), 11)
     results = []
@@ -179,12 +179,17 @@ def test_segments_of_many_bits():
 
 def test_a_chunk_fills_the_cache_of_a_cpu():
     # Two masks of 512x512, with ten float32 arrays each.
-    assert tuning.chunk_elements(torch.device("cpu")) == 2 * 512 * 512
-    assert [(s.start, s.stop) for s in tuning.chunks(5, 512 * 512, torch.device("cpu"))] == [
-        (0, 2),
-        (2, 4),
-        (4, 5),
-    ]
+    cpu, arrays = torch.device("cpu"), tuning.LOSS_ARRAYS
+    assert tuning.chunk_elements(cpu, arrays) == 2 * 512 * 512
+    slices = [(s.start, s.stop) for s in tuning.chunks(5, 512 * 512, cpu, arrays)]
+    assert slices == [(0, 2), (2, 4), (4, 5)]
+
+
+def test_a_chunk_is_little_beside_the_activations_of_a_step_on_a_gpu():
+    # R50 saves 640 MB for 2 images of 512x512.
+    gpu = torch.device("cuda:0")
+    for arrays in (tuning.LOSS_ARRAYS, tuning.COST_ARRAYS):
+        assert 60 << 20 < 4 * arrays * tuning.chunk_elements(gpu, arrays) <= 64 << 20
 
 
 def test_negative_gamma_is_refused():

@@ -41,7 +41,7 @@ def cost_by_loops(output, target, layer, image):
 
 @pytest.mark.parametrize("chunk", [1, 1 << 20])
 def test_costs_equal_loops_over_pairs(chunk, monkeypatch):
-    monkeypatch.setattr(tuning, "chunk_elements", lambda device: chunk)
+    monkeypatch.setattr(tuning, "chunk_elements", lambda *_: chunk)
     output, targets = problem()
     for image, target in enumerate(targets):
         costs = core.HungarianAssigner().costs(output, image, target)

@@ -8,6 +8,7 @@ from torch import nn
 
 from mmmaskformer import core
 from mmmaskformer.core.position import SinePositionalEncoding
+from mmmaskformer.core.transformer import attend
 
 
 def test_sine_encoding_equals_its_formula():
@@ -116,3 +117,22 @@ def test_hidden_units_are_kept_once():
     torch.manual_seed(0)
     wanted = layer.dropout(layer.linear2(layer.dropout(layer.linear1(x).relu())))
     assert torch.equal(found, layer.ffn_norm(x + wanted))
+
+
+@pytest.mark.parametrize("alike", [True, False], ids=["queries are keys", "queries and keys"])
+@pytest.mark.parametrize("dropout", [0.0, 0.4])
+def test_attention_is_that_of_the_module(alike, dropout):
+    module = nn.MultiheadAttention(12, 3, dropout, batch_first=True)
+    nn.init.normal_(module.in_proj_bias)
+    nn.init.normal_(module.out_proj.bias)
+    query = torch.randn(2, 5, 12, requires_grad=True)
+    key = query if alike else torch.randn(2, 7, 12, requires_grad=True)
+    value = torch.randn(*key.shape, requires_grad=True)
+    results = []
+    for way in (attend, lambda module, *inputs: module(*inputs, need_weights=False)[0]):
+        torch.manual_seed(1)  # of the dropout
+        attended = way(module, query, key, value)
+        wanted = [query, key, value, *module.parameters()]
+        results.append([attended, *torch.autograd.grad(attended.square().sum(), wanted)])
+    for found, expected in zip(*results, strict=True):
+        torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)

@@ -9,6 +9,7 @@ from torch import distributed, multiprocessing
 from torch.nn.parallel import DistributedDataParallel
 
 from mmmaskformer import core
+from mmmaskformer.core.criterion import start_mean_segments
 from mmmaskformer.engine.cpu import check_launcher
 from tests.core.test_criterion_reference import check_case
 from tests.reference import load
@@ -64,7 +65,8 @@ class Network(torch.nn.Module):
 
     def forward(self, features, labels):
         targets = [core.segments_from_semantic(image, 5) for image in labels]
-        return self.criterion(self.predictor(features), targets)
+        mean_segments = start_mean_segments(targets, features[0].device)
+        return self.criterion(self.predictor(features), targets, mean_segments)
 
 
 def batch():
@@ -80,8 +82,11 @@ def train_rank(rank, path):
     torch.manual_seed(0)
     network = DistributedDataParallel(Network().train())
     features, labels = batch()
-    losses = network([f[rank : rank + 1] for f in features], labels[rank : rank + 1])
-    sum(losses.values()).backward()
+    inputs = [f[rank : rank + 1] for f in features], labels[rank : rank + 1]
+    with network.no_sync():  # accumulates half of the gradient
+        sum(network(*inputs).values()).div(2).backward()
+    losses = network(*inputs)
+    sum(losses.values()).div(2).backward()
     values = torch.stack([losses[name].detach() for name in sorted(losses)])
     distributed.all_reduce(values)
     if rank == 0:
