@@ -19,8 +19,8 @@ GPU_CHUNK = 64 << 20
 """Bytes that a chunk of full-size masks may fill on a GPU. Argued, not measured: it is a tenth of
 what the smallest usual step (R50, 2 images of 512x512) saves for backward. The arrays
 of the losses then have 1.7 million elements; an operation on them takes about 6 microseconds at
-3.35 TB/s, the bandwidth of an H100, which is as long as its launch. Larger chunks would save nothing but launches that nobody
-waits for."""
+3.35 TB/s, the bandwidth of an H100, which is as long as its launch. Larger chunks would save
+nothing but launches that nobody waits for."""
 
 LOSS_ARRAYS, COST_ARRAYS = 10, 5
 """Float32 arrays of a chunk's size that are alive at once in the eager mask losses and in the
@@ -40,7 +40,8 @@ embedding's channels. Tuned on R50 with images of 512x512 on two cores of an AMD
 
 TRITON_BLOCK = 256
 """Cells of a mask per program of the Triton kernels, a power of two. Chosen by the compiler's
-report for sm_80 and sm_90: 512 cells need three times the registers, and 1024 spill them."""
+report for sm_80: 80 and 94 registers, half of them with 128 cells of a thread each, and twice as
+many with 512."""
 
 
 def chunk_elements(device: torch.device, arrays: int) -> int:

@@ -40,10 +40,10 @@ COMPILE = """
 import triton
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
-from mmmaskformer.core.kernels.triton_mask_loss import _grad_kernel, _sums_kernel
+from mmmaskformer.core.kernels.triton_mask_loss import SIZES, _grad_kernel, _sums_kernel
 
-constants = dict(SCALE=4, ALPHA=0.25, GAMMA=1.5, BLOCK=256)
-types = dict(height="i32", width="i32", image="*i64", segment="*i64", maps="*i32")
+constants = dict(OWN=4, SPAN=8, ALPHA=0.25, GAMMA=1.5, BLOCK=256)
+types = dict(image="*i64", segment="*i64", maps="*i32", **dict.fromkeys(SIZES, "i32"))
 types.update(logits="*bf16", grads="*bf16", **dict.fromkeys(constants, "constexpr"))
 for kernel in (_sums_kernel, _grad_kernel):
     signature = {name: types.get(name, "*fp32") for name in kernel.arg_names}
@@ -68,14 +68,22 @@ def on_gpu(*shape):
     return SimpleNamespace(shape=torch.Size(shape), is_cuda=True, device=torch.device("cuda:0"))
 
 
-@pytest.mark.parametrize("size", [(7, 10), (14, 20), (21, 30), (28, 40), (56, 80)])
-def test_integer_scales_fit(size):
-    assert kernels.is_whole_multiple(size, (7, 10))
+@pytest.mark.parametrize("size", [(7, 10), (14, 20), (28, 41), (25, 37), (14, 40)])
+def test_larger_images_fit(size):
+    assert kernels.fits(size, (7, 10))
+    assert not kernels.fits(size, (7, size[1] + 1))
 
 
-@pytest.mark.parametrize("size", [(28, 41), (29, 40), (28, 20), (14, 40), (3, 5)])
-def test_other_scales_do_not_fit(size):
-    assert not kernels.is_whole_multiple(size, (7, 10))
+@pytest.mark.parametrize("size", [(6, 40), (28, 9), (3, 5)])
+def test_smaller_images_do_not_fit(size):
+    assert not kernels.fits(size, (7, 10))
+
+
+def test_images_whose_numbers_do_not_fit_into_32_bits():
+    # The last pixel of 46340x46340 has a number below 2^31; 4 h H is, up to 46336.
+    assert kernels.fits((46336, 46336), (11584, 11584))
+    assert not kernels.fits((46344, 46344), (11586, 11586))
+    assert not kernels.fits((1 << 16, 4), (1 << 14, 1))
 
 
 class Mine(FocalLoss):
@@ -101,8 +109,9 @@ def fused(*inputs):
         ("auto", on_gpu(2, 7, 10), (28, 40), PAIR, True),
         ("triton", on_gpu(2, 7, 10), (28, 40), PAIR, True),
         ("eager", on_gpu(2, 7, 10), (28, 40), PAIR, False),
-        ("auto", on_gpu(2, 7, 10), (28, 41), PAIR, False),
-        ("triton", on_gpu(2, 7, 10), (28, 41), PAIR, False),
+        ("auto", on_gpu(2, 7, 10), (25, 41), PAIR, True),
+        ("auto", on_gpu(2, 7, 10), (6, 40), PAIR, False),
+        ("triton", on_gpu(2, 7, 10), (6, 40), PAIR, False),
         ("auto", torch.zeros(2, 7, 10), (28, 40), PAIR, False),
         ("auto", on_gpu(2, 7, 10), (28, 40), OTHERS[0], False),
     ],

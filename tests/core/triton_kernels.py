@@ -17,10 +17,12 @@ DEVICE = "cpu" if INTERPRETED else "cuda"
 PAIR = FocalLoss(), DiceLoss()
 
 
-def problem(scale, grid, count, dtype=torch.float32):
-    """Image 0 is void, image 1 one segment, image 2 has four; segment 4 is nowhere."""
+def problem(scale, grid, count, dtype=torch.float32, cut=(0, 0)):
+    """Maps are `scale` times as large as the grid, less `cut`. Image 0 is void, image 1 one
+    segment, image 2 has four; segment 4 is nowhere."""
     logits = (6 * torch.randn(count, *grid)).to(dtype)
-    maps = torch.randint(-1, 4, (3, scale * grid[0], scale * grid[1]), dtype=torch.int32)
+    size = [scale * cells - less for cells, less in zip(grid, cut, strict=True)]
+    maps = torch.randint(-1, 4, (3, *size), dtype=torch.int32)
     maps[0], maps[1] = -1, 0
     image, segment = torch.arange(count) % 3, torch.arange(count) // 2 % 5
     return [tensor.to(DEVICE) for tensor in (logits, maps, image, segment)]
@@ -71,6 +73,22 @@ def check(inputs, parts=PAIR, rtol=5e-6):
 def test_values_and_gradients(scale, grid, count, block, monkeypatch):
     monkeypatch.setattr(triton_mask_loss, "TRITON_BLOCK", block)
     check(problem(scale, grid, count))
+
+
+@pytest.mark.parametrize(
+    ("scale", "grid", "cut"),
+    [
+        (4, (7, 10), (3, 1)),
+        (4, (9, 6), (0, 2)),
+        (4, (2, 5), (3, 3)),
+        (4, (1, 9), (3, 2)),
+        (3, (6, 5), (8, 3)),
+        (6, (5, 4), (2, 11)),
+    ],
+)
+def test_images_that_are_no_multiple_of_the_grid(scale, grid, cut, monkeypatch):
+    monkeypatch.setattr(triton_mask_loss, "TRITON_BLOCK", 64)
+    check(problem(scale, grid, 3, cut=cut))
 
 
 @pytest.mark.parametrize(

@@ -26,10 +26,10 @@ def choose(
 ) -> Callable | None:
     """`triton_mask_loss` if it shall compute these losses; None: the eager way.
 
-    The kernels know `FocalLoss` and `DiceLoss` on a GPU, and maps that are an integer times as
-    large as the grid. They are used once they have given the values and gradients of the eager
-    way on the device. "triton" fails where "auto" would say no, but for the size of the maps,
-    which may change from batch to batch.
+    The kernels know `FocalLoss` and `DiceLoss` on a GPU, and maps that are no smaller than the
+    grid. They are used once they have given the values and gradients of the eager way on the
+    device. "triton" fails where "auto" would say no, but for the size of the maps, which may
+    change from batch to batch.
 
     Args:
         logits, segment_maps, losses: as in `chunked_mask_loss`.
@@ -48,7 +48,7 @@ def choose(
                 f"{names} on {logits.device}; set mask_loss_kernel='auto'"
             )
         return None
-    if not is_whole_multiple(segment_maps.shape[1:], logits.shape[1:]):
+    if not fits(segment_maps.shape[1:], logits.shape[1:]):
         return None
     fused, why_not = _checked_triton(logits.device)
     if fused is None and kernel == "triton":
@@ -61,10 +61,11 @@ def knows(logits: Tensor, losses: Sequence[nn.Module]) -> bool:
     return logits.is_cuda and is_focal_and_dice(losses)
 
 
-def is_whole_multiple(size: Sequence[int], grid: Sequence[int]) -> bool:
-    """Whether `size` is the `grid`, upsampled by an integer."""
-    scale = size[0] // grid[0]
-    return tuple(size) == (scale * grid[0], scale * grid[1])
+def fits(size: Sequence[int], grid: Sequence[int]) -> bool:
+    """Whether `size` is no smaller than the `grid`, and the kernels' numbers stay in 32 bits."""
+    axes = list(zip(size, grid, strict=True))
+    largest = max(size[0] * size[1], *(4 * pixels * cells for pixels, cells in axes))
+    return all(pixels >= cells for pixels, cells in axes) and largest < 1 << 31
 
 
 @functools.lru_cache(maxsize=8)
@@ -95,10 +96,10 @@ def _checked_triton(device: torch.device) -> tuple[Callable | None, str]:
 
 
 def _small_problem(device: torch.device, way: Callable) -> tuple[Tensor, Tensor]:
-    """Values and gradient of a few masks."""
+    """Values and gradient of a few masks, whose grid does not divide the image."""
     generator = torch.Generator().manual_seed(0)
     logits = 4 * torch.randn(5, 24, 20, generator=generator)
-    maps = torch.randint(-1, 3, (2, 96, 80), generator=generator, dtype=torch.int32)
+    maps = torch.randint(-1, 3, (2, 94, 79), generator=generator, dtype=torch.int32)
     image, segment = torch.tensor([0, 0, 1, 1, 1]), torch.tensor([0, 2, 0, 1, 2])
     autocast = torch.autocast(device.type, enabled=False)
     with autocast, torch.inference_mode(False), torch.enable_grad():

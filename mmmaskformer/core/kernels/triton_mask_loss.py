@@ -1,13 +1,17 @@
 """Focal and dice losses at the ground truth's resolution as two GPU kernels (paper, Section 3.3):
 nothing of full size is ever in memory. Imports triton; `kernels.choose` says when it is used.
 
-A program works on `TRITON_BLOCK` cells of one mask's grid (h, w). With H = s h and W = s w, the
-pixels s i + r, 0 <= r < s, lie at i + (r + 1/2) / s - 1/2 in rows of the grid, so their logits are
-sums of cell i and one neighbour, and the pixels that touch cell i are those with
--(s // 2) <= r < s + s // 2. At the ends, both neighbours are the same cell.
+A program works on `TRITON_BLOCK` cells of one mask's grid (h, w). Along an axis of n cells and
+m >= n pixels, pixel y lies at (y + 1/2) n / m - 1/2 in cells, or at the first or last cell where
+that is outside of them. Its logit is a sum of the two cells around that place; the pixels that
+touch cell i are those within one cell of it, at most 2 m / n, rounded up. Forward gives each pixel
+to the cell y n // m, which is one of the two.
 """
 
 from __future__ import annotations
+
+import math
+from fractions import Fraction
 
 import torch
 import triton
@@ -17,6 +21,9 @@ from triton import language as tl
 
 from ..losses import DiceLoss, FocalLoss
 from ..tuning import TRITON_BLOCK
+
+SIZES = ["height", "width", "rows", "columns"]
+"""Arguments of the kernels that triton shall not compile anew for, as images have many sizes."""
 
 
 @triton.jit
@@ -55,10 +62,33 @@ def _pixel_terms(logit, on, ALPHA: tl.constexpr, GAMMA: tl.constexpr):
 
 
 @triton.jit
-def _cells(height, width, BLOCK: tl.constexpr):
-    """Rows and columns of this program's cells, and whether they exist."""
-    cell = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
-    return cell // width, cell % width, cell < height * width
+def _place(height, width, BLOCK: tl.constexpr):
+    """The mask of this program, rows and columns of its cells, and whether they exist."""
+    blocks = tl.cdiv(height * width, BLOCK)
+    mask = tl.program_id(0) // blocks
+    cell = tl.program_id(0) % blocks * BLOCK + tl.arange(0, BLOCK)
+    return mask.to(tl.int64), cell // width, cell % width, cell < height * width
+
+
+@triton.jit
+def _offset(cell, pixel, cells, pixels):
+    """How far behind a cell a pixel lies, in cells, at most 1 away."""
+    offset = ((2 * pixel + 1) * cells - pixels - 2 * cell * pixels) / (2 * pixels)
+    offset = tl.minimum(tl.maximum(offset, -cell), cells - 1 - cell)
+    return tl.minimum(tl.maximum(offset, -1.0), 1.0)
+
+
+@triton.jit
+def _first_own(cell, cells, pixels):
+    """The first pixel that forward gives to a cell, y >= i m / n."""
+    return (cell * pixels + cells - 1) // cells
+
+
+@triton.jit
+def _first_touching(cell, cells, pixels, SPAN: tl.constexpr):
+    """The first pixel within one cell of a cell, y > ((2 i - 1) m / n - 1) / 2; it may be negative,
+    but what is divided may not, as the quotient is rounded towards 0."""
+    return ((2 * cell - 1) * pixels - cells + 2 * cells * SPAN) // (2 * cells) + 1 - SPAN
 
 
 @triton.jit
@@ -70,9 +100,8 @@ def _between(logits, row, other, weight, column, width, exists):
 
 
 @triton.jit
-def _row_of_logits(logits, row, column, r, height, width, exists, SCALE: tl.constexpr):
-    """The logits of pixel row s i + r at the cells' column and its two neighbours."""
-    offset = (r + tl.zeros_like(row) + 0.5) * (1.0 / SCALE) - 0.5
+def _row_of_logits(logits, row, column, offset, height, width, exists):
+    """The logits `offset` behind the cells' row, at their column and its two neighbours."""
     weight = tl.abs(offset)
     other = tl.where(offset < 0, tl.maximum(row - 1, 0), tl.minimum(row + 1, height - 1))
     left, last = tl.maximum(column - 1, 0), tl.minimum(column + 1, width - 1)
@@ -83,88 +112,86 @@ def _row_of_logits(logits, row, column, r, height, width, exists, SCALE: tl.cons
 
 
 @triton.jit
-def _pixel_logits(before, middle, after, c, SCALE: tl.constexpr):
-    """The logits of pixel column s j + c; c is known while compiling."""
-    if 2 * c + 1 < SCALE:
-        weight = 0.5 - (c + 0.5) / SCALE
-        return middle * (1.0 - weight) + before * weight
-    else:  # noqa: RET505  (triton wants both branches of a constant condition)
-        weight = (c + 0.5) / SCALE - 0.5
-        return middle * (1.0 - weight) + after * weight
+def _pixel_logits(before, middle, after, offset):
+    """The logits `offset` behind the cells' column."""
+    weight = tl.abs(offset)
+    return middle * (1.0 - weight) + tl.where(offset < 0, before, after) * weight
 
 
-@triton.jit
-def _adjoint_weight(index, r, count, SCALE: tl.constexpr):
-    """Weight of cell `index` in pixel s index + r along one axis; 0 outside the image."""
-    offset = (r + tl.zeros_like(index) + 0.5) * (1.0 / SCALE) - 0.5
-    clamped = ((index == 0) & (offset < 0)) | ((index == count - 1) & (offset > 0))
-    pixel = index * SCALE + r
-    inside = (pixel >= 0) & (pixel < count * SCALE)
-    return tl.where(inside, tl.where(clamped, 1.0, 1.0 - tl.abs(offset)), 0.0)
-
-
-@triton.jit
+@triton.jit(do_not_specialize=SIZES)
 def _sums_kernel(
-    logits, maps, image, segment, sums, height, width,
-    SCALE: tl.constexpr, ALPHA: tl.constexpr, GAMMA: tl.constexpr, BLOCK: tl.constexpr,
+    logits, maps, image, segment, sums, height, width, rows, columns,
+    OWN: tl.constexpr, SPAN: tl.constexpr, ALPHA: tl.constexpr, GAMMA: tl.constexpr,
+    BLOCK: tl.constexpr,
 ):  # fmt: skip
     """Per mask and program, sums over the cells' own pixels: focal terms, |p - t| and p t."""
-    mask = tl.program_id(0).to(tl.int64)
+    mask, row, column, exists = _place(height, width, BLOCK)
     logits += mask * height * width
-    maps += tl.load(image + mask).to(tl.int64) * (height * width * SCALE * SCALE)
+    maps += tl.load(image + mask).to(tl.int64) * rows * columns
     wanted = tl.load(segment + mask)
-    row, column, exists = _cells(height, width, BLOCK)
     focal = tl.zeros((BLOCK,), tl.float32)
     errors = tl.zeros((BLOCK,), tl.float32)
     overlap = tl.zeros((BLOCK,), tl.float32)
-    for r in range(SCALE):
-        before, middle, after = _row_of_logits(logits, row, column, r, height, width, exists, SCALE)
-        first = (row * SCALE + r) * (width * SCALE) + column * SCALE
-        for c in tl.static_range(SCALE):
-            on = tl.load(maps + first + c, mask=exists, other=0) == wanted
-            logit = _pixel_logits(before, middle, after, c, SCALE)
+    first_x, end_x = _first_own(column, width, columns), _first_own(column + 1, width, columns)
+    first_y, end_y = _first_own(row, height, rows), _first_own(row + 1, height, rows)
+    for r in range(OWN):
+        y = first_y + r
+        before, middle, after = _row_of_logits(
+            logits, row, column, _offset(row, y, height, rows), height, width, exists
+        )
+        for c in range(OWN):
+            x = first_x + c
+            own = exists & (y < end_y) & (x < end_x)
+            on = tl.load(maps + y * columns + x, mask=own, other=0) == wanted
+            logit = _pixel_logits(before, middle, after, _offset(column, x, width, columns))
             error, right, cross_entropy, focus = _pixel_terms(logit, on, ALPHA, GAMMA)
-            focal += focus * cross_entropy
-            errors += error
-            overlap += tl.where(on, right, 0.0)
-    sums += (mask * tl.num_programs(1) + tl.program_id(1)) * 3
-    tl.store(sums, tl.sum(tl.where(exists, focal, 0.0)))
-    tl.store(sums + 1, tl.sum(tl.where(exists, errors, 0.0)))
-    tl.store(sums + 2, tl.sum(tl.where(exists, overlap, 0.0)))
+            focal += tl.where(own, focus * cross_entropy, 0.0)
+            errors += tl.where(own, error, 0.0)
+            overlap += tl.where(own & on, right, 0.0)
+    sums += tl.program_id(0).to(tl.int64) * 3
+    tl.store(sums, tl.sum(focal))
+    tl.store(sums + 1, tl.sum(errors))
+    tl.store(sums + 2, tl.sum(overlap))
 
 
-@triton.jit
+@triton.jit(do_not_specialize=SIZES)
 def _grad_kernel(
-    logits, maps, image, segment, factors, grads, height, width,
-    SCALE: tl.constexpr, ALPHA: tl.constexpr, GAMMA: tl.constexpr, BLOCK: tl.constexpr,
+    logits, maps, image, segment, factors, grads, height, width, rows, columns,
+    OWN: tl.constexpr, SPAN: tl.constexpr, ALPHA: tl.constexpr, GAMMA: tl.constexpr,
+    BLOCK: tl.constexpr,
 ):  # fmt: skip
     """The gradient of a cell, gathered from the pixels that it touches.
 
     `factors` (N, 3) multiply the derivatives, by a pixel's logit, of its focal term, of p, and
     of p t.
     """
-    mask = tl.program_id(0).to(tl.int64)
+    mask, row, column, exists = _place(height, width, BLOCK)
     logits += mask * height * width
-    maps += tl.load(image + mask).to(tl.int64) * (height * width * SCALE * SCALE)
+    maps += tl.load(image + mask).to(tl.int64) * rows * columns
     wanted = tl.load(segment + mask)
     by_focal = tl.load(factors + mask * 3)
     by_prob = tl.load(factors + mask * 3 + 1)
     by_overlap = tl.load(factors + mask * 3 + 2)
-    row, column, exists = _cells(height, width, BLOCK)
     grad = tl.zeros((BLOCK,), tl.float32)
-    for r in range(-(SCALE // 2), SCALE + SCALE // 2):
-        before, middle, after = _row_of_logits(logits, row, column, r, height, width, exists, SCALE)
-        row_weight = _adjoint_weight(row, r, height, SCALE)
-        first = (row * SCALE + r) * (width * SCALE) + column * SCALE
-        for c in tl.static_range(-(SCALE // 2), SCALE + SCALE // 2):
-            weight = row_weight * _adjoint_weight(column, c, width, SCALE)
-            on = tl.load(maps + first + c, mask=exists & (weight > 0), other=0) == wanted
-            logit = _pixel_logits(before, middle, after, c, SCALE)
+    first_x = _first_touching(column, width, columns, SPAN)
+    first_y = _first_touching(row, height, rows, SPAN)
+    for r in range(SPAN):
+        y = first_y + r
+        offset = _offset(row, y, height, rows)
+        inside = exists & (y >= 0) & (y < rows)
+        row_weight = tl.where(inside, 1.0 - tl.abs(offset), 0.0)
+        before, middle, after = _row_of_logits(logits, row, column, offset, height, width, exists)
+        for c in range(SPAN):
+            x = first_x + c
+            offset = _offset(column, x, width, columns)
+            weight = tl.where((x >= 0) & (x < columns), row_weight * (1.0 - tl.abs(offset)), 0.0)
+            on = tl.load(maps + y * columns + x, mask=weight > 0, other=0) == wanted
+            logit = _pixel_logits(before, middle, after, offset)
             error, right, cross_entropy, focus = _pixel_terms(logit, on, ALPHA, GAMMA)
             slope = focus * (GAMMA * right * cross_entropy + error)
             slope = by_focal * tl.where(on, -slope, slope)
             slope += error * right * (by_prob + tl.where(on, by_overlap, 0.0))
-            grad += weight * slope
+            grad += tl.where(weight > 0, weight * slope, 0.0)
     cell = mask * height * width + row * width + column
     tl.store(grads + cell, grad.to(grads.dtype.element_ty), mask=exists)
 
@@ -173,12 +200,16 @@ class _TritonMaskLoss(torch.autograd.Function):
     @staticmethod
     def forward(ctx, logits, segment_maps, image, segment, focal, dice):
         inputs = [tensor.contiguous() for tensor in (logits, segment_maps, image, segment)]
-        count, height, width = logits.shape
-        scale = segment_maps.shape[1] // height
-        ctx.constants = height, width, scale, float(focal.alpha), float(focal.gamma), TRITON_BLOCK
-        ctx.grid = count, triton.cdiv(height * width, TRITON_BLOCK)
-        ctx.pixels = segment_maps.shape[1] * segment_maps.shape[2]
-        sums = logits.new_empty((*ctx.grid, 3), dtype=torch.float32)
+        (count, height, width), (rows, columns) = logits.shape, segment_maps.shape[1:]
+        ratio = max(Fraction(rows, height), Fraction(columns, width))
+        ctx.constants = (
+            (height, width, rows, columns, math.ceil(ratio), math.ceil(2 * ratio))
+            + (float(focal.alpha), float(focal.gamma), TRITON_BLOCK)
+        )  # fmt: skip
+        blocks = triton.cdiv(height * width, TRITON_BLOCK)
+        ctx.grid = (count * blocks,)  # one dimension: the others are short
+        ctx.pixels = rows * columns
+        sums = logits.new_empty((count, blocks, 3), dtype=torch.float32)
         if count:
             with torch.cuda.device_of(logits):
                 _sums_kernel[ctx.grid](*inputs, sums, *ctx.constants)
@@ -209,6 +240,6 @@ def triton_mask_loss(
     segment: Tensor,
     losses: tuple[FocalLoss, DiceLoss],
 ) -> Tensor:
-    """`mask_loss.chunked_mask_loss` of exactly these two losses, (2, N), where the maps
-    (B, H, W) are `logits` (N, h, w) upsampled by an integer: H = s h and W = s w."""
+    """`mask_loss.chunked_mask_loss` of exactly these two losses, (2, N), for `logits` (N, h, w) and
+    maps (B, H, W) with H >= h and W >= w."""
     return _TritonMaskLoss.apply(logits, segment_maps, image, segment, *losses)
