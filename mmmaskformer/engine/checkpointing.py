@@ -24,6 +24,7 @@ from ..registry import HOOKS
 from ..utils.files import replacing
 from ..utils.locks import hold, release
 from ..utils.text import listing
+from .fused import compute_as
 from .hook_states import restore_hooks, state_of, stateful
 from .merged_groups import merge_saved_groups
 from .resuming import (
@@ -247,8 +248,11 @@ class CheckpointHook(hooks.CheckpointHook):
             return  # DeepSpeed's checkpoints are folders, which it reads by itself
         problem = what_lacks(checkpoint, self.wanted)
         if problem is None:
-            for optimizer in (o for name, o in optimizers_of(runner).items() if not name):
-                merge_saved_groups(checkpoint, runner.model, optimizer)
+            for name, optimizer in optimizers_of(runner).items():
+                if not name:
+                    merge_saved_groups(checkpoint, runner.model, optimizer)
+                saved = checkpoint.get("optimizer") or {}
+                compute_as(optimizer, saved.get(name) if name else saved)
             problem = other_optimizer(checkpoint, runner)
         if problem is not None:
             raise ValueError(

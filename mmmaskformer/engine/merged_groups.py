@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from mmengine.optim import DefaultOptimWrapperConstructor
+from mmengine.optim import DefaultOptimWrapperConstructor, OptimWrapper
 from torch import nn
 
 from ..registry import OPTIM_WRAPPER_CONSTRUCTORS
+from .fused import with_fused
 from .resuming import is_group
 
 PER_GROUP = ("base_values", "_last_value", "min_value")
@@ -23,8 +24,14 @@ PER_GROUP = ("base_values", "_last_value", "min_value")
 class MergedGroups(DefaultOptimWrapperConstructor):
     """mmengine's `DefaultOptimWrapperConstructor`, whose groups of equal settings are one.
 
-    Groups, and the parameters of a group, are in the order of the model.
+    Groups, and the parameters of a group, are in the order of the model. On a GPU the optimizer
+    computes with `fused=True`, if it can and the config names neither `fused` nor `foreach`.
     """
+
+    def __call__(self, model: nn.Module) -> OptimWrapper:
+        """See `DefaultOptimWrapperConstructor.__call__`."""
+        self.optimizer_cfg = with_fused(self.optimizer_cfg, model)
+        return super().__call__(model)
 
     def add_params(
         self, params: list[dict], module: nn.Module, prefix: str = "", *args: Any, **kwargs: Any
