@@ -5,12 +5,18 @@ import copy
 import pytest
 import torch
 from mmengine.optim import build_optim_wrapper
+from packaging import version
 
 from mmmaskformer.checkpoints.reading import load_checkpoint_file
 from mmmaskformer.engine import fused
 from tests.engine.runs import Net, log_of, losses, run
 from tests.engine.test_merged_groups import MERGED, NO_BIASES, wrapper
 from tests.engine.traps import SEED
+
+needs_fused = pytest.mark.skipif(
+    version.parse(torch.__version__) < version.parse("2.4"),
+    reason="torch 2.4 is the first with fused optimizers on a CPU",
+)
 
 
 class Weight:
@@ -56,6 +62,7 @@ def step(model, optimizer, seed):
     optimizer.step()
 
 
+@needs_fused
 def test_the_update_is_that_of_the_plain_optimizer(monkeypatch):
     plain = Net()
     ours = copy.deepcopy(plain)
@@ -73,6 +80,7 @@ def test_the_update_is_that_of_the_plain_optimizer(monkeypatch):
         torch.testing.assert_close(found, expected, rtol=1e-6, atol=1e-7)
 
 
+@needs_fused
 def test_an_optimizer_computes_in_its_own_way_after_loading():
     models = Net(), Net()
     ways = dict(foreach=True), dict(fused=True)
@@ -90,6 +98,7 @@ def test_an_optimizer_computes_in_its_own_way_after_loading():
         assert saved == before
 
 
+@needs_fused
 @pytest.mark.parametrize("first", [None, True], ids=["plain to fused", "fused to plain"])
 def test_a_run_is_resumed_in_the_other_way(tmp_path, first):
     def options(way):
