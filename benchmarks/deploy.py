@@ -1,10 +1,12 @@
-"""An exported R50 on onnxruntime beside the model itself and mmseg's MaskFormer.
+"""An exported R50 on onnxruntime beside the model itself, mmseg's MaskFormer and transformers'.
 
     python -m benchmarks.deploy --out deploy
 
 Random weights and a generated image; what is compared takes turns. "network" is from the padded
 input to class and mask logits, "labels" from the resized image to labels of the original size.
-All use as many threads as torch has. "ratio" is to the first line of a table.
+All use as many threads as torch has. "ratio" is to the first line of a table, "of the floor" to the
+convolutions and matrix products of the model in torch, called one after the other on the same
+tensors.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ import mmmaskformer  # noqa: F401  (mends the stack before mmseg is imported)
 from benchmarks.inference import FOLDER, table
 from benchmarks.kit import inference, models, report
 from benchmarks.kit.arguments import add_measuring_arguments, make_folder, positive
+from benchmarks.kit.floor import floor_of
 from benchmarks.kit.measure import machine
 from mmmaskformer.deploy import Runner
 from mmmaskformer.deploy.fusion import semantic_labels
@@ -55,6 +58,7 @@ def networks(model, runner: Runner, image) -> dict:
     names = ["class_logits", "mask_logits"]
     return {
         "eager": eager,
+        inference.FLOOR: floor_of(eager),
         "onnxruntime": lambda: runner.session.run(names, {"image": batch}),
     }
 
@@ -63,7 +67,7 @@ def labels(args: argparse.Namespace, runner: Runner, image) -> dict:
     """{name: a function from the resized image to labels}."""
     configs = [str(FOLDER / f"{name}.py") for name in (args.model, args.stock)]
     sizes = inference.Sizes(tuple(args.input), tuple(args.original), (0, 0), (0, 0), classes=1)
-    functions = inference.prepare_latency(configs, sizes, "cpu")
+    functions = inference.all_latencies(configs, sizes, "cpu")
     rule = runner.meta["semantic"]
     functions["onnxruntime and numpy"] = lambda: semantic_labels(
         runner.factors(image), args.original, rule
@@ -94,7 +98,7 @@ def main() -> None:
         (f"Labels from an input of {by}", labels(args, runner, image)),
     ):
         times = turns.take(functions, title)
-        found = {name: {"latency_s": seconds} for name, seconds in times.items()}
+        found = inference.with_floors(times)
         tables.append((found, table(title, found)))
     title = f"{machine('cpu')}; torch {torch.__version__}; fp32"
     console = report.wide_console()

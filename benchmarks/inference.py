@@ -3,9 +3,11 @@
     python -m benchmarks.inference --out inference
 
 Random weights and generated images; what is compared takes turns. `latency` is from the
-preprocessed image to labels of the original size; `labels`, `tta`: growth of peak memory in
-fresh processes, and estimates, computed, of mmseg's way; `panoptic`: our fusion and a plain loop
-over the queries, whose results must agree. "ratio" is to the first line of a table.
+preprocessed image to labels of the original size, and "of the floor" its ratio to the convolutions
+and matrix products of the first model alone, called one after the other on the same tensors;
+`labels`, `tta`: growth of peak memory in fresh processes, and estimates, computed, of mmseg's way;
+`panoptic`: our fusion and a plain loop over the queries, whose results must agree. "ratio" is to
+the first line of a table.
 
 Peaks hold what the C library keeps of freed memory, which is chance: six times the same labels in
 bands (847 classes, 1000x1500) took 111 to 350 MB, and 111 to 113 with all large blocks given back
@@ -102,9 +104,12 @@ def table(title: str, results: dict) -> tuple:
         for key in keys:
             known = key in values
             row.append(report.METRICS[key].form.format(values[key]) if known else "-")
-            row.append(f"{values[key] / first[key]:.2f}" if known and first.get(key) else "-")
+            if not report.METRICS[key].is_ratio:
+                row.append(f"{values[key] / first[key]:.2f}" if known and first.get(key) else "-")
         rows.append(row if values else [name, "no memory", *row[2:]])
-    header = ["", *(text for key in keys for text in (report.METRICS[key].label, "ratio"))]
+    header = [""]
+    for metric in map(report.METRICS.__getitem__, keys):
+        header += [metric.label] if metric.is_ratio else [metric.label, "ratio"]
     return title, header, rows
 
 

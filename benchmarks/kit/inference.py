@@ -12,9 +12,11 @@ from torch import Tensor
 
 from . import models, transformers_model
 from .batches import SHAPE_KEYS
+from .floor import floor_of
 from .measure import in_fresh_process, peak_growth_mb, take_turns
 from .suite import naming
 
+FLOOR = "convolutions and products of the first alone"
 VIEW_SCALES = (0.5, 0.75, 1.0, 1.25, 1.5, 1.75)
 """Of the paper's test-time augmentation; every view also mirrored."""
 
@@ -103,15 +105,27 @@ def prepare_transformers(num_classes: int, sizes: Sizes, device: str) -> Callabl
     return run
 
 
-def latency(configs: Sequence[str], sizes: Sizes, turns: Turns) -> dict[str, dict]:
-    """{name: {latency_s}} of the configs' models and, where it is installed, transformers'."""
-    functions = prepare_latency(configs, sizes, turns.device)
+def all_latencies(configs: Sequence[str], sizes: Sizes, device: str) -> dict:
+    """As `prepare_latency`, with transformers' model where it is installed, and the floor of the
+    first model, which is of this package and gives labels only."""
+    functions = prepare_latency(configs, sizes, device)
     if importlib.util.find_spec("transformers"):
         classes = models.smallest_num_classes(models.load_config(configs[0]))
-        theirs = prepare_transformers(classes, sizes, turns.device)
+        theirs = prepare_transformers(classes, sizes, device)
         functions["transformers MaskFormer R50"] = theirs
-    times = turns.take(functions, "latency")
-    return {name: {"latency_s": time} for name, time in times.items()}
+    return {**functions, FLOOR: floor_of(next(iter(functions.values())))}
+
+
+def with_floors(times: Mapping[str, float]) -> dict[str, dict]:
+    """{name: {latency_s, floors}} of seconds, of which those of `FLOOR` are the floor."""
+    return {
+        name: {"latency_s": time, "floors": time / times[FLOOR]} for name, time in times.items()
+    }
+
+
+def latency(configs: Sequence[str], sizes: Sizes, turns: Turns) -> dict[str, dict]:
+    """{name: {latency_s, floors}} of `all_latencies`."""
+    return with_floors(turns.take(all_latencies(configs, sizes, turns.device), "latency"))
 
 
 def views_peak_mb(config: str, scales: Sequence[float], sizes: Sizes, device: str) -> float:

@@ -17,11 +17,12 @@ from mmmaskformer.utils.files import replacing
 
 @dataclass(frozen=True)
 class Metric:
-    """How a metric is printed, and which direction is good."""
+    """How a metric is printed, which direction is good, and whether it is a ratio already."""
 
     label: str
     form: str
     higher_is_better: bool = False
+    is_ratio: bool = False
 
 
 METRICS = {
@@ -34,6 +35,7 @@ METRICS = {
     "train_step_s": Metric("train s / step", "{:.3f}"),
     "train_memory_mb": Metric("train peak MB", "{:.0f}"),
     "latency_s": Metric("infer s / image", "{:.3f}"),
+    "floors": Metric("of the floor", "{:.2f}", is_ratio=True),
     "inference_memory_mb": Metric("infer peak MB", "{:.0f}"),
 }
 """All metrics of a benchmark, in the order of its columns."""

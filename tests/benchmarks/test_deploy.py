@@ -5,6 +5,7 @@ import sys
 
 import pytest
 
+from benchmarks.kit.inference import FLOOR
 from tests.commands import mistake
 
 MODELS = ("--model", "maskformer_r18_shapes-panoptic", "--stock", "mmseg-maskformer_r18_camvid")
@@ -23,7 +24,9 @@ def test_the_runner_stands_beside_the_model_and_mmseg(onnx_file, tmp_path, monke
     call(monkeypatch, "--file", onnx_file, *sizes, "--device", "cpu", "--out", tmp_path).main()
     results = json.loads((tmp_path / "deploy.json").read_text())["results"]
     assert set(results) == {"network", "labels"}
-    assert set(results["network"]) == {"eager", "onnxruntime"}
+    assert set(results["network"]) == {"eager", "onnxruntime", FLOOR}
+    for part in results.values():
+        assert part[FLOOR]["floors"] == 1
     assert "onnxruntime and numpy" in results["labels"]
     assert "mmseg-maskformer_r18_camvid" in results["labels"]
     assert all(row["latency_s"] > 0 for part in results.values() for row in part.values())
