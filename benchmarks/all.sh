@@ -13,6 +13,7 @@ run() {
 }
 run benchmarks.profile_step --out "$OUT/profile"
 run benchmarks.inference --large 1000 1500 --out "$OUT/inference"
+run benchmarks.losses --repeats 3 --out "$OUT/losses"
 run benchmarks.benchmark --metrics complexity train inference --out "$OUT/models" \
     mmseg::maskformer/maskformer_r50-d32_8xb2-160k_ade20k-512x512.py \
     configs/maskformer_r50_ade20k.py configs/upernet_r50_ade20k.py

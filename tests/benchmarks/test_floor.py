@@ -41,6 +41,7 @@ def test_the_floor_is_the_convolutions_and_products():
     convolution, attention, linear, product = again
     assert convolution == ("aten::convolution", [(2, 3, 6, 7), (4, 3, 3, 3), (4,)])
     assert "scaled_dot_product" in attention[0]
+    assert attention[1] == 3 * [(2, 1, 42, 4)]
     assert linear == ("aten::addmm", [(5,), (2, 4), (4, 5)])
     assert product == ("aten::mm", [(2, 5), (5, 2)])
 
