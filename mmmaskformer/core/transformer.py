@@ -47,9 +47,9 @@ def attend(attention: nn.MultiheadAttention, query: Tensor, key: Tensor, value: 
                 (query, key, value), weight.chunk(3), bias.chunk(3), strict=True
             )
         ]
-    per_head = [part.unflatten(-1, (heads, -1)).transpose(1, 2) for part in projected]
+    query, key, value = (part.unflatten(-1, (heads, -1)).transpose(1, 2) for part in projected)
     dropout = attention.dropout if attention.training else 0.0
-    attended = F.scaled_dot_product_attention(*per_head, dropout_p=dropout)
+    attended = F.scaled_dot_product_attention(query, key, value, dropout_p=dropout)
     return attention.out_proj(attended.transpose(1, 2).flatten(2))
 
 
@@ -109,6 +109,8 @@ class TransformerLayer(nn.Module):
             attended = attend(self.self_attn, query, query, x)
             x = self.self_attn_norm(x + self.dropout(attended))
         if self.cross_attention:
+            assert memory is not None
+            assert memory_key is not None
             attended = attend(self.cross_attn, x + position, memory_key, memory)
             x = self.cross_attn_norm(x + self.dropout(attended))
         # Dropout does not change signs, so it may come first: the result of a ReLU in place is
