@@ -191,3 +191,19 @@ def test_triton_is_tried_once_against_the_slower_way(fault, monkeypatch):
     texts = [str(warning.message) for warning in caught]
     assert len(texts) == (fault is not None)
     assert all("mask_loss_kernel='eager'" in text for text in texts)
+
+
+@pytest.mark.usefixtures("untried")
+def test_want_of_memory_says_nothing_about_the_kernels(monkeypatch):
+    left = [torch.cuda.OutOfMemoryError("CUDA out of memory")]
+
+    def fake(*inputs):
+        if left:
+            raise left.pop()
+        return eager_mask_loss(*inputs)
+
+    monkeypatch.setitem(sys.modules, MODULE, SimpleNamespace(triton_mask_loss=fake))
+    device = torch.device("cpu")
+    with pytest.raises(torch.cuda.OutOfMemoryError):
+        kernels._checked_triton(device)
+    assert kernels._checked_triton(device) == (fake, "")
