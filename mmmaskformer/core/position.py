@@ -17,22 +17,23 @@ class SinePositionalEncoding(nn.Module):
     padding mask: padded positions are positions like any other.
     """
 
-    period: Tensor
+    exponent: Tensor
 
     def __init__(self, channels: int, *, temperature: float = 10000.0) -> None:
         super().__init__()
         if check_number("channels", channels, 4, whole=True) % 4:
             raise ValueError(f"channels must be a multiple of 4, got {channels}")
         self.channels = channels
+        self.temperature = temperature
         exponent = torch.arange(channels // 2).div(2, rounding_mode="floor")
-        period = temperature ** (2 * exponent.float() / (channels // 2))
-        self.register_buffer("period", period, persistent=False)
+        exponent = 2 * exponent.float() / (channels // 2)
+        self.register_buffer("exponent", exponent, persistent=False)
 
     def forward(self, features: Tensor) -> Tensor:
         """(B, D, h, w) features -> (1, channels, h, w) float32 encoding on their device."""
         height, width = features.shape[-2:]
         half = self.channels // 2
-        period = self.period.float()
+        period = self.temperature ** self.exponent.float()
 
         def encode(length: int) -> Tensor:
             position = torch.arange(1, length + 1, device=features.device, dtype=torch.float32)
