@@ -1,6 +1,6 @@
 """Panoptic-DeepLab's targets and losses: classes, centres of things, and offsets to them.
 
-The normalisers are those of detectron2's version, which differ from others' (see the criterion).
+The normalisers are those of detectron2's version or of deeplab2's, which differ.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from ..core.checks import check_number, read_flags
+from ..core.checks import check_flag, check_number, read_flags
 from ..core.per_pixel import pixel_cross_entropy, upsample_logits
 from ..core.structures import NO_SEGMENT, SegmentTargets
 from ..core.targets import class_map
@@ -114,11 +114,13 @@ class PanopticDeepLabCriterion(nn.Module):
 
     As in detectron2, pixels are those of the whole batch: the hardest share is taken of all,
     ignored ones with a loss of 0 among them, and the other two are divided by the number of
-    their pixels. The errors of an offset's y and x are added; deeplab2 averages them, so that
-    its weight of 0.01 is one of 0.005 here.
+    their pixels. The errors of an offset's y and x are added.
 
     Args:
         isthing: for each of the C classes whether it is a thing.
+        per_image: normalise as deeplab2 does: the hardest share is that of each image, every sum
+            is divided by the number of its losses that are not 0, y and x of an offset count as
+            two, and the images are averaged. Losses of offsets are then about half as large.
         hard_pixel_share: of all pixels, those whose cross entropy counts (Cityscapes 0.2, COCO 1).
         semantic_weight, center_weight, offset_weight: of the three losses in the sum.
         sigma, small_area, small_weight: see `center_targets`.
@@ -128,6 +130,7 @@ class PanopticDeepLabCriterion(nn.Module):
         self,
         isthing: Sequence[bool],
         *,
+        per_image: bool = False,
         hard_pixel_share: float = 0.2,
         semantic_weight: float = 1.0,
         center_weight: float = 200.0,
@@ -138,6 +141,7 @@ class PanopticDeepLabCriterion(nn.Module):
     ) -> None:
         super().__init__()
         self.isthing = read_flags(isthing)
+        self.per_image = check_flag("per_image", per_image)
         self.hard_pixel_share = check_number("hard_pixel_share", hard_pixel_share, 0, 1)
         self.semantic_weight = check_number("semantic_weight", semantic_weight)
         self.center_weight = check_number("center_weight", center_weight)
@@ -165,24 +169,37 @@ class PanopticDeepLabCriterion(nn.Module):
         size = found.classes.shape[-2:]
         full = upsample_logits(centers.float(), size)
         heat_error = (full[:, 0] - found.heat) ** 2 * found.labelled
-        offset_error = (full[:, 1:] - found.offset).abs().sum(1) * found.thing
+        offset_error = (full[:, 1:] - found.offset).abs() * found.thing[:, None]
         pixel_losses = pixel_cross_entropy(upsample_logits(logits.float(), size), found.classes)
-        hard = hardest(pixel_losses * found.weight, self.hard_pixel_share)
+        hard = hardest(pixel_losses * found.weight, self.hard_pixel_share, self.per_image)
+        if self.per_image:
+            semantic, heat, offset = map(mean_of_images, (hard, heat_error, offset_error))
+        else:
+            semantic = hard.mean()
+            heat = mean_over(heat_error, found.labelled)
+            offset = mean_over(offset_error, found.thing)
         return {
-            "loss_semantic": self.semantic_weight * hard,
-            "loss_center": self.center_weight * mean_over(heat_error, found.labelled),
-            "loss_offset": self.offset_weight * mean_over(offset_error, found.thing),
+            "loss_semantic": self.semantic_weight * semantic,
+            "loss_center": self.center_weight * heat,
+            "loss_offset": self.offset_weight * offset,
         }
 
 
-def hardest(losses: Tensor, share: float) -> Tensor:
-    """Mean of the largest `share` of losses, at least of one."""
-    if share == 1:
-        return losses.mean()
-    count = max(1, int(share * losses.numel()))
-    return losses.flatten().topk(count, sorted=False).values.mean()
+def hardest(losses: Tensor, share: float, per_image: bool = False) -> Tensor:
+    """The largest `share` of the losses (B, H, W), at least one, of all or `per_image`:
+    (1 or B, K)."""
+    flat = losses.flatten(1) if per_image else losses.reshape(1, -1)
+    count = share * flat.shape[1]
+    count = max(1, round(count) if per_image else int(count))  # as either implementation does
+    return flat if count == flat.shape[1] else flat.topk(count, sorted=False).values
 
 
 def mean_over(errors: Tensor, where: Tensor) -> Tensor:
     """Sum of errors over the number of pixels that count."""
     return errors.sum() / where.sum().clamp(min=1)
+
+
+def mean_of_images(errors: Tensor) -> Tensor:
+    """Sum of each image's errors (B, ...) over the number that is not 0, and the mean of images."""
+    flat = errors.flatten(1)
+    return (flat.sum(1) / (flat != 0).sum(1).clamp(min=1)).mean()

@@ -26,6 +26,13 @@ def check_number(
     raise ValueError(f"{name} must be {noun}{wanted}, got {value!r}")
 
 
+def check_flag(name: str, value: Any) -> bool:
+    """The value itself; ValueError unless it is True or False."""
+    if isinstance(value, bool):
+        return value
+    raise ValueError(f"{name} must be True or False, got {value!r}")
+
+
 def check_size(name: str, size: Any) -> None:
     """Raise ValueError unless this is H, W of an image with pixels."""
     if isinstance(size, str) or not isinstance(size, Sequence) or len(size) != 2:

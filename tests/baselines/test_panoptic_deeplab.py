@@ -10,6 +10,7 @@ from mmmaskformer.baselines.panoptic_deeplab import (
     PanopticDeepLabCriterion,
     center_targets,
     hardest,
+    mean_of_images,
     mean_over,
 )
 from mmmaskformer.core import NO_SEGMENT, SegmentTargets
@@ -111,7 +112,7 @@ def test_losses_are_the_published_implementation_s(reference, share, weighted):
     classes[classes == 255] = 6
     weight = part["target_sem_seg_weights"] if weighted else 1
     losses = pixel_cross_entropy(upsample_logits(logits, (96, 128)), classes) * weight
-    semantic = hardest(losses, share)
+    semantic = hardest(losses, share).mean()
     name = f"loss_sem_{'all' if share == 1 else 'top20'}_{'w' if weighted else 'now'}"
     assert semantic.item() == pytest.approx(made[name].item(), rel=1e-5)
     full = upsample_logits(centers, (96, 128))
@@ -127,6 +128,26 @@ def test_losses_are_the_published_implementation_s(reference, share, weighted):
         torch.testing.assert_close(logits.grad, part["grad_sem"], rtol=1e-4, atol=1e-7)
         grads = torch.cat([part["grad_center"], part["grad_offset"] / 4], 1)
         torch.testing.assert_close(centers.grad, grads, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.data
+@pytest.mark.parametrize("share", [0.2, 1.0])
+def test_losses_of_images_are_those_of_the_other_implementation(reference, share):
+    """deeplab2 gives one value per image, and takes the mean of them."""
+    made, given = reference("pdl_losses_deeplab2"), reference("pdl_losses")
+    part = {name: torch.from_numpy(given[name]) for name in given.files if given[name].ndim}
+    classes = part["target_sem_seg"].long()
+    classes[classes == 255] = 6
+    losses = pixel_cross_entropy(upsample_logits(part["pred_sem"], (96, 128)), classes)
+    hard = hardest(losses * part["target_sem_seg_weights"], share, per_image=True)
+    full = upsample_logits(torch.cat([part["pred_center"], 4 * part["pred_offset"]], 1), (96, 128))
+    heat = (full[:, :1] - part["target_center"]) ** 2 * part["target_center_weights"]
+    offset = (full[:, 1:] - part["target_offset"]).abs() * part["target_offset_weights"]
+    errors = {f"sem_top{share}": hard, "center": 200 * heat, "offset": 0.01 * offset}
+    for name, one in errors.items():
+        each = [mean_of_images(image[None]).item() for image in one]
+        assert each == pytest.approx(made[name].tolist(), rel=1e-5), name
+        assert mean_of_images(one).item() == pytest.approx(made[name].mean(), rel=1e-5)
 
 
 def test_the_criterion_joins_targets_and_losses():
@@ -153,6 +174,30 @@ def test_the_criterion_joins_targets_and_losses():
     assert losses["loss_semantic"].item() == pytest.approx(np.mean(hard), rel=1e-5)
     assert losses["loss_center"].item() == pytest.approx(200 * np.mean(heat), rel=1e-5)
     assert losses["loss_offset"].item() == pytest.approx(0.01 * np.mean(offset), rel=1e-5)
+
+
+def test_the_criterion_averages_images_where_asked():
+    """A void image counts as one with losses of 0; with a whole share the other is alone."""
+    torch.manual_seed(0)
+    void = SegmentTargets(
+        torch.zeros(0, dtype=torch.int64), torch.full((20, 24), NO_SEGMENT, dtype=torch.int32)
+    )
+    logits, centers = torch.randn(2, 6, 5, 6), torch.randn(2, 3, 5, 6)
+    logits, centers = logits.requires_grad_(), centers.requires_grad_()
+    options = dict(sigma=2, small_area=40, hard_pixel_share=1.0)
+    images = PanopticDeepLabCriterion(ISTHING, per_image=True, **options)
+    losses = images(logits, centers, [made_target(), void])
+    batch = PanopticDeepLabCriterion(ISTHING, **options)
+    alone = batch(logits[:1], centers[:1], [made_target()])
+    labelled = (made_target().segment_map != NO_SEGMENT).float().mean()
+    for name, factor in (("semantic", 1 / labelled), ("center", 1), ("offset", 0.5)):
+        wanted = alone[f"loss_{name}"].item() * factor / 2
+        assert losses[f"loss_{name}"].item() == pytest.approx(float(wanted), rel=1e-5), name
+    sum(losses.values()).backward()
+    assert logits.grad.isfinite().all() and centers.grad.isfinite().all()
+    assert centers.grad[0].any() and not centers.grad[1].any()
+    with pytest.raises(ValueError, match="per_image must be True or False, got 'yes'"):
+        PanopticDeepLabCriterion(ISTHING, per_image="yes")
 
 
 @pytest.mark.parametrize("segments", ["void", "no thing"])
