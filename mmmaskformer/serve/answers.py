@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import Any
 
@@ -28,7 +28,7 @@ QUERY_THRESHOLD = 0.5
 
 @dataclass(frozen=True)
 class Thresholds:
-    """Those of the panoptic fusion; the first one is that of the queries, too."""
+    """Those of the panoptic fusion, if it has them; the first one is that of the queries, too."""
 
     object_threshold: float
     overlap_threshold: float
@@ -74,7 +74,9 @@ class Answer:
     def nbytes(self) -> int:
         """Memory in bytes, about."""
         labels = 2 * self.shown_size[0] * self.shown_size[1]
-        return labels + (self.competition.nbytes if self.competition else 0)
+        if self.competition is not None:
+            return labels + self.competition.nbytes
+        return labels + sum(view.maps.nbytes for view in self.prediction.views)
 
     @cached_property
     def view(self) -> View | None:
@@ -118,16 +120,16 @@ class Answer:
             return self._named(labels + 1, entries, self.palette)
         if view == "queries":
             return self._queries(thresholds.object_threshold, full)
-        assert self.competition is not None
-        first, self.is_new = self.is_new and not self.competition.joined, False
-        if full or first:
+        fusion, competition = self.prediction.head.panoptic_fusion, self.competition
+        first, self.is_new = self.is_new and not (competition and competition.joined), False
+        if competition is None or full or first:
             # One map alone is quicker without the lists that make the next ones quick.
             size = self.size if full else self.shown_size
-            shown = _without_pixels(self.prediction, size).with_thresholds(**vars(thresholds))
+            asked = {name: getattr(thresholds, name) for name in panoptic_thresholds(fusion)}
+            shown = _without_pixels(self.prediction, size).with_thresholds(**asked)
             ids, segments = shown.panoptic.ids, shown.panoptic.segments
-            return self._named(ids, segments, self._colors(segments))
-        fusion = self.prediction.head.panoptic_fusion
-        ids, segments = self.competition.panoptic(fusion, **vars(thresholds))
+        else:
+            ids, segments = competition.panoptic(fusion, **vars(thresholds))
         return self._named(ids, segments, self._colors(segments))
 
     def _semantic(self, size: tuple[int, int]) -> np.ndarray:
@@ -214,8 +216,12 @@ def has_queries(prediction: Prediction) -> bool:
 def available_views(prediction: Prediction) -> list[str]:
     """Those of `VIEWS` that a prediction has."""
     queries = has_queries(prediction)
-    panoptic = queries and getattr(prediction.head, "panoptic_fusion", None) is not None
-    return ["panoptic"] * panoptic + ["semantic"] + ["queries"] * queries
+    return ["panoptic"] * prediction.can("panoptic") + ["semantic"] + ["queries"] * queries
+
+
+def panoptic_thresholds(fusion: Any) -> list[str]:
+    """Names of those of `Thresholds` that a panoptic fusion has."""
+    return [one.name for one in fields(Thresholds) if hasattr(fusion, one.name)]
 
 
 def fit(size: tuple[int, int], most_pixels: int) -> tuple[int, int]:

@@ -18,6 +18,7 @@ class Model(BaseModel):
     classes: list[str]
     object_threshold: float = Field(description="that of the model, in [0, 1]")
     overlap_threshold: float = Field(description="that of the model, in [0, 1]")
+    panoptic_thresholds: list[str] = Field(description="those on which the panoptic view depends")
     workers: int
     max_bytes: int
     max_pixels: int

@@ -14,7 +14,16 @@ from ..core.views import check_finite
 from ..datasets.pixels import PixelError, decode_image
 from ..inference import Predictor
 from ..inference.sources import Frame
-from .answers import QUERY_THRESHOLD, Answer, Map, Thresholds, available_views, boxed, png
+from .answers import (
+    QUERY_THRESHOLD,
+    Answer,
+    Map,
+    Thresholds,
+    available_views,
+    boxed,
+    panoptic_thresholds,
+    png,
+)
 from .limits import Limits, Refused
 
 
@@ -44,6 +53,7 @@ class Session:
             "classes": list(self.predictor.model.dataset_meta["classes"]),
             "object_threshold": getattr(fusion, "object_threshold", QUERY_THRESHOLD),
             "overlap_threshold": getattr(fusion, "overlap_threshold", 0.0),
+            "panoptic_thresholds": panoptic_thresholds(fusion),
         }
 
     def predict(self, content: bytes, name: str) -> dict[str, Any]:
@@ -102,16 +112,16 @@ class Session:
         answer = self._answer(key)
         found = self._map(key, view, object_threshold, overlap_threshold, True)
         height, width = answer.size
-        asked = {"panoptic": {"overlap_threshold": overlap_threshold}, "queries": {}}
-        if view in asked:
-            asked[view]["object_threshold"] = object_threshold
+        fusion = getattr(answer.prediction.head, "panoptic_fusion", None)
+        used = {"panoptic": panoptic_thresholds(fusion), "queries": ["object_threshold"]}
+        given = dict(object_threshold=object_threshold, overlap_threshold=overlap_threshold)
         return {
             "id": key,
             "name": answer.name,
             "width": width,
             "height": height,
             "view": view,
-            **asked.get(view, {}),
+            **{name: given[name] for name in used.get(view, [])},
             "model": self.name,
             "segments": boxed(found),
         }

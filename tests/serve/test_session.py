@@ -9,6 +9,11 @@ import pytest
 import torch
 from PIL import Image
 
+from mmmaskformer.baselines.center_fusion import (
+    CenterView,
+    PanopticDeepLabFusion,
+    PixelProbabilityFusion,
+)
 from mmmaskformer.baselines.slot_fusion import SlotFusion, SlotPanopticFusion
 from mmmaskformer.core.fusion import SemanticFusion
 from mmmaskformer.core.panoptic_fusion import PanopticFusion
@@ -138,6 +143,53 @@ def test_masks_of_a_mirrored_view_are_mirrored_back():
     assert mask[0].tolist() == [255] * 8 + [0] * 8
 
 
+class Centers(Quarters):
+    """Panoptic-DeepLab's kind of answer: sky, a car on the left and one on the right."""
+
+    def __init__(self):
+        super().__init__()
+        self.model.decode_head = SimpleNamespace(
+            fusion=PixelProbabilityFusion(),
+            merge=lambda views: views,
+            panoptic_fusion=PanopticDeepLabFusion(META["isthing"], stuff_area=1),
+        )
+
+    def predict(self, frames):
+        height, width = frames[0].image.shape[:2]
+        size, logits = (4 * -(-height // 4), 4 * -(-width // 4)), torch.zeros(3, 8, 10)
+        logits[0, :4] = logits[1, 4:] = 9.0
+        maps = torch.zeros(3, 8, 10)
+        for x, heat in ((2, 0.9), (7, 0.6)):  # which falls more slowly to one side: one pixel leads
+            maps[0, 6, x], maps[0, 6, x + 1], maps[0, 7, x] = heat, heat / 2, heat / 2
+        view = CenterView(logits, size, (height, width), False, maps)
+        return [Prediction(frames[0].image, "a", self.model.decode_head, [view], META)]
+
+
+@pytest.mark.parametrize("shown", [300, 5000])
+def test_a_panoptic_model_without_queries(shown):
+    """Its segments are shown; no threshold changes them, so the page has none to offer."""
+    session = Session(0, "centers", Centers(), Limits(shown=shown))
+    told = session.describe()
+    assert (told["views"], told["panoptic_thresholds"]) == (["panoptic", "semantic"], [])
+    key = session.predict(encoded("PNG", (40, 32)), "a")["id"]
+    result = session.result(key, "panoptic", 0.99, 0.99)
+    assert "object_threshold" not in result
+    height, width = session.answers[key].size
+    found = [(s["class"], s["isthing"], s["area"]) for s in result["segments"]]
+    half = height * width // 2
+    assert [one[:2] for one in found] == [("car", True), ("car", True), ("sky", False)]
+    assert found[2][2] == half and found[0][2] + found[1][2] == half
+    assert [s["score"] for s in result["segments"]] == pytest.approx([0.9, 0.6, 1.0], abs=0.2)
+    answer = session.answers[key]
+    for _ in range(2):  # the first map is as the next ones
+        small = answer.map("panoptic", Thresholds(0.5, 0.5))
+        assert small.ids.shape == answer.shown_size
+        assert [entry["class"] for entry in small.entries] == ["car", "car", "sky"]
+    assert answer.nbytes == 2 * small.ids.size + 4 * 3 * 8 * 10
+    with pytest.raises(Refused, match="no view 'queries'; wanted panoptic or semantic"):
+        session.map(key, "queries", 0.5, 0.5, False)
+
+
 class Labels(Quarters):
     """A model of another package, which has labels only."""
 
@@ -189,7 +241,7 @@ def test_a_fault_is_not_told_to_strangers(capsys):
 
 
 def test_queries_that_compete_for_pixels_have_no_maps_of_their_own():
-    """The page lets queries win as independent masks do, so it shows the classes only."""
+    """The page lets queries win as independent masks do, so it shows segments and classes only."""
     view = View(torch.full((2, 3), 1 / 3), torch.zeros(2, 4, 4), (16, 16), (16, 16))
     pairs = ((SlotFusion(), SlotPanopticFusion), (SemanticFusion(), PanopticFusion))
     found = []
@@ -197,4 +249,4 @@ def test_queries_that_compete_for_pixels_have_no_maps_of_their_own():
         head = SimpleNamespace(fusion=fusion, panoptic_fusion=panoptic((True, False)))
         image, meta = np.zeros((16, 16, 3), np.uint8), dict(classes=("a", "b"), palette=None)
         found.append(available_views(Prediction(image, "a.jpg", head, [view], meta)))
-    assert found == [["semantic"], ["panoptic", "semantic", "queries"]]
+    assert found == [["panoptic", "semantic"], ["panoptic", "semantic", "queries"]]

@@ -186,6 +186,7 @@ async function begin() {
     $("model").textContent = error.message;
     return setTimeout(() => location.reload(), 1000 * (error.retry ?? 10));
   }
+  USED.panoptic = page.model.panoptic_thresholds;
   $("model").textContent = `${page.model.model.split("/").pop().replace(/\.py$/, "")} on ${page.model.device}`;
   for (const input of $("views").querySelectorAll("input")) input.parentElement.hidden = !page.model.views.includes(input.value);
   setView(page.model.views[0]);

@@ -2,7 +2,7 @@
 
 export const $ = (id) => document.getElementById(id);
 export const THRESHOLDS = ["object_threshold", "overlap_threshold"];
-/** The thresholds that a view depends on. */
+/** The thresholds that a view depends on; those of the panoptic view are the model's. */
 export const USED = { panoptic: THRESHOLDS, semantic: [], queries: ["object_threshold"] };
 export const TITLES = { panoptic: "Segments", semantic: "Classes", queries: "Queries" };
 
