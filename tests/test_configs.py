@@ -286,6 +286,19 @@ def test_panoptic_deeplab_has_its_own_recipe(name):
         assert model.backbone.layer4[2].conv2.dilation == (8, 8)
 
 
+def test_panoptic_deeplab_on_the_papers_backbone():
+    """timm is not among the dependencies. The heads take strides 4, 8 and 16."""
+    pytest.importorskip("timm", reason="the backbone is timm's: pip install timm")
+    cfg = load("panopticdeeplab_x71_cityscapes-panoptic")
+    cfg.model.backbone.pretrained = False
+    with WithoutMemory():
+        model = MODELS.build(cfg.model)
+    assert sum(p.numel() for p in model.backbone.parameters()) == 40_289_736
+    assert sum(p.numel() for p in model.parameters()) == pytest.approx(46.96e6, abs=5e3)
+    levels = model.decode_head.select(model.backbone(torch.empty(1, 3, 64, 96, device="meta")))
+    assert [tuple(one.shape[1:]) for one in levels] == [(256, 16, 24), (728, 8, 12), (2048, 4, 6)]
+
+
 @pytest.mark.parametrize(
     ("size", "pixels", "rate", "areas", "count", "beside"),
     [

@@ -170,7 +170,8 @@ def build(cfg: Config, device: str) -> nn.Module:
     MMLogger.get_current_instance().setLevel("ERROR")
     wanted = copy.deepcopy(cfg.model)
     for part in dicts_in(wanted):
-        part.pop("pretrained", None)
+        if isinstance(part.pop("pretrained", None), bool):
+            part["pretrained"] = False  # timm's, which are loaded unless this says no
         part.pop("init_cfg", None)
     torch.manual_seed(0)
     try:

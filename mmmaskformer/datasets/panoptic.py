@@ -30,6 +30,7 @@ class PanopticDataset(BaseSegDataset):
         ann_file: the json.
         data_prefix: folders of the images (`img_path`) and of the pngs (`seg_map_path`).
         metainfo: as in mmseg; `isthing` and `category_ids` may be left to the json.
+        things_first: number the things from 0 and stuff after them, as heads of mmdet do.
 
     Raises:
         FileNotFoundError: images or pngs that the json names are missing.
@@ -42,6 +43,8 @@ class PanopticDataset(BaseSegDataset):
         data_root: str | None = None,
         metainfo: dict | None = None,
         backend_args: dict | None = None,
+        *,
+        things_first: bool = False,
         **kwargs,
     ) -> None:
         self._content = None
@@ -50,6 +53,8 @@ class PanopticDataset(BaseSegDataset):
             path = os.path.join(data_root or "", ann_file)
             self._content = read_panoptic_json(path, backend_args, not kwargs.get("test_mode"))
             metainfo = {**json_metainfo(self._content, own.get("classes"), path), **own}
+        if things_first:
+            metainfo = order_things_first({**own, **(metainfo or {})})
         super().__init__(
             ann_file=ann_file,
             data_root=data_root,
@@ -138,6 +143,16 @@ class ShapesPanopticDataset(PanopticDataset):
     def __init__(self, ann_file: str, data_root: str = "data/shapes", **kwargs) -> None:
         make_shapes(data_root)
         super().__init__(ann_file, data_root=data_root, **kwargs)
+
+
+def order_things_first(metainfo: dict) -> dict:
+    """The metadata with its classes in another order: things, then stuff, each as they were."""
+    order = sorted(range(len(metainfo["isthing"])), key=lambda k: not metainfo["isthing"][k])
+    listed = ("classes", "isthing", "category_ids", "palette")
+    return {
+        key: type(values)(values[k] for k in order) if key in listed and values else values
+        for key, values in metainfo.items()
+    }
 
 
 def json_metainfo(content: dict, names: Iterable[str] | None, path: str) -> dict:

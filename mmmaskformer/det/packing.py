@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from mmdet.structures import DetDataSample
-from mmengine.structures import PixelData
+from typing import Any
 
+import numpy as np
+from mmdet.structures import DetDataSample
+from mmdet.structures.mask import BitmapMasks
+from mmengine.structures import BaseDataElement, InstanceData, PixelData
+
+from ..core.checks import check_number
 from ..datasets.panoptic_transforms import PackPanopticInputs
 from ..registry import TRANSFORMS
 from .panoptic_encoding import encode_segments
@@ -16,7 +21,16 @@ class PackPanopticDetInputs(PackPanopticInputs):
 
     The sample has `gt_panoptic_seg` and `gt_sem_seg` as mmdet has them, each with `sem_seg`
     (1, H, W), and `panoptic_truth`, which is `gt_panoptic_seg` of mmseg's samples.
+
+    Args:
+        num_things: of a dataset with `things_first`; detectors with boxes then have
+            `gt_instances`: `bboxes`, `labels` and `masks` of the things that have pixels.
+        pack: arguments of `PackPanopticInputs`.
     """
+
+    def __init__(self, *, num_things: int = 0, **pack: Any) -> None:
+        super().__init__(**pack)
+        self.num_things = check_number("num_things", num_things, whole=True)
 
     def transform(self, results: dict) -> dict:
         packed = super().transform(results)
@@ -29,4 +43,15 @@ class PackPanopticDetInputs(PackPanopticInputs):
             encoded = encode_segments(truth.segment_map, truth.labels, results["num_classes"])
             # mmdet's visualizer wants this one as an array.
             sample.gt_panoptic_seg = PixelData(sem_seg=encoded.numpy())
+            if self.num_things:
+                sample.gt_instances = instances(truth, self.num_things)
         return {**packed, "data_samples": sample}
+
+
+def instances(truth: BaseDataElement, num_things: int) -> InstanceData:
+    """The segments of the first `num_things` classes that have pixels, as mmdet's instances."""
+    segment_map, labels = truth.segment_map[0].numpy(), truth.labels
+    seen = np.bincount(segment_map[segment_map >= 0], minlength=len(labels)) > 0
+    chosen = np.flatnonzero(seen & (labels.numpy() < num_things))
+    masks = BitmapMasks((segment_map == chosen[:, None, None]).astype(np.uint8), *segment_map.shape)
+    return InstanceData(bboxes=masks.get_bboxes("hbox"), labels=labels[chosen], masks=masks)

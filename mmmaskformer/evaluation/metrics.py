@@ -36,7 +36,8 @@ class PanopticQualityMetric(BaseMetric):
       `id`, `category_id`, `iscrowd` and `area`;
     * `pred_panoptic_seg`: the same without `iscrowd` and `area`; a `score` is ignored.
 
-    Samples of mmdet carry the two as `panoptic_truth` and `panoptic_result`.
+    Samples of mmdet carry the two as `panoptic_truth` and `panoptic_result`; what another
+    detector predicts is read from its encoding, `pred_panoptic_seg.sem_seg`.
 
     `category_id` is the class index. The dataset's metainfo has `classes` and `isthing`, one
     entry per class. Values of a group of which no class occurs are left out, with a warning.
@@ -92,7 +93,11 @@ class PanopticQualityMetric(BaseMetric):
             print_log(odd_warning(quality.oddities), "current", logging.WARNING)
 
     def _side(self, sample: Any, name: str, key: str) -> tuple[np.ndarray, list]:
-        key = key if sample.get(OF_MMDET[key]) is None else OF_MMDET[key]
+        side = sample.get(key)
+        if sample.get(OF_MMDET[key]) is not None:
+            key = OF_MMDET[key]
+        elif key == "pred_panoptic_seg" and side is not None and "sem_seg" in side:
+            return decode_map(as_array(side.get("sem_seg")), len(self._categories()))
         ids, segments = (read_field(sample, name, key, k) for k in ("ids", "segments_info"))
         return as_array(ids), segments
 
@@ -136,6 +141,17 @@ class PanopticQualityMetric(BaseMetric):
             {"id": c, "name": name, "isthing": int(thing)}
             for c, (name, thing) in enumerate(zip(classes, isthing, strict=True))
         ]
+
+
+def decode_map(encoded: np.ndarray, num_classes: int) -> tuple[np.ndarray, list[dict]]:
+    """mmdet's class + 1000 * instance (1, H, W), void above the classes, as ids and segments."""
+    codes, index = np.unique(encoded, return_inverse=True)
+    labels = codes % 1000
+    known = labels < num_classes
+    ids = np.where(known, known.cumsum(), 0)
+    found = zip(ids[known].tolist(), labels[known].tolist(), strict=True)
+    segments = [dict(id=number, category_id=label) for number, label in found]
+    return ids[index].reshape(encoded.shape[-2:]), segments
 
 
 def read_field(sample: Any, name: str, *keys: str) -> Any:

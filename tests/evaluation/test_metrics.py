@@ -285,6 +285,21 @@ def test_mmdets_samples_hold_the_sides_under_other_names():
     assert evaluate("PanopticQualityMetric", renamed) == expected
 
 
+def test_what_other_detectors_predict_is_read_from_mmdets_encoding():
+    samples = [panoptic_sample(seed) for seed in range(3)]
+    expected = evaluate("PanopticQualityMetric", samples)
+    assert 0 < expected["PQ"] < 100
+    for sample in samples:
+        pred = sample["pred_panoptic_seg"]
+        encoded = torch.full((1, *pred["ids"].shape), len(META["classes"]))  # void
+        for instance, one in enumerate(pred["segments_info"]):
+            where = torch.as_tensor(pred["ids"] == one["id"])
+            encoded[0, where] = one["category_id"] + 1000 * instance
+        sample["panoptic_truth"] = sample.pop("gt_panoptic_seg")
+        sample["pred_panoptic_seg"] = {"sem_seg": encoded}
+    assert evaluate("PanopticQualityMetric", samples) == expected
+
+
 def test_challenge_score_is_the_mean_of_accuracy_and_iou():
     metric = METRICS.build(dict(type="mmmaskformer.SceneParsingMetric"))
     metric.dataset_meta = META

@@ -178,7 +178,8 @@ def test_a_panoptic_model_without_queries(shown):
     found = [(s["class"], s["isthing"], s["area"]) for s in result["segments"]]
     half = height * width // 2
     assert [one[:2] for one in found] == [("car", True), ("car", True), ("sky", False)]
-    assert found[2][2] == half and found[0][2] + found[1][2] == half
+    assert found[2][2] == half
+    assert found[0][2] + found[1][2] == half
     assert [s["score"] for s in result["segments"]] == pytest.approx([0.9, 0.6, 1.0], abs=0.2)
     answer = session.answers[key]
     for _ in range(2):  # the first map is as the next ones
