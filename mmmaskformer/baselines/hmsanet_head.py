@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from ..core.checks import check_numbers
 from ..registry import MODELS
-from .panoptic_deeplab_network import resize
+from .layers import resize
 
 
 def conv_block(channels: int, out: int, size: int, norm: Any, dilation: int = 1) -> nn.Sequential:

@@ -15,8 +15,7 @@ from ..core.views import AnyView, View
 from ..heads.base import BandedHead, build_fusion, build_part
 from ..heads.maskformer_head import build_with_things, read_things
 from ..registry import MODELS
-from .panoptic_deeplab import center_targets
-from .pq_style import mean_of_nonzero
+from .panoptic_deeplab import center_targets, mean_of_images
 from .slot_fusion import GridView, slot_logits
 
 
@@ -149,5 +148,5 @@ class MaXDeepLabSemanticHead(BandedHead):
         classes = torch.stack([one.classes[::4, ::4] for one in made])
         weights = torch.stack([one.weight[::4, ::4] for one in made])
         losses = pixel_cross_entropy(logits, classes) * weights
-        mean = torch.stack([mean_of_nonzero(one) for one in losses]).mean()
+        mean = mean_of_images(losses)
         return {"loss_semantic": self.loss_weight * mean}

@@ -13,9 +13,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from .layers import predictor, separable, starting_at_zero
 from .max_attention import NORM, conv
 from .max_backbone import resize
-from .panoptic_deeplab_network import Branch, separable, starting_at_zero
+from .panoptic_deeplab_network import Branch
 
 NO_OBJECT = 0.9
 """Probability of "no object" at the start."""
@@ -138,8 +139,7 @@ class MaXDeepLabSemantic(nn.Module):
         deep = len(in_channels) == 3
         branch = dict(projections=projections, dilations=dilations)
         self.branch = SemanticBranch(in_channels, channels, **branch) if deep else None
-        last = starting_at_zero(nn.Conv2d(head_channels, num_classes, 1))
-        nn.init.normal_(last.weight, std=0.01)
+        last = predictor(head_channels, num_classes, std=0.01)
         width = channels if deep else in_channels[0]
         self.head = nn.Sequential(separable(width, head_channels, 5), last)
         with_norm(self)

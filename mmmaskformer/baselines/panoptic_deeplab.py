@@ -199,7 +199,11 @@ def mean_over(errors: Tensor, where: Tensor) -> Tensor:
     return errors.sum() / where.sum().clamp(min=1)
 
 
+def mean_of_nonzero(values: Tensor) -> Tensor:
+    """0 if all are 0."""
+    return values.sum() / (values != 0).sum().clamp(min=1)
+
+
 def mean_of_images(errors: Tensor) -> Tensor:
-    """Sum of each image's errors (B, ...) over the number that is not 0, and the mean of images."""
-    flat = errors.flatten(1)
-    return (flat.sum(1) / (flat != 0).sum(1).clamp(min=1)).mean()
+    """The mean over images (B, ...) of `mean_of_nonzero`."""
+    return torch.stack([mean_of_nonzero(one) for one in errors]).mean()

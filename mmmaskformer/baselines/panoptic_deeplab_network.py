@@ -6,38 +6,13 @@ It is the shape of detectron2's version; with `separable` convolutions it is the
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from ..core.checks import check_number, check_numbers
-
-
-def conv_norm(
-    channels: int, out: int, size: int, dilation: int = 1, groups: int = 1
-) -> nn.Sequential:
-    """Convolution that keeps the size, without bias; batch norm; ReLU."""
-    padding = dilation * (size // 2)
-    conv = nn.Conv2d(
-        channels, out, size, padding=padding, dilation=dilation, groups=groups, bias=False
-    )
-    # Separable ones and dense ones start as in detectron2.
-    if groups > 1:
-        nn.init.kaiming_normal_(conv.weight, mode="fan_out", nonlinearity="relu")
-    else:
-        nn.init.kaiming_uniform_(conv.weight, a=1)
-    return nn.Sequential(conv, nn.BatchNorm2d(out), nn.ReLU())
-
-
-def separable(channels: int, out: int, size: int, dilation: int = 1) -> nn.Sequential:
-    """A convolution of each channel, and one of each pixel."""
-    depthwise = conv_norm(channels, channels, size, dilation, channels)
-    pointwise = conv_norm(channels, out, 1)
-    for weight in pointwise[:1].parameters():
-        nn.init.kaiming_normal_(weight, mode="fan_out", nonlinearity="relu")
-    return nn.Sequential(depthwise, pointwise)
+from .layers import conv_norm, predictor, resize, separable, starting_at_zero
 
 
 def fusing(channels: int, out: int, is_separable: bool, middle: int | None = None) -> nn.Sequential:
@@ -46,21 +21,6 @@ def fusing(channels: int, out: int, is_separable: bool, middle: int | None = Non
         return separable(channels, out, 5)
     middle = middle or out
     return nn.Sequential(conv_norm(channels, middle, 3), conv_norm(middle, out, 3))
-
-
-def resize(maps: Tensor, size: Sequence[int]) -> Tensor:
-    """Bilinear, half-pixel centres."""
-    return F.interpolate(maps, size=tuple(size), mode="bilinear", align_corners=False)
-
-
-Conv = TypeVar("Conv", nn.Conv1d, nn.Conv2d)
-
-
-def starting_at_zero(conv: Conv) -> Conv:
-    """The convolution, whose bias is 0 now."""
-    assert conv.bias is not None
-    nn.init.zeros_(conv.bias)
-    return conv
 
 
 class ASPP(nn.Module):
@@ -131,13 +91,6 @@ class Branch(nn.Module):
     def resize(self, maps: Tensor, size: Sequence[int]) -> Tensor:
         """How a map comes to the size of a finer level."""
         return resize(maps, size)
-
-
-def predictor(channels: int, out: int) -> nn.Conv2d:
-    """The last 1x1."""
-    conv = starting_at_zero(nn.Conv2d(channels, out, 1))
-    nn.init.normal_(conv.weight, std=0.001)
-    return conv
 
 
 class PanopticDeepLab(nn.Module):

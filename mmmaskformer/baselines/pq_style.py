@@ -20,6 +20,7 @@ from ..core.folded_masks import layer_mask_logits
 from ..core.matcher import NonFiniteCostError
 from ..core.per_pixel import check_grid
 from ..core.structures import NO_SEGMENT, FactoredOutput, SegmentTargets, to_device
+from .panoptic_deeplab import mean_of_nonzero
 
 SMALL = 1e-5
 POSITIVE_SHARE = 0.75
@@ -63,11 +64,6 @@ def grid_segments(
     numbers = torch.arange(len(labels), device=labels.device)
     masks = (segments == numbers[:, None]).float()
     return GridSegments(masks, labels, (segments != NO_SEGMENT).float(), target.name)
-
-
-def mean_of_nonzero(values: Tensor) -> Tensor:
-    """0 if all are 0."""
-    return values.sum() / (values != 0).sum().clamp(min=1)
 
 
 def similarity(segments: GridSegments, class_prob: Tensor, mask_prob: Tensor) -> Tensor:

@@ -21,7 +21,7 @@ from ..core.per_pixel import pixel_cross_entropy
 from ..heads.base import BandedHead, build_part, naming
 from ..registry import MODELS
 from .hmsanet_head import pixel_classifier
-from .panoptic_deeplab_network import resize
+from .layers import resize
 
 Answer = tuple[dict[str, Tensor], Tensor, Sequence[Tensor]]
 """What the network says at one scale: see `ScaleAttention.answer`."""

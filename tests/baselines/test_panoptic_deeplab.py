@@ -194,8 +194,10 @@ def test_the_criterion_averages_images_where_asked():
         wanted = alone[f"loss_{name}"].item() * factor / 2
         assert losses[f"loss_{name}"].item() == pytest.approx(float(wanted), rel=1e-5), name
     sum(losses.values()).backward()
-    assert logits.grad.isfinite().all() and centers.grad.isfinite().all()
-    assert centers.grad[0].any() and not centers.grad[1].any()
+    assert logits.grad.isfinite().all()
+    assert centers.grad.isfinite().all()
+    assert centers.grad[0].any()
+    assert not centers.grad[1].any()
     with pytest.raises(ValueError, match="per_image must be True or False, got 'yes'"):
         PanopticDeepLabCriterion(ISTHING, per_image="yes")
 
