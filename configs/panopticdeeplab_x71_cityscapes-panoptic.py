@@ -12,4 +12,9 @@ model = dict(
     backbone=backbone,
     decode_head=dict(in_channels=[256, 728, 2048], in_index=[1, 2, 4]),
 )
+# mIoU, and PQ_st with all classes as stuff, are those of the paper's Table III.
+val_evaluator = test_evaluator = [
+    dict(type="mmmaskformer.PanopticQualityMetric", prefix="panoptic"),
+    *_base_.label_metrics,
+]
 sync_bn = "torch"  # timm's norms are not synchronised by themselves

@@ -236,6 +236,23 @@ def test_published_complexity(config, size, parameters, flops):
     assert counted / 1e9 == pytest.approx(flops, rel=0.015)
 
 
+@pytest.mark.parametrize(
+    ("separable", "parameters", "of_heads"), [(True, 30.27, 98.5), (False, 59.77, 721.9)]
+)
+def test_published_complexity_of_panoptic_deeplab(separable, parameters, of_heads):
+    """Multiply-adds of detectron2's backbone and heads at the size of Cityscapes; only shapes."""
+    cfg = models.load_config(str(ROOT / "configs/panopticdeeplab_r52_cityscapes-panoptic.py"))
+    decoder = dict(type="mmmaskformer.PanopticDeepLab", separable=separable)
+    cfg.model.decode_head.decoder = decoder
+    model = models.build(cfg, "cpu").eval().to("meta")
+    assert count_parameters(model) / 1e6 == pytest.approx(parameters, abs=0.005)
+    image, levels = torch.empty(1, 3, 1024, 2048, device="meta"), []
+    backbone = count_flops(model, lambda: levels.extend(model.extract_feat(image)))
+    heads = count_flops(model, lambda: model.decode_head(levels))
+    assert backbone / 1e9 == pytest.approx(316.0, rel=0.001)
+    assert heads / 1e9 == pytest.approx(of_heads, rel=0.001)
+
+
 def without_pixel_embedding(grid, queries=100, channels=256):
     """Multiply-adds that we save: the paper's network convolves to the pixel embedding and
     multiplies it by the mask embeddings, ours by the products of both kernels."""
