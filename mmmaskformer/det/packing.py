@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 from mmdet.structures import DetDataSample
 from mmdet.structures.mask import BitmapMasks
 from mmengine.structures import BaseDataElement, InstanceData, PixelData
@@ -50,8 +49,9 @@ class PackPanopticDetInputs(PackPanopticInputs):
 
 def instances(truth: BaseDataElement, num_things: int) -> InstanceData:
     """The segments of the first `num_things` classes that have pixels, as mmdet's instances."""
-    segment_map, labels = truth.segment_map[0].numpy(), truth.labels
-    seen = np.bincount(segment_map[segment_map >= 0], minlength=len(labels)) > 0
-    chosen = np.flatnonzero(seen & (labels.numpy() < num_things))
-    masks = BitmapMasks((segment_map == chosen[:, None, None]).astype(np.uint8), *segment_map.shape)
-    return InstanceData(bboxes=masks.get_bboxes("hbox"), labels=labels[chosen], masks=masks)
+    segment_map, labels = truth.segment_map[0], truth.labels
+    seen = segment_map[segment_map >= 0].long().bincount(minlength=len(labels)) > 0
+    chosen = (seen & (labels < num_things)).nonzero()
+    pixels = (segment_map == chosen[..., None]).byte().numpy()
+    masks = BitmapMasks(pixels, *segment_map.shape)
+    return InstanceData(bboxes=masks.get_bboxes("hbox"), labels=labels[chosen[:, 0]], masks=masks)

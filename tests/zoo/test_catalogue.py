@@ -50,6 +50,9 @@ def test_task_and_dataset_are_those_of_the_config(name):
         return
     plain = model.dataset.removesuffix(" panoptic")
     assert TABLES[plain].split("_")[0] in data.type.lower()
+    if head is None:  # things and stuff have a head each
+        head = cfg.model.panoptic_fusion_head
+        head.num_classes = head.num_things_classes + head.num_stuff_classes
     assert head.num_classes == len(metainfo(TABLES[plain])["classes"])
 
 
