@@ -18,5 +18,6 @@ val_dataloader = dict(dataset=val)
 test_dataloader = val_dataloader
 test_evaluator = val_evaluator = _base_.detector_evaluator
 default_hooks = _base_.detector_hooks
+env_cfg = dict(cudnn_benchmark=False)  # images have many sizes
 visualizer = _base_.detector_visualizer
 tta_model = None
