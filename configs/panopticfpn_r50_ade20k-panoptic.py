@@ -8,6 +8,11 @@ _base_ = [
     "./_base_/runtime.py",
 ]
 default_scope = "mmdet"
+ignore = _base_.ignore_index
+model = dict(
+    data_preprocessor=dict(seg_pad_value=ignore),
+    semantic_head=dict(loss_seg=dict(ignore_index=ignore)),
+)
 pack = dict(_base_.detector_pack, num_things=100)
 resize = dict(type="mmmaskformer.AntialiasResize", scale=(2560, 640), keep_ratio=True)
 train_pipeline = [_base_.load_image, _base_.load_segments, resize, _base_.flip, pack]

@@ -40,6 +40,7 @@ def test_core_imports_torch_and_scipy_only():
         "__future__",
         "collections",
         "dataclasses",
+        "fractions",
         "functools",
         "itertools",
         "math",

@@ -205,7 +205,7 @@ def test_weights_of_half_precision_and_arrays_elsewhere_are_taken():
 
 def test_a_work_folder_that_can_not_be_made_is_named(tmp_path):
     (tmp_path / "taken").touch()
-    cfg = SimpleNamespace(get={}.get, work_dir=str(tmp_path / "taken"), launcher="none")
+    cfg = Config(dict(work_dir=str(tmp_path / "taken"), launcher="none"))
     with pytest.raises(ValueError, match="wanted a folder") as caught:
         build_runner(cfg)
     taken = tmp_path / "taken"
@@ -269,9 +269,8 @@ def test_deterministic_runs_of_cublas(deterministic, before, after, tmp_path, mo
         monkeypatch.delenv(name)
     (tmp_path / "taken").touch()
     randomness = dict(deterministic=deterministic)
-    cfg = SimpleNamespace(
-        get=dict(randomness=randomness).get, work_dir=str(tmp_path / "taken"), launcher="none"
-    )
+    work_dir = str(tmp_path / "taken")
+    cfg = Config(dict(randomness=randomness, work_dir=work_dir, launcher="none"))
     with pytest.raises(ValueError, match="work_dir"):
         build_runner(cfg)
     assert os.environ.get(name) == after

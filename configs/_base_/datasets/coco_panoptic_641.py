@@ -16,8 +16,15 @@ test_dataloader = val_dataloader
 model_of_data = dict(
     _delete_=True,
     data_preprocessor=dict(
-        size=crop_size, size_divisor=None, test_cfg=dict(_delete_=True, size=crop_size)
+        size=crop_size,
+        size_divisor=None,
+        seg_pad_val=_base_.ignore_index,
+        test_cfg=dict(_delete_=True, size=crop_size),
     ),
-    decode_head=dict(num_classes=_base_.num_classes, isthing=_base_.dataset["type"]),
+    decode_head=dict(
+        num_classes=_base_.num_classes,
+        isthing=_base_.dataset["type"],
+        ignore_index=_base_.ignore_index,
+    ),
     auxiliary_head=dict(num_classes=_base_.num_classes, isthing=_base_.dataset["type"]),
 )

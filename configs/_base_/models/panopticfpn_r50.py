@@ -3,12 +3,12 @@ _base_ = ["mmdet::_base_/models/mask-rcnn_r50_fpn.py", "../zoo_variables.py"]
 classes = dict(num_things_classes=100, num_stuff_classes=50)
 semantic_head = dict(
     type="PanopticFPNHead",
-    loss_seg=dict(type="CrossEntropyLoss", ignore_index=255, loss_weight=0.5),
+    loss_seg=dict(type="CrossEntropyLoss", loss_weight=0.5),
     **classes,
 )
 model = dict(
     type="PanopticFPN",
-    data_preprocessor=dict(pad_seg=True, seg_pad_value=255),
+    data_preprocessor=dict(pad_seg=True),
     backbone=dict(init_cfg=_base_.resnet50),
     roi_head=dict(bbox_head=dict(num_classes=100), mask_head=dict(num_classes=100)),
     semantic_head=semantic_head,

@@ -9,8 +9,9 @@ optim_wrapper = dict(
         }
     )
 )
+decay, _ = _base_.param_scheduler
 param_scheduler = [
-    _base_.param_scheduler[0],
+    decay,
     dict(type="mmmaskformer.WarmupLR", iters=5000, start_factor=1e-6, by_epoch=False),
 ]
 train_cfg = dict(max_iters=400000)
