@@ -8,11 +8,8 @@ _base_ = [
     "./_base_/runtime.py",
 ]
 default_scope = "mmdet"
-ignore = _base_.ignore_index
-model = dict(
-    data_preprocessor=dict(seg_pad_value=ignore),
-    semantic_head=dict(loss_seg=dict(ignore_index=ignore)),
-)
+semantic = dict(loss_seg=dict(ignore_index=_base_.ignore_index))
+model = dict(semantic_head=semantic, data_preprocessor=dict(seg_pad_value=_base_.ignore_index))
 pack = dict(_base_.detector_pack, num_things=100)
 resize = dict(type="mmmaskformer.AntialiasResize", scale=(2560, 640), keep_ratio=True)
 train_pipeline = [_base_.load_image, _base_.load_segments, resize, _base_.flip, pack]
