@@ -12,6 +12,12 @@ import torch
 from torch import Tensor
 
 
+def has_hooks(module: torch.nn.Module) -> bool:
+    """Whether somebody wants to see a module called."""
+    hooks = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
+    return any(getattr(module, name) for name in hooks)
+
+
 def check_number(
     name: str, value: Any, low: float = 0, high: float = math.inf, *, whole: bool = False
 ) -> Any:

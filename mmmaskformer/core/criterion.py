@@ -94,7 +94,7 @@ class MaskFormerCriterion(nn.Module):
         first = to_device(counts, labels.device)[matches.image]
         target[matches.layer, matches.image, matches.query] = labels[first + matches.segment]
         logits, classes = output.class_logits.flatten(1, 2).float(), target.flatten(1)
-        if isinstance(self.loss_cls, ClassLoss):  # takes all layers at once
+        if type(self.loss_cls) is ClassLoss:  # takes all layers at once
             losses = self.loss_cls(logits, classes)
         else:
             losses = torch.stack(list(map(self.loss_cls, logits, classes)))

@@ -9,7 +9,7 @@ from typing import Any, cast
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .checks import check_number, check_numbers
+from .checks import check_number, check_numbers, has_hooks
 from .position import SinePositionalEncoding
 from .structures import PixelFeatures
 from .transformer import TransformerLayer, init_matrices, run
@@ -25,8 +25,7 @@ def init_conv(conv: nn.Conv2d) -> None:
 def is_plain(conv: nn.Module) -> bool:
     """Whether a convolution is its weight and bias: no other class, and no hooks, which have to
     see it called."""
-    hooks = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
-    return type(conv) is nn.Conv2d and not any(getattr(conv, name) for name in hooks)
+    return type(conv) is nn.Conv2d and not has_hooks(conv)
 
 
 class ConvNorm(nn.Module):

@@ -17,23 +17,19 @@ class SinePositionalEncoding(nn.Module):
     padding mask: padded positions are positions like any other.
     """
 
-    exponent: Tensor
-
     def __init__(self, channels: int, *, temperature: float = 10000.0) -> None:
         super().__init__()
         if check_number("channels", channels, 4, whole=True) % 4:
             raise ValueError(f"channels must be a multiple of 4, got {channels}")
         self.channels = channels
         self.temperature = temperature
-        exponent = torch.arange(channels // 2).div(2, rounding_mode="floor")
-        exponent = 2 * exponent.float() / (channels // 2)
-        self.register_buffer("exponent", exponent, persistent=False)
 
     def forward(self, features: Tensor) -> Tensor:
         """(B, D, h, w) features -> (1, channels, h, w) float32 encoding on their device."""
         height, width = features.shape[-2:]
         half = self.channels // 2
-        period = self.temperature ** self.exponent.float()
+        pair = torch.arange(half, device=features.device).div(2, rounding_mode="floor")
+        period = self.temperature ** (2 * pair.float() / half)
 
         def encode(length: int) -> Tensor:
             position = torch.arange(1, length + 1, device=features.device, dtype=torch.float32)

@@ -9,12 +9,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
-from .checks import check_number
+from .checks import check_number, has_hooks
 
 
 def run(module: Callable[..., Tensor], with_cp: bool, *inputs: Tensor) -> Tensor:
     """A module's output; with `with_cp`, its activations are computed again in backward."""
-    if with_cp and torch.is_grad_enabled():
+    if with_cp and torch.is_grad_enabled() and not torch.jit.is_tracing():
         return checkpoint(module, *inputs, use_reentrant=False)
     return module(*inputs)
 
@@ -26,12 +26,29 @@ def init_matrices(module: nn.Module) -> None:
             nn.init.xavier_uniform_(parameter)
 
 
+def is_plain(attention: nn.Module) -> bool:
+    """Whether attention is torch's own, with weights and biases in its two matrices alone."""
+    return (
+        type(attention) is nn.MultiheadAttention
+        and attention.in_proj_weight is not None
+        and attention.in_proj_bias is not None
+        and attention.bias_k is None
+        and not attention.add_zero_attn
+        and attention.batch_first
+        and not has_hooks(attention)
+        and not has_hooks(attention.out_proj)
+    )
+
+
 def attend(attention: nn.MultiheadAttention, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
     """`attention(query, key, value, need_weights=False)[0]` in fewer steps.
 
     The module computes with the sequence first, so that each of its products begins with a copy,
-    and adds its bias in a step of its own. All sequences are (B, N, D).
+    and adds its bias in a step of its own. All sequences are (B, N, D). Attention of another kind,
+    or with hooks, which have to see it called, is called.
     """
+    if not is_plain(attention):
+        return attention(query, key, value, need_weights=False)[0]
     heads, width = attention.num_heads, attention.embed_dim
     weight, bias = attention.in_proj_weight, attention.in_proj_bias
     if query is key:

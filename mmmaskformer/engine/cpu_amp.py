@@ -20,6 +20,8 @@ def use_mixed_precision(optim_wrapper: MutableMapping) -> None:
         optim_wrapper.setdefault("loss_scale", "dynamic")
     else:
         optim_wrapper["type"] = "mmmaskformer.CPUAmpOptimWrapper"
+        for key in ("loss_scale", "dtype", "use_fsdp"):  # of mmengine's wrapper
+            optim_wrapper.pop(key, None)
 
 
 @OPTIM_WRAPPERS.register_module()

@@ -17,7 +17,9 @@ def with_fused(cfg: dict, model: nn.Module) -> dict:
     """The config of an optimizer for the model, with `fused=True` if all weights that learn lie on
     a GPU, the optimizer can do that, and the config does not say how to compute."""
     kind = OPTIMIZERS.get(cfg["type"]) if isinstance(cfg["type"], str) else cfg["type"]
-    if kind is None or "fused" not in inspect.signature(kind).parameters or set(WAYS) & set(cfg):
+    if kind is None or "fused" not in inspect.signature(kind).parameters:
+        return cfg
+    if {*WAYS, "differentiable"} & set(cfg):
         return cfg
     learning = [p for p in model.parameters() if p.requires_grad]
     if not all(p.is_cuda and p.is_floating_point() for p in learning):

@@ -143,3 +143,16 @@ def test_precisions_that_differ(dtype):
     )
     for name, value in expected.items():
         torch.testing.assert_close(losses[name], value, rtol=1e-5, atol=1e-6)
+
+
+def test_a_class_loss_of_another_kind_sees_one_layer_at_a_time():
+    class Smoothed(core.ClassLoss):
+        def forward(self, logits, target):
+            assert logits.dim() == 2
+            return super().forward(logits, target) + 1
+
+    output, targets = problem()[:2]
+    plain, other = core.MaskFormerCriterion(), core.MaskFormerCriterion(loss_cls=Smoothed())
+    plain, other = plain(output, targets), other(output, targets)
+    for name in (name for name in plain if name.endswith("loss_cls")):
+        torch.testing.assert_close(other[name], plain[name] + 1)

@@ -183,3 +183,21 @@ def test_every_convolution_is_filled_by_fan_in():
         fan_in = conv.weight[0].numel()
         assert conv.weight.std().item() == pytest.approx(fan_in**-0.5, rel=0.02)
         assert conv.bias is None or not conv.bias.any()
+
+
+class Features(nn.Module):
+    """A pixel decoder of tensors."""
+
+    def __init__(self, decoder):
+        super().__init__()
+        self.decoder = decoder
+
+    def forward(self, *levels):
+        return self.decoder(levels)[0].features
+
+
+def test_it_can_be_traced_where_gradients_are_on():
+    decoder = Features(core.FPNPixelDecoder([4, 8], channels=32, mask_channels=8)).eval()
+    levels = torch.randn(1, 4, 8, 8), torch.randn(1, 8, 4, 4)
+    traced = torch.jit.trace(decoder, levels)
+    torch.testing.assert_close(traced(*levels), decoder(*levels))

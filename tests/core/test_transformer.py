@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 from torch import nn
+from torch.nn.utils import prune
 
 from mmmaskformer import core
 from mmmaskformer.core.position import SinePositionalEncoding
@@ -136,3 +137,30 @@ def test_attention_is_that_of_the_module(alike, dropout):
         results.append([attended, *torch.autograd.grad(attended.square().sum(), wanted)])
     for found, expected in zip(*results, strict=True):
         torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("change", ["hook", "no bias", "extra key"])
+def test_attention_that_is_not_plain_is_called(change):
+    kinds = {"no bias": dict(bias=False), "extra key": dict(add_bias_kv=True)}
+    module = nn.MultiheadAttention(12, 3, batch_first=True, **kinds.get(change, {}))
+    x, calls = torch.randn(2, 5, 12), []
+    wanted = module(x, x, x, need_weights=False)[0]
+    if change == "hook":
+        module.register_forward_hook(lambda *_: calls.append(1))
+    torch.testing.assert_close(attend(module, x, x, x), wanted)
+    assert len(calls) == (change == "hook")
+
+
+def test_pruned_attention_trains():
+    layer = core.TransformerDecoder(8, num_heads=2, num_layers=1).layers[0]
+    prune.l1_unstructured(layer.self_attn, "in_proj_weight", 0.5)
+    for _ in range(2):  # the hook makes the weight anew for every step
+        x = attend(layer.self_attn, *[torch.randn(1, 3, 8)] * 3)
+        x.sum().backward()
+    assert (layer.self_attn.in_proj_weight_orig.grad == 0).sum() >= 12 * 8
+
+
+def test_positions_stay_those_of_single_precision_in_a_model_of_half():
+    x = torch.zeros(1, 1, 8, 8)
+    exact = SinePositionalEncoding(96)(x)
+    assert torch.equal(SinePositionalEncoding(96).half()(x.half()), exact)

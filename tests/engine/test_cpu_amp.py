@@ -21,9 +21,10 @@ def step(optim_wrapper: dict) -> tuple[nn.Linear, torch.dtype]:
 
 def test_forward_is_bfloat16_and_the_update_is_float32(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    config = dict(type="OptimWrapper", optimizer=dict(type="SGD", lr=0.1))
-    exact, dtype = step(config)
+    plain = dict(type="OptimWrapper", optimizer=dict(type="SGD", lr=0.1))
+    exact, dtype = step(plain)
     assert dtype == torch.float32
+    config = dict(plain, type="AmpOptimWrapper", loss_scale="dynamic", dtype="float16")
     use_mixed_precision(config)
     mixed, dtype = step(config)
     assert dtype == torch.bfloat16
