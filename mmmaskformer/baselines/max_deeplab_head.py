@@ -12,66 +12,26 @@ from ..core.checks import check_number
 from ..core.per_pixel import check_grid, pixel_cross_entropy
 from ..core.view_merging import merge_views
 from ..core.views import AnyView, View
-from ..heads.base import BandedHead, build_fusion, build_part
-from ..heads.maskformer_head import build_with_things, read_things
 from ..registry import MODELS
 from .panoptic_deeplab import center_targets, mean_of_images
 from .slot_fusion import GridView, slot_logits
+from .things_head import PanopticHead, ThingsHead
 
 
 @MODELS.register_module()
-class MaXDeepLabHead(BandedHead):
+class MaXDeepLabHead(PanopticHead):
     """MaX-DeepLab's classes and masks of slots, losses and inference, over `MaXDeepLabBackbone`.
 
-    Args:
-        in_channels: of the last map at stride 4, and of the slots' features for classes and for
-            masks; `in_index` is [0, -2, -1].
-        num_classes: C, at least 1.
-        isthing: for each class whether it is a thing, or the name of a registered dataset whose
-            metadata says so.
-        decoder: config of the network; gets `in_channels` and `num_classes`.
-        criterion: config of the losses; gets `isthing`.
-        fusion: config of the semantic inference.
-        panoptic_fusion: config of the panoptic inference; gets `isthing`. There is no instance
-            inference.
-        base: further arguments of `BandedHead`.
+    `in_channels` are those of the last map at stride 4, and of the slots' features for classes and
+    for masks; `in_index` is [0, -2, -1].
     """
 
-    def __init__(
-        self,
-        in_channels: Sequence[int],
-        num_classes: int,
-        isthing: Sequence[bool] | str,
-        *,
-        decoder: dict | None = None,
-        criterion: dict | None = None,
-        fusion: dict | None = None,
-        panoptic_fusion: dict | None = None,
-        **base: Any,
-    ) -> None:
-        fusion = build_fusion(fusion, "SlotFusion")
-        super().__init__(in_channels, num_classes, fusion=fusion, **base)
-        things = read_things(isthing, num_classes)
-        if things is None:
-            raise ValueError("MaXDeepLabHead needs isthing, True or False for each class")
-        sizes = dict(in_channels=in_channels, num_classes=num_classes)
-        self.predictor = build_part(decoder, "MaXDeepLab", **sizes)
-        self.criterion = build_part(criterion, "MaXDeepLabCriterion", isthing=things)
-        self.panoptic_fusion = build_with_things(panoptic_fusion, "SlotPanopticFusion", things)
+    decoder_type, criterion_type = "MaXDeepLab", "MaXDeepLabCriterion"
+    fusion_type, panoptic_type = "SlotFusion", "SlotPanopticFusion"
 
     def forward(self, features: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
         """Tensor mode: class logits (B, N, C + 1) and mask logits (B, N, h, w)."""
         return self.predictor(self.select(features))[:2]
-
-    def loss(self, features: Sequence[Tensor], data_samples: list, train_cfg: dict) -> dict:
-        """Losses of a training batch.
-
-        Raises:
-            ValueError: a label outside the range; names the file, the values and the range.
-            NonFiniteCostError: training diverged; names the image.
-        """
-        targets = self.segments.read(data_samples)
-        return self.criterion(*self.predictor(self.select(features)), targets)
 
     def views(
         self,
@@ -96,18 +56,18 @@ class MaXDeepLabHead(BandedHead):
 
 
 @MODELS.register_module()
-class MaXDeepLabSemanticHead(BandedHead):
+class MaXDeepLabSemanticHead(ThingsHead):
     """Semantic segmentation beside MaX-DeepLab, as an `auxiliary_head` for training only: cross
     entropy at every fourth pixel, averaged as `pq_style` says.
 
     Args:
         in_channels: of the backbone's levels in between, `in_index` [1, 2, 3] of S, [1] of L.
-        isthing: as of `MaXDeepLabHead`.
-        decoder: config of the network; gets `in_channels` and `num_classes`.
         small_area: things of fewer pixels have `small_weight` (L: 3), all other pixels 1.
         loss_weight: of the loss in the sum.
-        base: further arguments of `BandedHead`.
+        base: further arguments of `ThingsHead`.
     """
+
+    decoder_type, fusion_type = "MaXDeepLabSemantic", "SlotFusion"
 
     def __init__(
         self,
@@ -115,21 +75,14 @@ class MaXDeepLabSemanticHead(BandedHead):
         num_classes: int,
         isthing: Sequence[bool] | str,
         *,
-        decoder: dict | None = None,
         small_area: int = 4096,
         small_weight: float = 1.0,
         loss_weight: float = 1.0,
         **base: Any,
     ) -> None:
-        fusion = build_fusion(None, "SlotFusion")
-        super().__init__(in_channels, num_classes, fusion=fusion, **base)
-        sizes = dict(in_channels=in_channels, num_classes=num_classes)
-        self.predictor = build_part(decoder, "MaXDeepLabSemantic", **sizes)
-        things = read_things(isthing, num_classes)
-        if things is None:
-            raise ValueError("MaXDeepLabSemanticHead needs isthing, True or False for each class")
+        super().__init__(in_channels, num_classes, isthing, **base)
         self.targets: dict[str, Any] = dict(
-            isthing=things,
+            isthing=self.isthing,
             small_area=check_number("small_area", small_area, whole=True),
             small_weight=check_number("small_weight", small_weight),
         )

@@ -7,7 +7,7 @@ that are not zero, within an image, and images are averaged.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -136,16 +136,10 @@ class PQStyleCriterion(nn.Module):
         self.mask_id_weight = check_number("mask_id_weight", mask_id_weight)
 
     def forward(
-        self,
-        output: FactoredOutput,
-        targets: Sequence[SegmentTargets],
-        mean_segments: Callable[[], Tensor] | None = None,
+        self, output: FactoredOutput, targets: Sequence[SegmentTargets]
     ) -> dict[str, Tensor]:
         """Weighted `loss_cls`, `loss_mask` and `loss_mask_id` of the last layer, the same behind
-        `d0.`, `d1.`, ... for the layers before it.
-
-        `mean_segments` is there for `MaskFormerHead`; these losses are means over slots.
-        """
+        `d0.`, `d1.`, ... for the layers before it."""
         size = output.pixels.shape[-2:]
         grids = [grid_segments(target, size, self.isthing) for target in targets]
         losses = {}

@@ -152,9 +152,9 @@ def naming(metas: Sequence[dict]) -> Iterator[None]:
 
 
 def answers_in_views(model: torch.nn.Module) -> bool:
-    """Whether a model's results are those of its head's views of one input, and not of an input
-    at several scales, which the model joins itself."""
-    return isinstance(model.decode_head, BandedHead) and not hasattr(model, "test_scales")
+    """Whether a model's results are those of its head's views of one input, and not joined by
+    the model itself, which then has `test_views`."""
+    return isinstance(model.decode_head, BandedHead) and not hasattr(model, "test_views")
 
 
 def is_mirrored(meta: dict) -> bool:

@@ -138,9 +138,11 @@ class MaskFormerHead(BandedHead):
             NonFiniteCostError: training diverged; names image, layer, cost, learning rate.
         """
         targets = self.segments.read(data_samples)
-        mean_segments = start_mean_segments(targets, features[0].device)
+        started = {}
+        if isinstance(self.criterion, core.MaskFormerCriterion):
+            started["mean_segments"] = start_mean_segments(targets, features[0].device)
         try:
-            return self.criterion(self.factors(features), targets, mean_segments)
+            return self.criterion(self.factors(features), targets, **started)
         except core.NonFiniteCostError as error:
             raise core.NonFiniteCostError(f"{error}; {current_learning_rate()}") from error
 

@@ -9,6 +9,7 @@ from mmengine.structures import PixelData
 from mmseg.structures import SegDataSample
 from torch.nn import functional as F
 
+from mmmaskformer.heads import maskformer_head
 from mmmaskformer.registry import MODELS
 
 CLASSES = 6
@@ -295,3 +296,24 @@ def test_one_class(mode):
     (sample,) = model.eval().test_step(make_data((64, 96)))
     assert sample.pred_sem_seg.data.unique().tolist() == [0]
     assert sample.seg_logits.data.shape == (1, 64, 96)
+
+
+def test_processes_exchange_their_numbers_of_segments_while_the_network_runs(monkeypatch):
+    """By the number that comes back the mask losses are divided."""
+    model, data = build().train(), make_data((64, 64), (64, 64))
+    torch.manual_seed(1)
+    alone, events = losses_of(model, data), []
+
+    def start(targets, device):
+        events.append("started")
+        count = sum(target.num_segments for target in targets)
+        return lambda: events.append("awaited") or torch.tensor(4.0 * count)
+
+    monkeypatch.setattr(maskformer_head, "start_mean_segments", start)
+    decoder = model.decode_head.predictor.pixel_decoder
+    decoder.register_forward_pre_hook(lambda *_: events.append("network"))
+    torch.manual_seed(1)
+    found = losses_of(model, data)
+    assert events == ["started", "network", "awaited"]
+    for name in ("decode.loss_mask", "decode.d0.loss_dice"):
+        torch.testing.assert_close(4 * found[name], alone[name])
