@@ -12,7 +12,7 @@ from mmengine.runner.checkpoint import CheckpointLoader, _load_checkpoint_to_mod
 from mmseg.apis import init_model
 from mmseg.models import EncoderDecoder
 
-from ..backbones.frozen_norm import fold_frozen_norms
+from ..backbones.frozen_norm import folded
 from ..engine.fit import check_fit, checked_weights, shapes_of
 from ..engine.runner import read_config
 from ..heads.names import names_in, numbers
@@ -61,7 +61,7 @@ def load(
     meta = {} if content is None else fill(model, content, str(checkpoint))
     model.dataset_meta = class_names(meta, model)
     if fold:
-        fold_frozen_norms(model.backbone)
+        model.backbone = folded(model.backbone)
     return model.to(device)
 
 
