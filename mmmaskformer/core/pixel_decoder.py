@@ -140,7 +140,8 @@ class FPNPixelDecoder(nn.Module):
         """The coarsest level and the finer ones, fine to coarse, to (B, channels, h, w).
 
         For backward, only the results of the convolutions are kept; norms, activations and sums
-        are computed again.
+        are computed again, with the weights that the modules have then: where
+        `torch.func.functional_call` lends them others, the gradients are wrong.
         """
         laterals, outputs = (
             cast(list[ConvNorm], list(convs)) for convs in (self.lateral_convs, self.output_convs)

@@ -131,7 +131,7 @@ class TransformerLayer(nn.Module):
             attended = attend(self.cross_attn, x + position, memory_key, memory)
             x = self.cross_attn_norm(x + self.dropout(attended))
         # Dropout does not change signs, so it may come first: the result of a ReLU in place is
-        # all that backward keeps beside the dropout's mask.
+        # all that backward keeps beside the dropout's mask. (-inf becomes NaN, not 0.)
         hidden = F.relu(self.dropout(self.linear1(x)), inplace=True)
         return self.ffn_norm(x + self.dropout(self.linear2(hidden)))
 

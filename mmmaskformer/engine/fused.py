@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Mapping
 from typing import Any
 
 from mmengine.registry import OPTIMIZERS
-from torch import nn
+from torch import nn, optim
 
+FUSED = (optim.Adam, optim.AdamW, optim.SGD)
+"""Optimizers that every torch of `engine.dependencies` can fuse on a GPU."""
 WAYS = ("foreach", "fused")
 """Settings of torch's optimizers that say how to compute, and not what."""
 
@@ -17,7 +18,7 @@ def with_fused(cfg: dict, model: nn.Module) -> dict:
     """The config of an optimizer for the model, with `fused=True` if all weights that learn lie on
     a GPU, the optimizer can do that, and the config does not say how to compute."""
     kind = OPTIMIZERS.get(cfg["type"]) if isinstance(cfg["type"], str) else cfg["type"]
-    if kind is None or "fused" not in inspect.signature(kind).parameters:
+    if kind not in FUSED:
         return cfg
     if {*WAYS, "differentiable"} & set(cfg):
         return cfg
