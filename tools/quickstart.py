@@ -28,6 +28,7 @@ from rich.table import Column, Table
 
 import mmmaskformer  # noqa: F401  (mends the stack before mmseg is imported)
 from mmmaskformer.datasets.loading import LoadImageFromFile
+from mmmaskformer.engine.run_log import logged
 from mmmaskformer.engine.runner import read_config
 from mmmaskformer.evaluation import read_ids
 from mmmaskformer.utils.command import Parser, run
@@ -58,16 +59,6 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--photo", type=Path, help="a photograph to predict with the trained model")
     parser.add_argument("--retrain", action="store_true", help="do not reuse results")
     return parser.parse_args()
-
-
-def steps_done(folder: Path) -> list[dict]:
-    """Training log entries of all runs in a work-dir."""
-    entries = []
-    for log in sorted(folder.glob("*/vis_data/scalars.json")):
-        # The last line may be half-written while the run goes on.
-        lines = [line for line in log.read_text().split("\n")[:-1] if '"loss"' in line]
-        entries += [json.loads(line) for line in lines]
-    return entries
 
 
 def follow(command: list, log: Path, watch) -> float:
@@ -134,9 +125,9 @@ def train_and_test(config: Path, folder: Path) -> dict:
         said = Lines(config.stem)
 
         def watch() -> None:
-            entries = steps_done(folder)
-            if entries:
-                last = entries[-1]
+            steps, _ = logged(folder)
+            if steps:
+                last = steps[-1]
                 note = f"step {last['step']}/{total}, loss {last['loss']:.2f}"
                 progress.update(task, completed=last["step"], note=note)
                 said.now_and_then(note)
@@ -163,7 +154,7 @@ def train_and_test(config: Path, folder: Path) -> dict:
         "mIoU": metrics["mIoU"],
         "aAcc": metrics["aAcc"],
         "PQ": metrics.get("PQ"),
-        "step": statistics.median(entry["time"] for entry in steps_done(folder)),
+        "step": statistics.median(entry["time"] for entry in logged(folder)[0]),
         "memory": memory,
         "parameters": parameters_of(cfg) / 1e6,
     }

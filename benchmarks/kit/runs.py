@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 import statistics
 from collections.abc import Iterable
 from pathlib import Path
 
+from mmmaskformer.engine.run_log import logged
 from mmmaskformer.utils.files import read_json
 
 CLASS_ROW = re.compile(r"^\|\s*(?P<name>[^|]+?)\s*\|\s*(?P<iou>[\d.]+|nan)\s*\|\s*[\d.nan]+\s*\|$")
@@ -17,23 +17,6 @@ MEMORY = "memory.json"
 """The file in which `benchmarks.trainings` notes the peak memory of a training, in MB."""
 METRICS = ("mIoU", "aAcc", "PQ_st", "SQ_st", "RQ_st", "PQ", "PQ_th", "SQ", "RQ")
 """The metrics that are kept, as far as a run has them."""
-
-
-def entries(folder: Path) -> list[dict]:
-    """What mmengine logged in all runs of a work-dir, in order; of a step that was repeated after
-    a kill, the last word.
-
-    Raises:
-        ValueError: nothing was logged there.
-    """
-    found: dict[tuple[bool, int], dict] = {}
-    for log in sorted(folder.glob("*/vis_data/scalars.json")):
-        for line in log.read_text().split("\n")[:-1]:  # the last line may be half-written
-            entry = json.loads(line)
-            found[("loss" in entry, entry["step"])] = entry
-    if not found:
-        raise ValueError(f"{folder} holds no vis_data/scalars.json; wanted the work-dir of a run")
-    return [found[key] for key in sorted(found, key=lambda key: key[1])]
 
 
 def kept(values: dict) -> dict[str, float]:
@@ -50,9 +33,7 @@ def read_run(folder: Path) -> dict:
         `steps`; `step_s`: the median of a step; `minutes` of all steps; `peak_mb`, None where
         nobody looked; `torch`: its version; `logs`: {file: sha256}.
     """
-    logged = entries(folder)
-    steps = [entry for entry in logged if "loss" in entry]
-    checks = [entry for entry in logged if "loss" not in entry]
+    steps, checks = logged(folder)
     every = steps[1]["step"] - steps[0]["step"] if len(steps) > 1 else steps[0]["step"]
     logs = sorted(folder.glob("*/*.log"))
     memory = folder / MEMORY
