@@ -16,17 +16,15 @@ import sys
 from dataclasses import asdict
 
 import torch
-from mmengine.config import DictAction
 from rich.console import Console
 
 import mmmaskformer  # noqa: F401  (mends the stack before mmseg is imported)
 from benchmarks.kit import models, ratios, report, suite
 from benchmarks.kit.arguments import (
     add_measuring_arguments,
-    assignment,
+    add_step_arguments,
     check_device,
     make_folder,
-    positive,
 )
 from benchmarks.kit.measure import machine
 from mmmaskformer.engine.outputs import check_outputs
@@ -35,18 +33,10 @@ from mmmaskformer.utils import command
 
 def parse_args() -> argparse.Namespace:
     parser = command.Parser(description=__doc__.split("\n")[0])
-    parser.add_argument(
-        "configs", nargs="+", help="config files, or mmseg::FOLDER/NAME.py, mmdet::..."
-    )
+    add_step_arguments(parser)
     parser.add_argument("--metrics", nargs="+", default=suite.PARTS, help=", ".join(suite.PARTS))
-    size = dict(type=positive, nargs=2, default=(512, 512), metavar=("H", "W"))
-    parser.add_argument("--size", **size)
-    parser.add_argument("--batch", type=positive, default=2, help="images of a training step")
-    parser.add_argument("--segments", type=positive, default=10, help="classes in each label map")
     parser.add_argument("--num-classes", type=int, help="of every model; default: the config's")
     add_measuring_arguments(parser)
-    options = dict(type=assignment, nargs="+", action=DictAction, default={})
-    parser.add_argument("--cfg-options", help="for all", **options)
     parser.add_argument("--eval", action="store_true", help="also test --checkpoints on the data")
     parser.add_argument("--checkpoints", nargs="+", default=(), help="one per config, in order")
     parser.add_argument("--out", help="folder for benchmark.md, .csv, .json and .png")

@@ -15,14 +15,13 @@ from dataclasses import asdict
 from functools import partial
 
 import torch
-from mmengine.config import DictAction
 from rich.progress import track
 
 import mmmaskformer  # noqa: F401  (mends the stack before mmseg is imported)
 from benchmarks.kit import ledger, models, report, suite
 from benchmarks.kit.arguments import (
     add_device_arguments,
-    assignment,
+    add_step_arguments,
     check_device,
     make_folder,
     positive,
@@ -32,17 +31,9 @@ from mmmaskformer.utils import command
 
 def parse_args() -> argparse.Namespace:
     parser = command.Parser(description=__doc__.split("\n")[0])
-    parser.add_argument(
-        "configs", nargs="+", help="config files, or mmseg::FOLDER/NAME.py, mmdet::..."
-    )
-    size = dict(type=positive, nargs=2, default=(512, 512), metavar=("H", "W"))
-    parser.add_argument("--size", **size)
-    parser.add_argument("--batch", type=positive, default=2, help="images of the step")
-    parser.add_argument("--segments", type=positive, default=10, help="classes in each label map")
+    add_step_arguments(parser)
     parser.add_argument("--depth", type=positive, default=2, help="parts of a name in the table")
     add_device_arguments(parser)
-    options = dict(type=assignment, nargs="+", action=DictAction, default={})
-    parser.add_argument("--cfg-options", help="for all", **options)
     parser.add_argument("--out", help="folder for memory.md and .json")
     return parser.parse_args()
 

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 import torch
+from mmengine.config import DictAction
 
 
 def positive(text: str) -> int:
@@ -31,6 +32,19 @@ def make_folder(out: str | None) -> None:
     """Make the folder of --out, if there is one, before anything is measured in vain; OSError."""
     if out:
         Path(out).mkdir(parents=True, exist_ok=True)
+
+
+def add_step_arguments(parser: argparse.ArgumentParser) -> None:
+    """The configs, what a training step of them sees, and --cfg-options."""
+    parser.add_argument(
+        "configs", nargs="+", help="config files, or mmseg::FOLDER/NAME.py, mmdet::..."
+    )
+    size = dict(type=positive, nargs=2, default=(512, 512), metavar=("H", "W"))
+    parser.add_argument("--size", **size)
+    parser.add_argument("--batch", type=positive, default=2, help="images of a training step")
+    parser.add_argument("--segments", type=positive, default=10, help="classes in each label map")
+    options = dict(type=assignment, nargs="+", action=DictAction, default={})
+    parser.add_argument("--cfg-options", help="for all", **options)
 
 
 def add_measuring_arguments(parser: argparse.ArgumentParser, *, amp: bool = True) -> None:

@@ -7,26 +7,26 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import torch
+from mmseg.datasets import BaseSegDataset
 
 from mmmaskformer.engine.runner import read_config
+from mmmaskformer.evaluation.semantic_metrics import IoUMetric
 from mmmaskformer.utils.files import png_name
 from mmmaskformer.visualization import label_panels
 
-IGNORED = 255
 
-
-def mean_iou(prediction: np.ndarray, truth: np.ndarray) -> float:
+def mean_iou(prediction: np.ndarray, truth: np.ndarray, dataset: BaseSegDataset) -> float:
     """The mean, over the classes of the ground truth, of a class's intersection over union.
 
     Args:
-        prediction, truth: labels (H, W); pixels whose truth is 255 do not count.
+        prediction, truth: labels (H, W).
+        dataset: whose classes they are, and which label it ignores.
     """
-    counted = truth != IGNORED
-    values = []
-    for label in np.unique(truth[counted]):
-        found, wanted = prediction[counted] == label, truth[counted] == label
-        values.append(np.count_nonzero(found & wanted) / np.count_nonzero(found | wanted))
-    return float(np.mean(values)) if values else float("nan")
+    maps = (torch.from_numpy(labels.astype(np.int64)) for labels in (prediction, truth))
+    classes, ignored = len(dataset.metainfo["classes"]), dataset.ignore_index
+    intersection, union, _, labelled = IoUMetric.intersect_and_union(*maps, classes, ignored)
+    return float((intersection / union)[labelled > 0].mean())
 
 
 def choose(scores: Sequence[float], count: int) -> list[int]:
@@ -54,7 +54,7 @@ def draw(config: Path, predictions: Mapping[str, Path], path: Path, count: int =
     truths = [read_labels(info["seg_map_path"]) for info in infos]
     first = next(iter(predictions.values()))
     scores = [
-        mean_iou(read_labels(first / name), truth)
+        mean_iou(read_labels(first / name), truth, dataset)
         for name, truth in zip(names, truths, strict=True)
     ]
     chosen = choose(scores, count)

@@ -1,5 +1,7 @@
 """The choice of examples to show."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
@@ -10,8 +12,9 @@ def test_mean_iou_of_the_classes_that_are_there():
     truth = np.array([[0, 0, 3, 3], [0, 0, 255, 255]])
     prediction = np.array([[0, 0, 3, 0], [0, 1, 3, 3]])
     # Class 0: 3 of 5; class 3: 1 of 2. Ignored pixels do not count, nor does class 1.
-    assert examples.mean_iou(prediction, truth) == pytest.approx((3 / 5 + 1 / 2) / 2)
-    assert np.isnan(examples.mean_iou(prediction, np.full((2, 4), 255)))
+    dataset = SimpleNamespace(metainfo=dict(classes="abcd"), ignore_index=255)
+    assert examples.mean_iou(prediction, truth, dataset) == pytest.approx((3 / 5 + 1 / 2) / 2)
+    assert np.isnan(examples.mean_iou(prediction, np.full((2, 4), 255), dataset))
 
 
 def test_best_middle_and_worst_are_chosen():
