@@ -98,6 +98,12 @@ def read_config(path):
     return Config.fromfile(path, import_custom_modules=path.is_relative_to(ROOT / "configs"))
 
 
+def step_of(pipeline, name):
+    """The one step of a pipeline that has this type, of whatever scope."""
+    (step,) = [step for step in pipeline if step["type"].split(".")[-1] == name]
+    return step
+
+
 def load_config(name):
     """A config of the repository, parsed once and copied for every caller."""
     return copy.deepcopy(read_config(ROOT / "configs" / f"{name}.py"))
