@@ -13,6 +13,7 @@ from mmmaskformer import Predictor, load
 from mmmaskformer.inference import pipelines
 from mmmaskformer.inference.predictor import padded_size
 from mmmaskformer.zoo import config_file
+from tests.commands import python
 from tests.inference.models import PANOPTIC, SEMANTIC, UPERNET
 
 
@@ -285,3 +286,20 @@ def test_frames_of_a_video_are_predicted(panoptic, film):
     assert len(found) == 12
     assert found[3].name == f"{film} frame 3"
     assert found[3].semantic.shape == (48, 64)
+
+
+def test_a_published_checkpoint_predicts_the_same(checkpoints, paths, tmp_path):
+    content = torch.load(checkpoints[SEMANTIC], weights_only=False)
+    for weight in content["state_dict"].values():
+        if weight.is_floating_point():
+            weight.copy_(weight.half())  # so that publishing loses nothing
+    content.pop("checksum", None)
+    torch.save(content, tmp_path / "trained.pth")
+    python("tools/publish_model.py", tmp_path / "trained.pth", tmp_path / "small")
+    (small,) = tmp_path.glob("small-*.pth")
+    assert small.stat().st_size < 0.6 * (tmp_path / "trained.pth").stat().st_size
+    found, wanted = (
+        Predictor(SEMANTIC, path, device="cpu")(paths[0]).semantic
+        for path in (small, tmp_path / "trained.pth")
+    )
+    assert np.array_equal(found, wanted)
