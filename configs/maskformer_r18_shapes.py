@@ -1,15 +1,8 @@
 _base_ = [
     "./_base_/runtime.py",
     "./_base_/models/maskformer_r18_scratch.py",
+    "./_base_/models/small_head.py",
     "./_base_/datasets/shapes.py",
     "./_base_/schedules/scratch_400.py",
 ]
-model = dict(
-    decode_head=dict(
-        _base_.model_of_data.decode_head,
-        num_queries=20,
-        channels=128,
-        mask_channels=128,
-        transformer_decoder=dict(num_layers=3, feedforward_channels=512),
-    )
-)
+model = dict(decode_head=dict(_base_.model_of_data.decode_head, **_base_.small_head))

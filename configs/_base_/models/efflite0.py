@@ -9,3 +9,5 @@ efflite0 = dict(
 )
 efflite0_channels = [24, 40, 112, 320]
 efflite0_pixels = dict(mean=[127] * 3, std=[128] * 3)
+# For pictures that are no photographs, on which ImageNet's statistics are wrong.
+learning_norms = dict(norm_cfg=dict(type="BN", requires_grad=True), norm_eval=False)
