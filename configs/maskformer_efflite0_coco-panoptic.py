@@ -2,7 +2,7 @@ _base_ = [
     "./_base_/runtime.py",
     "./_base_/models/maskformer_efflite0.py",
     "./_base_/datasets/coco_panoptic_small.py",
-    "./_base_/schedules/efflite_1500.py",
+    "./_base_/schedules/efflite_1000.py",
 ]
 model = dict(
     data_preprocessor=_base_.model_of_data.data_preprocessor,

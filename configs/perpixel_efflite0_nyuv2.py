@@ -2,6 +2,6 @@ _base_ = [
     "./_base_/runtime.py",
     "./_base_/models/perpixel_efflite0.py",
     "./_base_/datasets/nyuv2.py",
-    "./_base_/schedules/efflite_1500.py",
+    "./_base_/schedules/efflite_1000.py",
 ]
 model = _base_.model_of_data
