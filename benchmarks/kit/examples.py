@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 import torch
-from mmseg.datasets import BaseSegDataset
 
 from mmmaskformer.engine.runner import read_config
 from mmmaskformer.evaluation.semantic_metrics import IoUMetric
 from mmmaskformer.utils.files import png_name
 from mmmaskformer.visualization import label_panels
+
+if TYPE_CHECKING:
+    from mmseg.datasets import BaseSegDataset
 
 
 def mean_iou(prediction: np.ndarray, truth: np.ndarray, dataset: BaseSegDataset) -> float:
