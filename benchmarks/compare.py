@@ -54,7 +54,7 @@ def split_studies(arguments: list[str]) -> tuple[list[tuple], list[str]]:
     for argument in arguments:
         content = read_json(argument) if Path(argument).is_file() else None
         if isinstance(content, dict) and "trainings" in content:
-            tables += [(title, *table) for title, table in trained.tables(content)]
+            tables += trained.tables(content)
         else:
             others.append(argument)
     return tables, others

@@ -1,9 +1,9 @@
-"""Trains and tests the models of docs/results.md, and writes its tables and learning curves.
+"""Trains and tests the models of docs/results.md, and writes its tables and pictures.
 
     python -m benchmarks.trainings                              # lists the studies and their rows
     python -m benchmarks.trainings run camvid                   # trains and tests all its rows
     python -m benchmarks.trainings run camvid --row MaskFormer --seed 0
-    python -m benchmarks.trainings report                       # tables and curves of what is done
+    python -m benchmarks.trainings report                       # tables, pictures of what is done
 
 `benchmarks/trainings.json` says what the studies are. What is done already is not done again, and
 a training that was stopped goes on from its last checkpoint. Two commands may share a work-dir.
@@ -146,7 +146,11 @@ def follow(command: Sequence) -> float:
 
 def collect(work_dir: Path, studies: Sequence[dict]) -> dict:
     """The content of trained.json: every finished training of every study."""
-    found: dict = {"titles": {s["study"]: s["title"] for s in studies}, "trainings": []}
+    found: dict = {
+        "titles": {s["study"]: s["title"] for s in studies},
+        "claims": {s["study"]: s.get("claims", []) for s in studies},
+        "trainings": [],
+    }
     for training in trainings(studies):
         folder = training.folder(work_dir)
         if (folder / runs.MEMORY).is_file():
@@ -158,16 +162,19 @@ def collect(work_dir: Path, studies: Sequence[dict]) -> dict:
 
 
 def write_report(args: argparse.Namespace, studies: Sequence[dict]) -> None:
-    """Write trained.json and a picture of learning curves for each study; print the tables."""
+    """Write trained.json, its tables and the pictures of each study; print the tables."""
     content = collect(args.work_dir, studies)
     if not content["trainings"]:
         raise ValueError(f"--work-dir {args.work_dir} holds no finished training of a study")
     args.out.mkdir(parents=True, exist_ok=True)
     with replacing(args.out / "trained.json") as work:
         work.write_text(trained.dumps(content))
+    tables = trained.tables(content)
+    with replacing(args.out / "tables.md") as work:
+        work.write_text(trained.page(tables), encoding="utf-8")
     console = report.wide_console()
-    for title, table in trained.tables(content):
-        console.print(report.rich_table(title, *table))
+    for table in tables:
+        console.print(report.rich_table(*table))
     for study, title in content["titles"].items():
         if of_study := [t for t in content["trainings"] if t["study"] == study]:
             picture = args.out / f"curves-{study}.png"
@@ -198,7 +205,7 @@ def parse_args() -> argparse.Namespace:
     going.add_argument("study")
     going.add_argument("--row", help="one row only")
     going.add_argument("--seed", type=int, help="one seed only")
-    telling = commands.add_parser("report", help="write tables and learning curves")
+    telling = commands.add_parser("report", help="write tables and pictures")
     telling.add_argument("--out", type=Path, default=Path("docs/trained"))
     return parser.parse_args()
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-import statistics
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -30,8 +29,8 @@ def read_run(folder: Path) -> dict:
     Returns:
         `metrics`: {split: {metric: value}}, of the last validation and of every test;
         `classes`: {split: {class: IoU}}; `loss` and `curve`: [step, loss] and [step, mIoU or PQ];
-        `steps`; `step_s`: the median of a step; `minutes` of all steps; `peak_mb`, None where
-        nobody looked; `torch`: its version; `logs`: {file: sha256}.
+        `steps`; `step_s`: of a step where they were fastest; `minutes` of all steps; `peak_mb`,
+        None where nobody looked; `torch`: its version; `logs`: {file: sha256}.
     """
     steps, checks = logged(folder)
     every = steps[1]["step"] - steps[0]["step"] if len(steps) > 1 else steps[0]["step"]
@@ -41,7 +40,7 @@ def read_run(folder: Path) -> dict:
         "metrics": {"val": kept(checks[-1])} if checks else {},
         "classes": {"val": classes(logs)},
         "steps": steps[-1]["step"],
-        "step_s": round(statistics.median(entry["time"] for entry in steps), 3),
+        "step_s": round(min(entry["time"] for entry in steps), 3),
         "minutes": round(sum(entry["time"] for entry in steps) * every / 60, 1),
         "peak_mb": read_json(memory)["peak_mb"] if memory.is_file() else None,
         "torch": VERSION.search(logs[-1].read_text()).group(1),

@@ -10,9 +10,12 @@ from pathlib import Path
 import matplotlib
 from matplotlib.figure import Figure
 
+from . import claims, report
+
 SHOWN = ("mIoU", "aAcc", "PQ_st", "PQ", "SQ", "RQ")
 """The metrics of a table, as far as a study has them."""
 COST = {"step_s": ("s / step", "{:.2f}"), "peak_mb": ("peak MB", "{:.0f}")}
+"""What a training costs: the largest value of its seeds."""
 
 
 def dumps(content: dict) -> str:
@@ -35,28 +38,40 @@ def spread(values: Sequence[float], form: str = "{:.1f}") -> str:
     return text if len(values) == 1 else f"{text} ±" + form.format((max(values) - min(values)) / 2)
 
 
-def table(trainings: Sequence[dict]) -> tuple[list[str], list[list[str]]]:
-    """Header and rows: every metric of every split, mean and spread over the seeds.
+def common_splits(trainings: Sequence[dict]) -> list[str]:
+    """The splits on which every row was tested, the last validation first."""
+    tested = [{s for t in runs for s in t["metrics"]} for runs in rows_of(trainings).values()]
+    return [s for s in all_splits(trainings) if all(s in splits for splits in tested)]
 
-    What a seed has not got yet, such as a test that is still to run, does not count.
-    """
-    columns = list(
-        dict.fromkeys(
-            (split, metric)
-            for split in dict.fromkeys(s for t in trainings for s in t["metrics"])
-            for metric in SHOWN
-            for training in trainings
-            if metric in training["metrics"].get(split, ())
-        )
-    )
-    header = ["model", "seeds", *(f"{metric} {split}" for split, metric in columns)]
+
+def all_splits(trainings: Sequence[dict]) -> list[str]:
+    """The splits on which any row was tested."""
+    return list(dict.fromkeys(split for t in trainings for split in t["metrics"]))
+
+
+def metric_cells(runs: Sequence[dict], split: str, metrics: Sequence[str]) -> list[str]:
+    """Mean and spread of metrics over the seeds; what a seed has not got yet does not count."""
+    found = [r["metrics"][split] for r in runs if split in r["metrics"]]
+    values = ([f[metric] for f in found if metric in f] for metric in metrics)
+    return [spread(v) if v else "-" for v in values]
+
+
+def metrics_of(trainings: Sequence[dict], splits: Sequence[str]) -> list[str]:
+    """The metrics to show that any training has on one of the splits."""
+    found = {m for t in trainings for s in splits for m in t["metrics"].get(s, ())}
+    return [metric for metric in SHOWN if metric in found]
+
+
+def table(trainings: Sequence[dict]) -> tuple[list[str], list[list[str]]]:
+    """Header and rows: the metrics of all splits that the rows have in common, and the cost."""
+    columns = {s: metrics_of(trainings, [s]) for s in common_splits(trainings)}
+    header = ["model", "seeds", *(f"{m} {s}" for s, metrics in columns.items() for m in metrics)]
     header += ["steps", *(label for label, _ in COST.values())]
     body = []
     for name, runs in rows_of(trainings).items():
         cells = [name, str(len(runs))]
-        for split, metric in columns:
-            values = [r["metrics"][split][metric] for r in runs if split in r["metrics"]]
-            cells.append(spread(values) if values else "-")
+        for split, metrics in columns.items():
+            cells += metric_cells(runs, split, metrics)
         cells.append(str(runs[0]["steps"]))
         for key, (_, form) in COST.items():
             values = [run[key] for run in runs if run[key] is not None]
@@ -65,12 +80,59 @@ def table(trainings: Sequence[dict]) -> tuple[list[str], list[list[str]]]:
     return header, body
 
 
-def tables(content: dict) -> list[tuple[str, tuple]]:
-    """The title of every study in a trained.json, and its `table`."""
+def further_table(trainings: Sequence[dict]) -> tuple[list[str], list[list[str]]]:
+    """Header and rows: a line for every test that not all rows of the study had."""
+    common = common_splits(trainings)
+    further = [split for split in all_splits(trainings) if split not in common]
+    metrics = metrics_of(trainings, further)
+    body = [
+        [name, split, *metric_cells(runs, split, metrics)]
+        for name, runs in rows_of(trainings).items()
+        for split in further
+        if any(split in run["metrics"] for run in runs)
+    ]
+    return ["model", "test", *metrics], body
+
+
+def class_table(trainings: Sequence[dict]) -> tuple[list[str], list[list[str]]]:
+    """Header and rows: the IoU of every class, on the last of the splits in common."""
+    split = common_splits(trainings)[-1]
+    rows = rows_of(trainings)
+    found = {
+        n: [r["classes"][split] for r in runs if split in r["classes"]] for n, runs in rows.items()
+    }
+    names = dict.fromkeys(name for runs in found.values() for run in runs for name in run)
+    body = [
+        [name, *(spread([run[name] for run in runs if name in run]) for runs in found.values())]
+        for name in names
+    ]
+    return [f"IoU {split}", *rows], body
+
+
+def tables(content: dict) -> list[tuple[str, list[str], list[list[str]]]]:
+    """Title, header and rows of all tables of a trained.json, those of a study together."""
     studies: dict[str, list[dict]] = {}
     for training in content["trainings"]:
         studies.setdefault(training["study"], []).append(training)
-    return [(content["titles"][name], table(found)) for name, found in studies.items()]
+    found = []
+    for name, trainings in studies.items():
+        title = content["titles"][name]
+        found += [
+            (title, *table(trainings)),
+            (f"{title}: further tests", *further_table(trainings)),
+            (f"{title}: the paper's claims", *claims.table(trainings, content["claims"][name])),
+            (f"{title}: classes", *class_table(trainings)),
+        ]
+    return [table for table in found if table[2]]
+
+
+def page(tables: Sequence[tuple]) -> str:
+    """All tables as a page in Markdown."""
+    text = [
+        "# All tables of the trainings\n",
+        "`python -m benchmarks.trainings report` writes this page.\n",
+    ]
+    return "\n".join([*text, *(report.markdown(f"## {title}", *rest) for title, *rest in tables)])
 
 
 def draw_curves(trainings: Sequence[dict], title: str, path: Path) -> None:
