@@ -72,6 +72,8 @@ class Options(DictAction):
                 super().__call__(parser, namespace, [value], option_string)
             except (AssertionError, ValueError) as error:
                 parser.error(f"{option_string} {value}: {error}")
+            except RecursionError:  # mmengine's answer to dicts in lists
+                parser.error(f"{option_string} {value}: dicts cannot be given here; write a config")
 
 
 def load_config(args: argparse.Namespace) -> Config:
