@@ -17,19 +17,18 @@ from dataclasses import asdict
 from pathlib import Path
 
 import torch
-from mmengine.config import DictAction
 
 import mmmaskformer  # noqa: F401  (mends the stack before mmseg is imported)
 from benchmarks.kit import models, processes, report, scaling, suite
 from benchmarks.kit.arguments import (
     add_measuring_arguments,
-    assignment,
     check_device,
     make_folder,
     positive,
 )
 from benchmarks.kit.growth_plot import draw
 from benchmarks.kit.measure import machine
+from mmmaskformer.engine.runner import Options
 from mmmaskformer.utils import command
 
 CONFIGS = Path(__file__).resolve().parents[1] / "configs"
@@ -56,7 +55,7 @@ def parse_args() -> argparse.Namespace:
         values = scaling.FACTORS[factor].values
         parser.add_argument(flag, dest=factor, type=positive, nargs="+", default=values)
     shown = " ".join(f"{factor}={value}" for factor, value in POINT.items())
-    point = dict(type=assignment, nargs="+", action=DictAction, default={})
+    point = dict(nargs="+", action=Options, default={})
     parser.add_argument("--at", help=f"default: {shown}", **point)
     parser.add_argument("--processes", type=positive, nargs="+", default=[], help="numbers of them")
     add_measuring_arguments(parser)

@@ -3,7 +3,7 @@ _base_ = [
     "./_base_/models/maskformer_efflite0.py",
     "./_base_/models/small_head.py",
     "./_base_/datasets/shapes.py",
-    "./_base_/schedules/efflite_450.py",
+    "./_base_/schedules/efflite_400.py",
 ]
 model = dict(
     backbone=_base_.learning_norms,

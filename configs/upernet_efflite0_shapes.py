@@ -2,7 +2,7 @@ _base_ = [
     "./_base_/runtime.py",
     "./_base_/models/upernet_efflite0.py",
     "./_base_/datasets/shapes.py",
-    "./_base_/schedules/efflite_450.py",
+    "./_base_/schedules/efflite_400.py",
 ]
 model = dict(
     backbone=_base_.learning_norms,

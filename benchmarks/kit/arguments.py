@@ -6,7 +6,8 @@ import argparse
 from pathlib import Path
 
 import torch
-from mmengine.config import DictAction
+
+from mmmaskformer.engine.runner import Options
 
 
 def positive(text: str) -> int:
@@ -19,13 +20,6 @@ def at_least(least: int, text: str) -> int:
     if number < least:
         raise argparse.ArgumentTypeError(f"must be {least} or more, got {text}")
     return number
-
-
-def assignment(text: str) -> str:
-    """KEY=VALUE, as `type` of an argument whose action is mmengine's DictAction."""
-    if "=" not in text:
-        raise argparse.ArgumentTypeError(f"must be KEY=VALUE, got {text}")
-    return text
 
 
 def make_folder(out: str | None) -> None:
@@ -43,7 +37,7 @@ def add_step_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--size", **size)
     parser.add_argument("--batch", type=positive, default=2, help="images of a training step")
     parser.add_argument("--segments", type=positive, default=10, help="classes in each label map")
-    options = dict(type=assignment, nargs="+", action=DictAction, default={})
+    options = dict(nargs="+", action=Options, default={})
     parser.add_argument("--cfg-options", help="for all", **options)
 
 

@@ -29,14 +29,14 @@ DATA = "benchmarks/data.py"
         (
             BENCHMARK,
             ["a.py", "--cfg-options", "a"],
-            "argument --cfg-options: must be KEY=VALUE, got a",
+            "--cfg-options must be KEY=VALUE, got 'a'",
         ),
         (
             BENCHMARK,
             ["a.py", "--cfg-options", "a=[{'b':(1,2)}]"],
             "--cfg-options a=[{'b':(1,2)}]: dicts cannot be given here; write a config",
         ),
-        (SCALING, ["--at", "size"], "argument --at: must be KEY=VALUE, got size"),
+        (SCALING, ["--at", "size"], "--at must be KEY=VALUE, got 'size'"),
         (BENCHMARK, ["a.py", "--repeats", "0"], "argument --repeats: must be 1 or more, got 0"),
         (SCALING, ["--sizes", "64", "0"], "argument --sizes: must be 1 or more, got 0"),
         (SCALING, ["--processes", "0"], "argument --processes: must be 1 or more, got 0"),

@@ -3,4 +3,4 @@ _base_ = ["./efflite_1000.py"]
 optim_wrapper = dict(
     optimizer=dict(lr=6e-4), paramwise_cfg=dict(custom_keys=dict(backbone=dict(lr_mult=1.0)))
 )
-train_cfg = dict(max_iters=450, val_interval=450)
+train_cfg = dict(max_iters=400, val_interval=400)
