@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from mmengine.config import Config
 from PIL import Image
 
 from mmmaskformer.datasets import FolderDataset
@@ -81,6 +82,26 @@ def test_fine_tuning_on_a_folder(tmp_path):
     weights = torch.load(tmp_path / "run/iter_1.pth", weights_only=False)["state_dict"]
     assert weights[names[0]].shape == (4,)
     assert (weights[names[1]] == 0.25).all()
+
+
+def test_the_small_model_learns_a_folder_and_tests_it_at_its_sizes(tmp_path):
+    write_tree(tmp_path, ("train", "val"), 3, 255)
+    (tmp_path / "classes.txt").write_text("cat\ndog\ngrass\n")
+    config, run = "configs/maskformer_efflite0_finetune.py", tmp_path / "run"
+    options = [
+        "model.backbone.init_cfg=None", *SMALL[3:],
+        *(f"{s}_dataloader.dataset.data_root={tmp_path}" for s in ("train", "val", "test")),
+    ]  # fmt: skip
+    python("tools/train.py", config, "--work-dir", run, "--cfg-options", *options)
+    checkpoint = torch.load(run / "iter_1.pth", weights_only=False)["state_dict"]
+    assert checkpoint["decode_head.predictor.class_embed.weight"].shape == (4, 256)
+    output = python(
+        "tools/test.py", config, run / "iter_1.pth", "--work-dir", run, "--aug-test",
+        "--cfg-options", *options[-3:],
+    )  # fmt: skip
+    assert re.search(r"\|\s+grass\s+\|", output)
+    sizes = Config.fromfile(ROOT / config).tta_pipeline[-1].transforms[0]
+    assert [size["scale"][1] / 320 for size in sizes] == [0.5, 0.75, 1.0, 1.25, 1.5, 1.75]
 
 
 @pytest.mark.parametrize(
