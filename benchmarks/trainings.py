@@ -5,8 +5,9 @@
     python -m benchmarks.trainings run camvid --row MaskFormer --seed 0
     python -m benchmarks.trainings report                       # tables, pictures of what is done
 
-`benchmarks/trainings.json` says what the studies are. What is done already is not done again, and
-a training that was stopped goes on from its last checkpoint. Two commands may share a work-dir.
+`benchmarks/trainings.json` says what the studies are; a row may have seeds of its own. What is
+done already is not done again, and a training that was stopped goes on from its last checkpoint.
+Two commands may share a work-dir.
 """
 
 from __future__ import annotations
@@ -57,6 +58,8 @@ def trainings(studies: Sequence[dict]) -> Iterator[Training]:
     for study in studies:
         for seed in study["seeds"]:
             for name, row in study["rows"].items():
+                if seed not in row.get("seeds", study["seeds"]):
+                    continue
                 options = (*study.get("options", ()), *row.get("options", ()))
                 tests = {**study["tests"], **row.get("tests", {})}
                 yield Training(study["study"], name, seed, row["config"], options, tests)

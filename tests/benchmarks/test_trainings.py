@@ -1,5 +1,6 @@
 """The tables of finished trainings, from folders as mmengine leaves them."""
 
+import argparse
 import hashlib
 import json
 import subprocess
@@ -9,6 +10,7 @@ import pytest
 
 from benchmarks import compare, trainings
 from benchmarks.kit import runs, trained
+from mmmaskformer.engine.runner import add_config_options, load_config
 from mmmaskformer.utils.command import run
 from tests.commands import mistake
 from tests.conftest import ROOT
@@ -109,6 +111,23 @@ def test_every_row_names_a_config_and_folders_differ(tmp_path):
     found = list(trainings.trainings(trainings.read_json(trainings.STUDIES)))
     assert not [t for t in found if not (ROOT / f"configs/{t.config}.py").is_file()]
     assert len({t.folder(tmp_path) for t in found}) == len(found)
+
+
+def test_a_row_may_have_seeds_of_its_own():
+    rows = {"A": dict(config="a"), "B": dict(config="b", seeds=[1])}
+    found = trainings.trainings([dict(study="s", seeds=[0, 1], tests={}, rows=rows)])
+    assert [(t.row, t.seed) for t in found] == [("A", 0), ("A", 1), ("B", 1)]
+
+
+def test_options_of_every_row_fit_its_config():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("config")
+    add_config_options(parser)
+    found = trainings.trainings(trainings.read_json(trainings.STUDIES))
+    for config, options in sorted({(t.config, t.options) for t in found if t.options}):
+        load_config(
+            parser.parse_args([str(ROOT / f"configs/{config}.py"), "--cfg-options", *options])
+        )
 
 
 @pytest.mark.parametrize(
