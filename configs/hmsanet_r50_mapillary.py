@@ -1,4 +1,4 @@
-# The published recipe but for blurred images, and tiles drawn by class for half of each epoch.
+# HRNet-OCR's recipe but for blurred images, and tiles drawn by class for half of each epoch.
 _base_ = [
     *("./_base_/models/hmsanet_r50.py", "./_base_/datasets/mapillary.py"),
     *("./_base_/schedules/sgd_225k.py", "./_base_/runtime.py"),

@@ -57,6 +57,9 @@ class PanopticDeepLabFusion:
         stuff_area: least pixels of a stuff class (Cityscapes 2048, COCO 4096).
     """
 
+    queries_compete = False
+    view_type = PixelView
+
     def __init__(
         self,
         isthing: Sequence[bool],
@@ -92,7 +95,8 @@ class PanopticDeepLabFusion:
         heat = heat.masked_fill(heat <= self.center_threshold, -1)
         highest = F.max_pool2d(heat[None], self.kernel, stride=1, padding=self.kernel // 2)[0]
         heat = heat.masked_fill(heat != highest, -1).clamp(min=0)
-        least = heat.flatten().topk(min(self.most_centers, heat.numel())).values[-1]
+        ranked = heat.flatten().topk(min(self.most_centers, heat.numel())).values
+        least = ranked[-1] if len(ranked) == self.most_centers else 0
         return torch.nonzero(heat > least)
 
     def segments(self, classes: Tensor, maps: Tensor, centers: Tensor) -> PanopticResult:

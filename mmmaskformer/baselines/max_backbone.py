@@ -14,7 +14,7 @@ from mmengine.model import BaseModule
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..core.checks import check_number, check_numbers
+from ..core.checks import check_flag, check_number, check_numbers
 from ..registry import MODELS
 from .max_attention import AxialAttention, DualPathLayer, conv
 
@@ -133,6 +133,7 @@ class MaXDeepLabBackbone(BaseModule):
         init_cfg: dict | None = None,
     ) -> None:
         super().__init__(init_cfg)
+        check_flag("large", large)
         depths = depths or ((3, 3, 6, 3, 3) if large else (3, 4, 6, 3))
         check_numbers("depths", depths, 1)
         if len(depths) != 4 + large:
@@ -141,7 +142,7 @@ class MaXDeepLabBackbone(BaseModule):
             raise ValueError(f"width must be a multiple of 8, got {width}")
         self.large, self.width = large, width
         self.reach = check_number("reach", reach, 1, whole=True)
-        self.drop_path = check_number("drop_path", drop_path, 0, 1)
+        self.drop_path = check_number("drop_path", drop_path, 0, 0.99)
         self.memory_channels = memory = (8 if large else 4) * width
         check_number("slots", slots, 1, whole=True)
         self.memory = nn.Parameter(torch.randn(1, memory, slots))

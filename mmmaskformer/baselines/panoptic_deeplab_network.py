@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..core.checks import check_number, check_numbers
+from ..core.checks import check_flag, check_number, check_numbers
 from .layers import conv_norm, predictor, resize, separable, starting_at_zero
 
 
@@ -121,6 +121,9 @@ class PanopticDeepLab(nn.Module):
     ) -> None:
         super().__init__()
         check_number("num_classes", num_classes, 2, whole=True)
+        check_flag("separable", separable)
+        widths = channels, instance_channels, head_channels, instance_head_channels, aspp_channels
+        check_numbers("channels, instance_, head_, instance_head_ and aspp_channels", widths, 1)
         for name, values in (("projections", projections), ("dilations", dilations)):
             check_numbers(name, values, 1)
         if len(in_channels) != 3 or len(projections) != 2:

@@ -123,6 +123,8 @@ class PQStyleCriterion(nn.Module):
         mask_id_weight: of the cross entropy over the slots at each pixel.
     """
 
+    queries_compete = True
+
     def __init__(
         self,
         isthing: Sequence[bool] | None = None,
@@ -204,6 +206,8 @@ class MaXDeepLabCriterion(nn.Module):
         temperature: by which the likeness is divided.
         pq_style: arguments of `PQStyleCriterion`.
     """
+
+    queries_compete = True
 
     def __init__(
         self,

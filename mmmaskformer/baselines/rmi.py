@@ -43,12 +43,19 @@ class RMILoss(nn.Module):
             labels: (B, H, W) in [0, C), or `ignore_index`.
 
         Raises:
-            ValueError: there are weights of pixels, or an image is too small for a window.
+            ValueError: there are weights of pixels, a label of no class, one class only, or an
+                image is too small for a window.
         """
         if weight is not None:
             raise ValueError("RMILoss takes no weights of pixels; wanted sampler=None")
+        count = logits.shape[1]
+        wrong = labels[(labels != ignore_index) & ((labels < 0) | (labels >= count))]
+        if count < 2 or len(wrong):
+            wanted = f"2 classes or more, and labels below their number or {ignore_index}"
+            got = f"{count} classes, and labels {wrong.unique().tolist()}"
+            raise ValueError(f"RMILoss needs {wanted}, got {got}")
         logits, valid = logits.float(), (labels != ignore_index)[:, None]
-        classes = torch.arange(logits.shape[1], device=logits.device)[:, None, None]
+        classes = torch.arange(count, device=logits.device)[:, None, None]
         truth = ((labels[:, None] == classes) & valid).float()
         entropy = F.binary_cross_entropy_with_logits(logits, truth, valid.float(), reduction="sum")
         loss = entropy / (valid.sum() + 1.0)

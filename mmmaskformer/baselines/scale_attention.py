@@ -15,11 +15,13 @@ from mmseg.utils import add_prefix
 from torch import Tensor, nn
 
 from ..core import class_map
+from ..core.checks import check_number
 from ..core.folded_masks import pixel_embedding
 from ..core.fusion import PerPixelFusion, SemanticFusion
 from ..core.per_pixel import pixel_cross_entropy
 from ..heads.base import BandedHead, build_part, naming
 from ..registry import MODELS
+from ..seg.segmentor import check_test_cfg
 from .hmsanet_head import pixel_classifier
 from .layers import resize
 
@@ -89,10 +91,12 @@ class ScaleAttention(EncoderDecoder):
         unknown = sorted(set(test_cfg) - {"mode", "crop_size", "stride"})
         if unknown:
             raise ValueError(f"ScaleAttention has semantic scores only: unknown test_cfg {unknown}")
+        check_test_cfg(test_cfg)
         self.train_scales = read_scales("train_scales", train_scales, 2)
         self.test_scales = read_scales("test_scales", test_scales, 1)
         super().__init__(test_cfg=test_cfg, **parts)
         (*_, self.main), (*_, head) = zip(*self.heads("decode_head", "decode").items(), strict=True)
+        check_number("attention_channels", attention_channels, 1, whole=True)
         channels, norm = pixel_channels(head), getattr(head, "norm_cfg", None)
         self.attention = pixel_classifier(channels, attention_channels, 1, norm)
         if scale_loss is not None and isinstance(head, BandedHead):
@@ -165,7 +169,7 @@ class ScaleAttention(EncoderDecoder):
 
     def encode_decode(self, inputs: Tensor, batch_img_metas: list[dict]) -> Tensor:
         """Joint maps (B, C, H, W) of a batch (or of one sliding window) at its own size."""
-        with naming(batch_img_metas):
+        with naming(batch_img_metas, ValueError):
             answers = ((scale, *self.answer(inputs, scale)) for scale in self.test_scales)
             return join_scales((scale, maps[self.main], share) for scale, maps, share, _ in answers)
 
@@ -202,13 +206,13 @@ def read_scales(name: str, scales: Sequence[float], least: int) -> list[float]:
 
 def pixel_channels(head: Any) -> int:
     """Channels of the features that a head classifies pixels by; ValueError for one without."""
-    if isinstance(getattr(head, "conv_seg", None), nn.Module):
+    if isinstance(getattr(head, "conv_seg", None), nn.Module) and head.out_channels > 1:
         return head.channels
     decoder: Any = getattr(getattr(head, "predictor", None), "pixel_decoder", None)
     kind, fusion = type(head), type(getattr(head, "fusion", None))
     if hasattr(decoder, "mask_features") and fusion in (SemanticFusion, PerPixelFusion):
         return decoder.mask_features.out_channels
-    wanted = "a head with conv_seg, or a pixel decoder and SemanticFusion or PerPixelFusion"
+    wanted = "a head with conv_seg for two or more classes, or SemanticFusion or PerPixelFusion"
     raise ValueError(f"ScaleAttention needs {wanted}, got {kind.__name__} with {fusion.__name__}")
 
 

@@ -25,7 +25,8 @@ class GridView(View):
         grid, content = self.mask_logits.shape[1:], self.content_size
         down = axis_weights(grid[0], content[0], size[0], False).to(self.mask_logits)
         across = axis_weights(grid[1], content[1], size[1], self.flip).to(self.mask_logits)
-        return down[rows] @ self.mask_logits @ across.T
+        with torch.autocast(down.device.type, enabled=False):
+            return down[rows] @ self.mask_logits @ across.T
 
 
 def axis_weights(cells: int, content: int, out: int, flip: bool) -> Tensor:
@@ -52,8 +53,11 @@ class SlotFusion(BandedFusion):
     ) -> Iterator[Tensor]:
         """See `BandedFusion.view_bands`."""
         for rows in bands:
-            prob = slot_logits(view, size, rows).softmax(0)
-            yield (prob.permute(1, 2, 0) @ view.class_prob[:, :-1]).permute(2, 0, 1)
+            logits = slot_logits(view, size, rows)
+            with torch.autocast(logits.device.type, enabled=False):
+                pixels = logits.softmax(0).permute(1, 2, 0)
+                scores = (pixels @ view.class_prob[:, :-1]).permute(2, 0, 1)
+            yield scores
 
 
 class SlotPanopticFusion:

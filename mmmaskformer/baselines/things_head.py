@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
-from ..heads.base import BandedHead, build_fusion, build_part
+from ..heads.base import BandedHead, build_fusion, build_part, check_parts
 from ..heads.maskformer_head import build_with_things, read_things
 
 
@@ -74,6 +74,7 @@ class PanopticHead(ThingsHead):
         things = self.isthing
         self.criterion = build_part(criterion, self.criterion_type, isthing=things)
         self.panoptic_fusion = build_with_things(panoptic_fusion, self.panoptic_type, things)
+        check_parts(self, self.criterion, self.panoptic_fusion)
 
     def loss(self, features: Sequence[Tensor], data_samples: list, train_cfg: dict) -> dict:
         """Losses of a training batch.

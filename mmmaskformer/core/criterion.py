@@ -32,6 +32,8 @@ class MaskFormerCriterion(nn.Module):
         num_classes: C, with which a `loss_cls` of another package is tried.
     """
 
+    queries_compete = False  # as in `BandedFusion`
+
     def __init__(
         self,
         assigner: HungarianAssigner | None = None,

@@ -39,6 +39,8 @@ class PanopticFusion:
             that a query must win.
     """
 
+    queries_compete = False  # as in `BandedFusion`
+
     def __init__(
         self,
         isthing: Sequence[bool],

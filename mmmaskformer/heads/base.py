@@ -60,9 +60,7 @@ class BandedHead(BaseModule):
         self.align_corners = align_corners
         self.threshold = 1.0  # for mmseg, which asks for it where there is one class: none is above
         if fusion.view_type is not self.view_type:
-            raise ValueError(
-                f"{type(fusion).__name__} is not for the outputs of {type(self).__name__}"
-            )
+            raise ValueError(not_for(fusion, self))
         if ignore_index is not None and type(ignore_index) is not int:
             raise ValueError(f"ignore_index must be a whole number or None, got {ignore_index!r}")
         self.ignore_index = ignore_index
@@ -136,19 +134,39 @@ def check_is_config(cfg: Any, default: str) -> None:
         raise ValueError(f"the config of its {default} must be a dict, got {cfg!r}")
 
 
+def check_parts(head: BandedHead, criterion: Any, panoptic_fusion: Any) -> None:
+    """Raise ValueError for parts that do not belong together: queries that compete for a pixel in
+    one of them only, or a panoptic inference of another kind of outputs."""
+    parts = [one for one in (criterion, head.fusion, panoptic_fusion) if one is not None]
+    kinds = {type(one).__name__: getattr(one, "queries_compete", None) for one in parts}
+    if {True, False} <= set(kinds.values()):
+        here, there = ([n for n, kind in kinds.items() if kind is k] for k in (True, False))
+        raise ValueError(
+            f"queries compete for a pixel in {', '.join(here)}, but not in {', '.join(there)}; "
+            "choose a criterion, a fusion and a panoptic_fusion of one kind"
+        )
+    if panoptic_fusion and getattr(panoptic_fusion, "view_type", View) is not head.view_type:
+        raise ValueError(not_for(panoptic_fusion, head))
+
+
+def not_for(fusion: Any, head: BandedHead) -> str:
+    """What to say of a fusion of another kind of outputs."""
+    return f"{type(fusion).__name__} is not for the outputs of {type(head).__name__}"
+
+
 def build_fusion(cfg: dict | None, default: str):
     """Build an inference strategy."""
     return build_part(cfg, default, registry=TASK_UTILS)
 
 
 @contextmanager
-def naming(metas: Sequence[dict]) -> Iterator[None]:
-    """Put the images' names before a NonFiniteScoreError of the block."""
+def naming(metas: Sequence[dict], *kinds: type[Exception]) -> Iterator[None]:
+    """Put the images' names before a NonFiniteScoreError, or an error of `kinds`, of the block."""
     try:
         yield
-    except NonFiniteScoreError as error:
+    except (NonFiniteScoreError, *kinds) as error:
         names = ", ".join(str(meta.get("img_path") or "an image") for meta in metas)
-        raise NonFiniteScoreError(f"{names}: {error}") from error
+        raise type(error)(f"{names}: {error}") from error
 
 
 def answers_in_views(model: torch.nn.Module) -> bool:
@@ -168,6 +186,11 @@ def check_results(test_cfg: dict, head: BaseModule) -> None:
     """Raise ValueError if results are asked for that the head has no inference for."""
     for kind in ("panoptic", "instance"):
         if test_cfg.get(f"{kind}_on") and getattr(head, f"{kind}_fusion", None) is None:
+            if getattr(head, "panoptic_fusion", None) is not None:
+                raise ValueError(
+                    f"test_cfg.{kind}_on: {type(head).__name__} has no {kind} inference beside its "
+                    f"{type(head.panoptic_fusion).__name__}"
+                )
             raise ValueError(
                 f"test_cfg.{kind}_on needs to know the things: decode_head.isthing=[True, False, "
                 f"...] or the name of a dataset, of a MaskFormerHead, not {type(head).__name__}"

@@ -14,7 +14,7 @@ from ..core.checks import read_flags
 from ..core.criterion import start_mean_segments
 from ..core.views import View
 from ..registry import DATASETS, MODELS, TASK_UTILS
-from .base import BandedHead, build_fusion, build_part, check_is_config
+from .base import BandedHead, build_fusion, build_part, check_is_config, check_parts
 
 
 @MODELS.register_module()
@@ -101,7 +101,7 @@ class MaskFormerHead(BandedHead):
             losses["mask_loss_kernel"] = kernel
             self.criterion = build_criterion(criterion, losses, things)
         self.panoptic_fusion = build_with_things(panoptic_fusion, "PanopticFusion", things)
-        check_competition(fusion, self.panoptic_fusion)
+        check_parts(self, self.criterion, self.panoptic_fusion)
         things = None if fusion.queries_compete else things
         self.instance_fusion = build_with_things(instance_fusion, "InstanceFusion", things)
 
@@ -169,17 +169,6 @@ def build_criterion(cfg: dict, losses: dict[str, Any], things: tuple | None):
     if "type" not in cfg:
         raise ValueError(f"the criterion of MaskFormerHead needs a type, got {dict(cfg)}")
     return build_part(cfg, "", isthing=things)
-
-
-def check_competition(fusion: Any, panoptic_fusion: Any) -> None:
-    """Raise ValueError if queries compete for a pixel in one inference only."""
-    kinds = [getattr(one, "queries_compete", False) for one in (fusion, panoptic_fusion)]
-    if panoptic_fusion is not None and kinds[0] != kinds[1]:
-        names = [type(one).__name__ for one in (fusion, panoptic_fusion)]
-        raise ValueError(
-            f"queries compete for a pixel in {names[kinds[1]]} (fusion, panoptic_fusion), but not "
-            f"in {names[kinds[0]]}; choose two of a kind"
-        )
 
 
 def read_things(isthing: Sequence[bool] | str | None, num_classes: int) -> tuple | None:

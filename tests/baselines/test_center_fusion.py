@@ -152,6 +152,12 @@ def test_equal_neighbours_are_both_centres_and_the_rank_is_strict():
     assert len(PanopticDeepLabFusion(ISTHING, most_centers=3).find_centers(heat)) == 2
 
 
+def test_images_with_fewer_pixels_than_centres_lose_none():
+    fusion = PanopticDeepLabFusion(ISTHING, kernel=1, most_centers=5)
+    assert len(fusion.find_centers(torch.full((1, 1), 0.9))) == 1
+    assert len(fusion.find_centers(torch.tensor([[0.4, 0.3], [0.2, 0.05]]))) == 3
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

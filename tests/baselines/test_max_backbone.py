@@ -135,7 +135,8 @@ def test_an_image_that_is_too_large_is_named():
         (dict(large=True, depths=(1, 1, 1, 1)), "depths must have 5 numbers"),
         (dict(width=12), "width must be a multiple of 8, got 12"),
         (dict(slots=0), "slots must be at least 1, got 0"),
-        (dict(drop_path=2), r"drop_path must be in \[0, 1\], got 2"),
+        (dict(drop_path=1), r"drop_path must be in \[0, 0.99\], got 1"),
+        (dict(large="no"), "large must be True or False, got 'no'"),
     ],
 )
 def test_wrong_options(options, message):

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from mmmaskformer.baselines.slot_fusion import GridView, SlotFusion, slot_logits
+from mmmaskformer.heads.base import check_results
 from mmmaskformer.registry import MODELS
 from tests.seg.test_panoptic import ISTHING, panoptic_data
 from tests.seg.test_segmentor import CLASSES, build, losses_of, make_data
@@ -231,15 +232,29 @@ def test_maskformer_s_queries_compete_then():
         (dict(criterion="PQStyleCriterion"), "config of its criterion must be a dict"),
         (
             dict(panoptic_fusion=None),
-            r"pixel in SlotFusion \(fusion, panoptic_fusion\), but not in PanopticFusion; choose",
+            "pixel in PQStyleCriterion, SlotFusion, but not in PanopticFusion; choose",
         ),
-        (dict(fusion=None), r"in SlotPanopticFusion \(.*\), but not in SemanticFusion; choose"),
+        (dict(fusion=None), "PQStyleCriterion, SlotPanopticFusion, but not in SemanticFusion; ch"),
+        (dict(criterion=None), "SlotPanopticFusion, but not in MaskFormerCriterion; choose"),
+        (dict(fusion=None, panoptic_fusion=None), "not in SemanticFusion, PanopticFusion; choose"),
         (dict(instance_fusion=dict()), "the config of InstanceFusion needs isthing"),
     ],
 )
 def test_a_criterion_is_one_or_the_other(options, message):
     with pytest.raises(ValueError, match=message):
         build(**{**PQ_STYLE, **options})
+
+
+@pytest.mark.parametrize("part", ["fusion", "panoptic_fusion"])
+def test_its_own_head_has_no_sigmoids(part):
+    kind = dict(fusion="SemanticFusion", panoptic_fusion="PanopticFusion")[part]
+    with pytest.raises(ValueError, match=f"MaXDeepLabCriterion, Slot.*, but not in {kind}; choose"):
+        make(**{part: dict(type=kind)})
+
+
+def test_it_has_no_instances():
+    with pytest.raises(ValueError, match="instance_on: MaskFormerHead has no instance inference b"):
+        check_results(dict(instance_on=True), build(**PQ_STYLE).decode_head)
 
 
 def settle_norms(model, inputs, samples):

@@ -94,6 +94,9 @@ def test_wrong_segments_name_the_file():
         (dict(isthing=[True]), "num_classes is 6, but isthing has 1 flags"),
         (dict(panoptic_fusion=dict(kernel=2)), "kernel must be odd, got 2"),
         (dict(fusion=dict(type="SemanticFusion")), "SemanticFusion is not for the outputs of"),
+        (dict(panoptic_fusion=dict(type="PanopticFusion")), "PanopticFusion is not for the outp"),
+        (dict(panoptic_fusion=dict(type="SlotPanopticFusion")), "compete for a pixel in SlotPanop"),
+        (dict(criterion=dict(type="PQStyleCriterion")), "compete for a pixel in PQStyleCriterion"),
     ],
 )
 def test_wrong_options(options, message):

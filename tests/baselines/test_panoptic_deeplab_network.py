@@ -114,6 +114,8 @@ def test_every_parameter_learns_and_small_images_pass():
     [
         ((1, 2), {}, r"three levels and two projections, got in_channels=\[1, 2\]"),
         ((1, 2, 3), dict(num_classes=1), "num_classes must be at least 2, got 1"),
+        ((1, 2, 3), dict(instance_head_channels=0), "must be at least 1, got 0"),
+        ((1, 2, 3), dict(separable="no"), "separable must be True or False, got 'no'"),
         ((1, 2, 3), dict(dilations=[0]), r"dilations\[0\] must be at least 1, got 0"),
     ],
 )

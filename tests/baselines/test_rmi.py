@@ -119,6 +119,14 @@ def test_bad_input():
         loss(torch.zeros(1, 2, 7, 32), labels)
     with pytest.raises(ValueError, match="RMILoss takes no weights of pixels"):
         loss(torch.zeros(1, 2, 7, 32), labels, torch.ones(1, 7, 32))
+    for label in (2, 7, -1):
+        wrong = torch.full((1, 8, 8), IGNORED)
+        wrong[0, 3, 3] = label
+        match = rf"labels below their number or 255, got 2 classes, and labels \[{label}\]"
+        with pytest.raises(ValueError, match=match):
+            loss(torch.zeros(1, 2, 8, 8), wrong)
+    with pytest.raises(ValueError, match="RMILoss needs 2 classes or more, .* got 1 classes"):
+        loss(torch.zeros(1, 1, 8, 8), labels.new_zeros(1, 8, 8))
     with pytest.raises(ValueError, match=r"bound_share must be in \[0, 1\], got 2"):
         RMILoss(bound_share=2)
     assert loss(torch.zeros(1, 2, 8, 8), labels.new_zeros(1, 8, 8)).isfinite()

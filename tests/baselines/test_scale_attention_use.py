@@ -71,8 +71,19 @@ def test_training_needs_two_scales():
 
 def test_a_scale_that_leaves_nothing():
     model = build(test_scales=[1, 0.01]).eval()
-    with pytest.raises(ValueError, match=r"scale 0\.01 leaves nothing of \(64, 96\) pixels"):
+    with pytest.raises(ValueError, match=r"\.jpg: scale 0\.01 leaves nothing of \(64, 96\) pix"):
         model.test_step(make_data((64, 96)))
+
+
+BINARY = dict(
+    type="FCNHead",
+    in_channels=512,
+    channels=8,
+    num_classes=2,
+    out_channels=1,
+    threshold=0.5,
+    loss_decode=dict(type="CrossEntropyLoss", use_sigmoid=True),
+)
 
 
 class NoConvolution(torch.nn.Module):
@@ -95,10 +106,17 @@ class TwoMaps(torch.nn.Module):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
+        (dict(test_cfg=dict(mode="slid")), "test_cfg.mode must be 'whole' or 'slide', got 'slid'"),
+        (dict(test_cfg=dict(mode="slide")), r"test_cfg needs \['crop_size', 'stride'\]"),
+        (dict(attention_channels=0), "attention_channels must be at least 1, got 0"),
+        (
+            dict(decode_head=BINARY),
+            "a head with conv_seg for two or more classes, .* got FCNHead with",
+        ),
         (dict(test_cfg=dict(panoptic_on=True)), r"semantic scores only: .* \['panoptic_on'\]"),
         (
             dict(decode_head=NoConvolution()),
-            "needs a head with conv_seg, .* got NoConvolution with",
+            "needs a head with conv_seg .* got NoConvolution with",
         ),
         (
             dict(decode_head={**QUERIES, "fusion": dict(type="GeneralFusion")}),

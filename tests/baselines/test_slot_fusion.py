@@ -149,6 +149,14 @@ def test_scores_are_products_summed_over_slots():
     torch.testing.assert_close(scores, wanted / 2, rtol=1e-4, atol=1e-5)
 
 
+def test_autocast_changes_nothing():
+    view, size = make_view(), (19, 22)
+    scores, result = SlotFusion().scores([view], size), SlotPanopticFusion(ISTHING)(view, size)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(SlotFusion().scores([view], size), scores)
+        assert torch.equal(SlotPanopticFusion(ISTHING)(view, size).ids, result.ids)
+
+
 def test_wrong_input():
     with pytest.raises(ValueError, match="the model has 7 classes, but isthing is given for 2"):
         SlotPanopticFusion((True, False))(make_view(), (19, 22))

@@ -10,6 +10,10 @@ train_pipeline = [
 ]
 test_resize = dict(_base_.test_resize, scale=(960, 640))
 test_pipeline = [_base_.load_image, test_resize, _base_.load_segments_and_ids, _base_.pack]
+# No view is larger than what the offsets were trained for.
+tta_resizes = [dict(test_resize, scale=(3 * s // 2, s)) for s in (320, 480, 640)]
+views = [tta_resizes, *_base_.views_of_a_size]
+tta_pipeline = [_base_.load_image, dict(type="TestTimeAug", transforms=views)]
 train_dataloader = dict(batch_size=8, dataset=dict(pipeline=train_pipeline))
 val_dataloader = dict(dataset=dict(pipeline=test_pipeline))
 test_dataloader = val_dataloader

@@ -9,6 +9,9 @@ train_pipeline = [
 ]
 test_resize = dict(_base_.test_resize, scale=crop_size)
 test_pipeline = [_base_.load_image, test_resize, _base_.load_segments_and_ids, _base_.pack]
+# Flips only: an image has to fit in the size that testing pads to.
+views = [[test_resize], *_base_.views_of_a_size]
+tta_pipeline = [_base_.load_image, dict(type="TestTimeAug", transforms=views)]
 train_dataloader = dict(batch_size=8, dataset=dict(pipeline=train_pipeline))
 val_dataloader = dict(dataset=dict(pipeline=test_pipeline))
 test_dataloader = val_dataloader
