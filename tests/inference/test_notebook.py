@@ -50,6 +50,8 @@ def test_the_notebook_runs_from_top_to_bottom(tmp_path, checkpoint, monkeypatch,
     names = {}
     run_cell(cells[0], names)
     assert set(settings) == set(names) - {"__builtins__"}
+    assert names["MODEL"] in names["CHECKPOINT"]
+    assert (ROOT / f"configs/{names['MODEL']}.py").is_file()
     names.update(settings)
     shown = [run_cell(cell, names) for cell in cells[1:]]
     pictures = [value for value in shown if value is not None]
