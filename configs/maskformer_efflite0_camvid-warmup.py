@@ -1,3 +1,7 @@
-_base_ = ["./maskformer_efflite0_camvid.py"]
-warm_up = dict(type="mmmaskformer.WarmupLR", iters=100, by_epoch=False)
-param_scheduler = [*_base_.param_scheduler, warm_up]
+_base_ = [
+    "./_base_/runtime.py",
+    "./_base_/models/maskformer_efflite0.py",
+    "./_base_/datasets/camvid.py",
+    "./_base_/schedules/warmup_1000.py",
+]
+model = _base_.model_of_data

@@ -45,7 +45,7 @@ SCHEDULES = [
 def test_learning_rates_are_those_of_mmengines_schedules_in_every_iteration(path):
     cfg = Config.fromfile(path)
     schedules, end = cfg.to_dict()["param_scheduler"], cfg.train_cfg.max_iters
-    assert len(schedules) == 1 + path.stem.startswith(("adam", "swin", "sgd_61k"))
+    assert len(schedules) == 1 + path.stem.startswith(("adam", "swin", "sgd_61k", "warmup"))
     number, thousand = re.fullmatch(r"[a-z]+_(\d+)(k?)", path.stem).groups()
     assert end // (1000 if thousand else 1) == int(number)
     expected = learning_rates([of_mmengine(schedule, end) for schedule in schedules], end)
