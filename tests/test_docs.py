@@ -245,7 +245,7 @@ def test_configs_of_the_results_exist():
     names = {
         name for name in spans(ROOT / "docs/results.md") if re.fullmatch(r"[\w-]+_\w+_[\w-]+", name)
     }
-    assert len(names) > 30
+    assert len(names) > 40
     missing = [name for name in names if not (ROOT / f"configs/{name}.py").is_file()]
     assert missing in ([], ["paper_results"])
 

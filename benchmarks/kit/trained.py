@@ -65,11 +65,16 @@ def metrics_of(trainings: Sequence[dict], splits: Sequence[str]) -> list[str]:
 def table(trainings: Sequence[dict]) -> tuple[list[str], list[list[str]]]:
     """Header and rows: the metrics of all splits that the rows have in common, and the cost."""
     columns = {s: metrics_of(trainings, [s]) for s in common_splits(trainings)}
-    header = ["model", "seeds", *(f"{m} {s}" for s, metrics in columns.items() for m in metrics)]
+    header = [
+        "model",
+        "config",
+        "seeds",
+        *(f"{m} {s}" for s, metrics in columns.items() for m in metrics),
+    ]
     header += ["steps", *(label for label, _ in COST.values())]
     body = []
     for name, runs in rows_of(trainings).items():
-        cells = [name, str(len(runs))]
+        cells = [name, f"`{runs[0]['config']}`", str(len(runs))]
         for split, metrics in columns.items():
             cells += metric_cells(runs, split, metrics)
         cells.append(str(runs[0]["steps"]))

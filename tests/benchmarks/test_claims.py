@@ -10,7 +10,7 @@ from tests.conftest import ROOT
 def training(row, seed, **metrics):
     found = {split.replace("_", ", "): dict(mIoU=value) for split, value in metrics.items()}
     classes = {split: {"sky": value, "car": value / 2} for split, value in metrics.items()}
-    cost = dict(steps=60, step_s=1.0, peak_mb=None)
+    cost = dict(config=row.lower(), steps=60, step_s=1.0, peak_mb=None)
     return dict(study="s", row=row, seed=seed, metrics=found, classes=classes, **cost)
 
 
@@ -61,8 +61,11 @@ def test_a_claim_becomes_a_row_with_the_difference_of_every_seed():
 def test_tests_of_some_rows_have_a_table_of_their_own():
     content = dict(titles={"s": "Study"}, claims={"s": [CLAIM]}, trainings=TRAININGS)
     main, further, claim, classes = trained.tables(content)
-    assert main[:2] == ("Study", ["model", "seeds", "mIoU val", "steps", "s / step", "peak MB"])
-    assert main[2][1] == ["B", "2", "52.0 ±2.0", "60", "1.00", "-"]
+    assert main[:2] == (
+        "Study",
+        ["model", "config", "seeds", "mIoU val", "steps", "s / step", "peak MB"],
+    )
+    assert main[2][1] == ["B", "`b`", "2", "52.0 ±2.0", "60", "1.00", "-"]
     assert further == (
         "Study: further tests",
         ["model", "test", "mIoU"],

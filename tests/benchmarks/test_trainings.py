@@ -79,6 +79,7 @@ def test_a_row_is_the_mean_of_its_seeds_and_half_their_distance(work_dir):
     header, rows = trained.table(found)
     assert dict(zip(header, rows[0], strict=True)) == {
         "model": "MaskFormer",
+        "config": "`maskformer_efflite0_camvid`",
         "seeds": "2",
         "mIoU val": "61.0 ±1.0",
         "aAcc val": "90.0 ±0.0",
