@@ -74,7 +74,7 @@ class PanopticHead(ThingsHead):
         things = self.isthing
         self.criterion = build_part(criterion, self.criterion_type, isthing=things)
         self.panoptic_fusion = build_with_things(panoptic_fusion, self.panoptic_type, things)
-        check_parts(self, self.criterion, self.panoptic_fusion)
+        check_parts(self)
 
     def loss(self, features: Sequence[Tensor], data_samples: list, train_cfg: dict) -> dict:
         """Losses of a training batch.

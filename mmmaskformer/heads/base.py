@@ -134,10 +134,11 @@ def check_is_config(cfg: Any, default: str) -> None:
         raise ValueError(f"the config of its {default} must be a dict, got {cfg!r}")
 
 
-def check_parts(head: BandedHead, criterion: Any, panoptic_fusion: Any) -> None:
-    """Raise ValueError for parts that do not belong together: queries that compete for a pixel in
-    one of them only, or a panoptic inference of another kind of outputs."""
-    parts = [one for one in (criterion, head.fusion, panoptic_fusion) if one is not None]
+def check_parts(head: Any) -> None:
+    """Raise ValueError for parts of a head that do not belong together: queries that compete for
+    a pixel in one of them only, or a panoptic inference of another kind of outputs."""
+    panoptic = head.panoptic_fusion
+    parts = [one for one in (head.criterion, head.fusion, panoptic) if one is not None]
     kinds = {type(one).__name__: getattr(one, "queries_compete", None) for one in parts}
     if {True, False} <= set(kinds.values()):
         here, there = ([n for n, kind in kinds.items() if kind is k] for k in (True, False))
@@ -145,8 +146,8 @@ def check_parts(head: BandedHead, criterion: Any, panoptic_fusion: Any) -> None:
             f"queries compete for a pixel in {', '.join(here)}, but not in {', '.join(there)}; "
             "choose a criterion, a fusion and a panoptic_fusion of one kind"
         )
-    if panoptic_fusion and getattr(panoptic_fusion, "view_type", View) is not head.view_type:
-        raise ValueError(not_for(panoptic_fusion, head))
+    if panoptic is not None and getattr(panoptic, "view_type", View) is not head.view_type:
+        raise ValueError(not_for(panoptic, head))
 
 
 def not_for(fusion: Any, head: BandedHead) -> str:

@@ -101,7 +101,7 @@ class MaskFormerHead(BandedHead):
             losses["mask_loss_kernel"] = kernel
             self.criterion = build_criterion(criterion, losses, things)
         self.panoptic_fusion = build_with_things(panoptic_fusion, "PanopticFusion", things)
-        check_parts(self, self.criterion, self.panoptic_fusion)
+        check_parts(self)
         things = None if fusion.queries_compete else things
         self.instance_fusion = build_with_things(instance_fusion, "InstanceFusion", things)
 
