@@ -14,7 +14,7 @@ BASES = sorted((ROOT / "configs/_base_/datasets").glob("*.py"))
 OF_ONE_DATASET = [
     path
     for path in BASES
-    if not path.stem.startswith(("own", "semantic")) and path.stem != "panoptic"
+    if path.stem not in ("semantic", "panoptic", "own", "own_small", "own_panoptic")
 ]
 
 

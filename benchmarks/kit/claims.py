@@ -16,7 +16,7 @@ def verdict(higher: Sequence[float], lower: Sequence[float], paired: bool) -> st
         paired: whether the two are of the same weights, tested in two ways. Then every seed's
             difference has to have the same sign. Otherwise the ranges must not overlap.
     """
-    differences = [a - b for a, b in zip(higher, lower, strict=False)]
+    differences = [a - b for a, b in zip(higher, lower, strict=True)]
     gap = min(differences) if paired else min(higher) - max(lower)
     counter = -max(differences) if paired else min(lower) - max(higher)
     if len(differences) < 2 or (gap <= 0 and counter <= 0):
