@@ -36,7 +36,7 @@ class RMILoss(nn.Module):
     def forward(
         self, logits: Tensor, labels: Tensor, weight: Tensor | None = None, ignore_index: int = 255
     ) -> Tensor:
-        """The weighted loss, a scalar.
+        """The weighted loss, a scalar; a GPU is waited for once, to look at the labels.
 
         Args:
             logits: (B, C, H, W).
