@@ -204,12 +204,12 @@ def draw(configs: list[Path], folders: list[Path], count: int, path: Path) -> No
     register_all_modules()
     dataset = DATASETS.build(read_config(configs[0]).test_dataloader.dataset)
     chosen = [dataset.get_data_info(i) for i in np.linspace(0, len(dataset) - 1, count, dtype=int)]
-    maps = {"ground truth": [true_labels(info) for info in chosen]}
+    images = [cv2.imread(info["img_path"])[..., ::-1] for info in chosen]
+    columns = {"image": images, "ground truth": [true_labels(info) for info in chosen]}
     for config, folder in zip(configs, folders, strict=True):
         names = [png_name(info["img_path"]) for info in chosen]
-        maps[config.stem] = [read_labels(folder / "predictions" / name) for name in names]
-    images = [cv2.imread(info["img_path"])[..., ::-1] for info in chosen]
-    label_panels(path, images, maps, dataset.metainfo["classes"], dataset.metainfo["palette"])
+        columns[config.stem] = [read_labels(folder / "predictions" / name) for name in names]
+    label_panels(path, columns, dataset.metainfo["classes"], dataset.metainfo["palette"])
 
 
 def draw_panoptic(config: Path, folder: Path, count: int, path: Path) -> None:

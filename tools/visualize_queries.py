@@ -42,6 +42,9 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--count", type=int, default=4, help="number of images of the dataset")
     parser.add_argument("--classes", nargs="*", help="names; default: all")
     parser.add_argument("--score-thr", type=float, default=0.3, help="least class probability")
+    parser.add_argument(
+        "--hide-images", action="store_true", help="show the masks alone, as a licence may demand"
+    )
     parser.add_argument("--out", default="queries.png", help="picture to write")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     return parser.parse_args()
@@ -159,7 +162,7 @@ def main() -> None:
         ]
         for title, model in zip(titles(args.model), models, strict=True)
     }
-    query_panels(args.out, images, answers)
+    query_panels(args.out, images, answers, hide_images=args.hide_images)
     print(f"wrote {args.out}")
 
 

@@ -41,7 +41,8 @@ def choose(scores: Sequence[float], count: int) -> list[int]:
 
 
 def draw(config: Path, predictions: Mapping[str, Path], path: Path, count: int = 2) -> None:
-    """Write images, ground truth and predictions; the first model's scores choose the images.
+    """Write ground truth and predictions; the first model's scores choose the images, which are
+    named but not shown: not every licence allows one to pass them on.
 
     Args:
         config: whose test split it is.
@@ -61,11 +62,12 @@ def draw(config: Path, predictions: Mapping[str, Path], path: Path, count: int =
         for name, truth in zip(names, truths, strict=True)
     ]
     chosen = choose(scores, count)
-    maps = {"ground truth": [truths[i] for i in chosen]}
+    columns = {"ground truth": [truths[i] for i in chosen]}
     for title, folder in predictions.items():
-        maps[title] = [read_labels(folder / names[i]) for i in chosen]
-    images = [cv2.imread(infos[i]["img_path"])[..., ::-1] for i in chosen]
-    label_panels(path, images, maps, dataset.metainfo["classes"], dataset.metainfo["palette"])
+        columns[title] = [read_labels(folder / names[i]) for i in chosen]
+    classes, palette = dataset.metainfo["classes"], dataset.metainfo["palette"]
+    rows = [f"{Path(names[i]).stem}: {100 * scores[i]:.0f} mIoU" for i in chosen]
+    label_panels(path, columns, classes, palette, rows)
 
 
 def read_labels(path: str | Path) -> np.ndarray:

@@ -24,8 +24,8 @@ def paint(labels: np.ndarray, palette: Sequence[Sequence[int]]) -> np.ndarray:
 
 
 def name_columns(axes: np.ndarray, titles: Iterable[str]) -> None:
-    """Write "image" and the titles above the columns, in lines that fit, and hide the axes."""
-    for axis, title in zip(axes[0], ("image", *titles), strict=True):
+    """Write the titles above the columns, in lines that fit, and hide the axes."""
+    for axis, title in zip(axes[0], titles, strict=True):
         axis.set_title(textwrap.fill(title, 24), fontsize=11)
     for axis in axes.flat:
         axis.set_axis_off()
@@ -33,25 +33,29 @@ def name_columns(axes: np.ndarray, titles: Iterable[str]) -> None:
 
 def label_panels(
     path: str | Path,
-    images: Sequence[np.ndarray],
-    label_maps: Mapping[str, Sequence[np.ndarray]],
+    columns: Mapping[str, Sequence[np.ndarray]],
     classes: Sequence[str],
     palette: Sequence[Sequence[int]],
+    rows: Sequence[str] = (),
 ) -> None:
-    """Write a PNG: one row per image, the image first, then one column of label maps per title.
+    """Write a PNG of images and label maps, one row per image.
 
     Args:
-        images: (H, W, 3) uint8 RGB.
-        label_maps: title -> one (H, W) label map per image.
+        columns: title -> one picture per row, an image (H, W, 3) uint8 RGB or labels (H, W).
+        rows: what stands to the left of each row.
     """
-    rows, columns = len(images), 1 + len(label_maps)
-    figure = Figure(figsize=(3 * columns, 3 * rows + 0.7))
-    axes = figure.subplots(rows, columns, squeeze=False)
-    for row, image in enumerate(images):
-        axes[row, 0].imshow(image)
-        for column, maps in enumerate(label_maps.values(), 1):
-            axes[row, column].imshow(paint(maps[row], palette), interpolation="nearest")
-    name_columns(axes, label_maps)
+    pictures = list(zip(*columns.values(), strict=True))
+    height, width = pictures[0][0].shape[:2]
+    figure = Figure(figsize=(3 * len(columns), 3 * height / width * len(pictures) + 1.1))
+    axes = figure.subplots(len(pictures), len(columns), squeeze=False)
+    for line, shown in zip(axes, pictures, strict=True):
+        for axis, picture in zip(line, shown, strict=True):
+            colors = picture if picture.ndim == 3 else paint(picture, palette)
+            axis.imshow(colors, interpolation="nearest")
+    name_columns(axes, columns)
+    for axis, title in zip(axes[:, 0], rows, strict=False):
+        place = dict(transform=axis.transAxes, rotation=90, ha="right", va="center")
+        axis.text(-0.03, 0.5, title, fontsize=9, **place)
     patches = [
         Patch(color=np.array(c) / 255, label=n) for n, c in zip(classes, palette, strict=True)
     ]

@@ -14,6 +14,8 @@ from matplotlib.patches import Patch
 
 from .panels import name_columns
 
+GROUND = 225
+"""Grey level of what no query answers for, where the image is hidden."""
 COLORS = (colormaps["tab10"](np.arange(10))[:, :3] * 255).astype(np.uint8)
 
 
@@ -45,23 +47,31 @@ def paint_queries(image: np.ndarray, masks: np.ndarray, alpha: float = 0.6) -> n
 
 
 def query_panels(
-    path: str | Path, images: Sequence[np.ndarray], models: Mapping[str, Sequence[QueryMasks]]
+    path: str | Path,
+    images: Sequence[np.ndarray],
+    models: Mapping[str, Sequence[QueryMasks]],
+    *,
+    hide_images: bool = False,
 ) -> None:
     """Write a PNG: one row per image, the image first, then one column per model.
 
     Args:
         images: (H, W, 3) uint8 RGB.
         models: title -> one `QueryMasks` per image.
+        hide_images: whether the masks are painted on plain grey, and no image is shown.
     """
-    rows, columns = len(images), 1 + len(models)
-    figure = Figure(figsize=(4 * columns, 3.6 * rows))
-    axes = figure.subplots(rows, columns, squeeze=False)
+    shown = {} if hide_images else {"image": images}
+    columns = len(shown) + len(models)
+    figure = Figure(figsize=(4 * columns, 3.6 * len(images)))
+    axes = figure.subplots(len(images), columns, squeeze=False)
     for row, image in enumerate(images):
-        axes[row, 0].imshow(image)
-        for axis, answers in zip(axes[row, 1:], models.values(), strict=True):
-            axis.imshow(paint_queries(image, answers[row].masks))
+        ground = np.full_like(image, GROUND) if hide_images else image
+        if shown:
+            axes[row, 0].imshow(image)
+        for axis, answers in zip(axes[row, len(shown) :], models.values(), strict=True):
+            axis.imshow(paint_queries(ground, answers[row].masks))
             draw_legend(axis, answers[row])
-    name_columns(axes, models)
+    name_columns(axes, (*shown, *models))
     figure.tight_layout()
     figure.savefig(path, dpi=80)
 

@@ -32,8 +32,8 @@ def test_a_row_of_panels_is_an_image_and_its_label_maps(tmp_path, figures):
     labels = np.zeros((6, 8), int)
     labels[:, 4:] = 1
     palette = [[200, 40, 40], [40, 160, 60]]
-    maps = {"ground truth": [labels, labels], "mine": [labels, 1 - labels]}
-    label_panels(tmp_path / "a.png", IMAGES, maps, ["car", "grass"], palette)
+    columns = {"image": IMAGES, "ground truth": [labels, labels], "mine": [labels, 1 - labels]}
+    label_panels(tmp_path / "a.png", columns, ["car", "grass"], palette, ["best", "worst"])
     (figure,) = figures
     shown = [axis.images[0].get_array() for axis in figure.axes]
     assert len(shown) == 6
@@ -42,6 +42,8 @@ def test_a_row_of_panels_is_an_image_and_its_label_maps(tmp_path, figures):
     assert shown[2][0, 0].tolist() == palette[0]
     assert shown[5][0, 0].tolist() == palette[1]
     assert [axis.get_title() for axis in figure.axes[:3]] == ["image", "ground truth", "mine"]
+    beside = [[text.get_text() for text in axis.texts] for axis in figure.axes]
+    assert beside == [["best"], [], [], ["worst"], [], []]
     assert [text.get_text() for text in figure.legends[0].texts] == ["car", "grass"]
     assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
 
@@ -67,6 +69,10 @@ def test_queries_are_named_and_painted_over_a_grey_image(tmp_path, figures):
     names = [text.get_text() for text in answers.get_legend().texts]
     assert names == ["query 4: car 0.90", "query 9: bus 0.75"]
     assert [text.get_text() for text in empty.texts] == ["no query"]
+    query_panels(tmp_path / "q.png", IMAGES, {"mine": [found, nothing]}, hide_images=True)
+    alone = figures[1].axes
+    assert [axis.get_title() for axis in alone] == ["mine", ""]
+    assert alone[1].images[0].get_array().tolist() == [[[225] * 3] * 8] * 6
 
 
 def test_pictures_stand_in_columns_below_their_titles():
@@ -100,7 +106,7 @@ from mmmaskformer.visualization.queries import QueryMasks, query_panels
 image, labels = np.zeros((4, 4, 3), np.uint8), np.zeros((4, 4), int)
 masks = QueryMasks([0], ["a"], [1.0], labels[None] == 0)
 out = sys.argv[1]
-label_panels(out + "/l.png", [image], {"m": [labels]}, ["a"], [[1, 2, 3]])
+label_panels(out + "/l.png", {"image": [image], "m": [labels]}, ["a"], [[1, 2, 3]])
 query_panels(out + "/q.png", [image], {"m": [masks]})
 class_histogram(out + "/h.png", ["a"], {"pixels": {"train": [1.0]}})
 print(found, matplotlib.get_backend())
