@@ -39,7 +39,8 @@ def table(trainings: Sequence[dict], claims: Sequence[dict]) -> tuple[list[str],
             found = [[side[seed] for seed in seeds] for side in (higher, lower)]
             shown = ", ".join(f"{a - b:+.1f}" for a, b in zip(*found, strict=True))
             result = verdict(*found, paired=claim["higher"][0] == claim["lower"][0])
-            body.append([claim["claim"], claim["paper"], claim["higher"][2], shown, result])
+            split, metric = claim["higher"][1].split(",")[0], claim["higher"][2]
+            body.append([claim["claim"], claim["paper"], f"{metric} {split}", shown, result])
     return HEADER, body
 
 

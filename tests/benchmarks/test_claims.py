@@ -24,10 +24,10 @@ CLAIM = dict(
     claim="A beats B", paper="+4.7", higher=["A", "val", "mIoU"], lower=["B", "val", "mIoU"]
 )
 GENERAL = dict(
-    claim="semantic",
+    claim="general",
     paper="+2.1",
-    higher=["A", "val", "mIoU"],
-    lower=["A", "val, general", "mIoU"],
+    higher=["A", "val, general", "mIoU"],
+    lower=["A", "val", "mIoU"],
 )
 
 
@@ -51,11 +51,11 @@ def test_a_verdict_needs_two_seeds_that_agree(higher, lower, paired, expected):
 def test_a_claim_becomes_a_row_with_the_difference_of_every_seed():
     _, rows = claims.table(TRAININGS, [CLAIM, GENERAL, dict(CLAIM, lower=["C", "val", "mIoU"])])
     assert rows == [
-        ["A beats B", "+4.7", "mIoU", "+10.0, +8.0", "supported"],
-        ["semantic", "+2.1", "mIoU", "+2.0, +1.0", "supported"],
+        ["A beats B", "+4.7", "mIoU val", "+10.0, +8.0", "supported"],
+        ["general", "+2.1", "mIoU val", "-2.0, -1.0", "contradicted"],
     ]
     _, rows = claims.table(TRAININGS[:3], [CLAIM])  # a seed of B is not trained yet
-    assert rows == [["A beats B", "+4.7", "mIoU", "+10.0", "cannot tell"]]
+    assert rows == [["A beats B", "+4.7", "mIoU val", "+10.0", "cannot tell"]]
 
 
 def test_tests_of_some_rows_have_a_table_of_their_own():
