@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -46,7 +47,8 @@ def label_panels(
     """
     pictures = list(zip(*columns.values(), strict=True))
     height, width = pictures[0][0].shape[:2]
-    figure = Figure(figsize=(3 * len(columns), 3 * height / width * len(pictures) + 1.1))
+    legend = 0.3 + 0.2 * math.ceil(len(classes) / 6)
+    figure = Figure(figsize=(3 * len(columns), 3 * height / width * len(pictures) + legend + 0.4))
     axes = figure.subplots(len(pictures), len(columns), squeeze=False)
     for line, shown in zip(axes, pictures, strict=True):
         for axis, picture in zip(line, shown, strict=True):
@@ -62,7 +64,7 @@ def label_panels(
     figure.legend(
         handles=patches, loc="lower center", ncols=min(len(classes), 6), fontsize=9, frameon=False
     )
-    figure.tight_layout(rect=(0, 0.7 / figure.get_figheight(), 1, 1))
+    figure.tight_layout(rect=(0, legend / figure.get_figheight(), 1, 1))
     figure.savefig(path, dpi=110, bbox_inches="tight")
 
 
