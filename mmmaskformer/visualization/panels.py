@@ -27,7 +27,7 @@ def paint(labels: np.ndarray, palette: Sequence[Sequence[int]]) -> np.ndarray:
 def name_columns(axes: np.ndarray, titles: Iterable[str]) -> None:
     """Write the titles above the columns, in lines that fit, and hide the axes."""
     for axis, title in zip(axes[0], titles, strict=True):
-        axis.set_title(textwrap.fill(title, 24), fontsize=11)
+        axis.set_title(textwrap.fill(title, 32), fontsize=11)
     for axis in axes.flat:
         axis.set_axis_off()
 
