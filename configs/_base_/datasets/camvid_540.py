@@ -1,6 +1,5 @@
 # CamVid's photographs enlarged by 1.5: its poles and signs are a few pixels wide.
 _base_ = ["./camvid.py"]
-num_classes = 11
 crop_size = (288, 384)
 resize = dict(_base_.resize, scale=(720, 540), ratio_range=(0.7, 1.4))
 crop = dict(_base_.crop, crop_size=crop_size)

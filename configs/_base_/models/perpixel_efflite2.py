@@ -1,9 +1,2 @@
-_base_ = ["./maskformer_efflite2.py"]
-model = dict(
-    data_preprocessor=dict(test_cfg=dict(size_divisor=1)),
-    decode_head=dict(
-        _delete_=True,
-        type="mmmaskformer.PerPixelBaselineHead",
-        in_channels=[24, 48, 120, 352],
-    ),
-)
+_base_ = ["./perpixel_efflite0.py", "./efflite2.py"]
+model = dict(backbone=_base_.efflite2, decode_head=dict(in_channels=_base_.efflite2_channels))
