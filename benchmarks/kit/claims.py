@@ -25,30 +25,37 @@ def verdict(higher: Sequence[float], lower: Sequence[float], paired: bool) -> st
 
 
 def table(trainings: Sequence[dict], claims: Sequence[dict]) -> tuple[list[str], list[list[str]]]:
-    """Header and a row for every claim of a study whose trainings are there.
+    """Header and a row for every claim of a study, and split, whose trainings are there.
 
     Args:
-        claims: `claim` in words, `paper` with its numbers, and `higher` and `lower`, each
-            [row of the study, split, metric].
+        claims: `claim` in words, `paper` with its numbers, `higher` and `lower`, each [row of the
+            study] or [row, kind of test], the `metric` and the `splits`.
     """
     body = []
-    for claim in claims:
-        higher, lower = (values(trainings, claim[side]) for side in ("higher", "lower"))
+    for claim, split in [(c, split) for c in claims for split in c["splits"]]:
+        metric = claim["metric"]
+        higher, lower = (values(trainings, claim[s], split, metric) for s in ("higher", "lower"))
         seeds = [seed for seed in higher if seed in lower]
         if seeds:
             found = [[side[seed] for seed in seeds] for side in (higher, lower)]
             shown = ", ".join(f"{a - b:+.1f}" for a, b in zip(*found, strict=True))
             result = verdict(*found, paired=claim["higher"][0] == claim["lower"][0])
-            split, metric = claim["higher"][1].split(",")[0], claim["higher"][2]
             body.append([claim["claim"], claim["paper"], f"{metric} {split}", shown, result])
     return HEADER, body
 
 
-def values(trainings: Sequence[dict], side: Sequence[str]) -> dict[int, float]:
-    """{seed: value} of a [row, split, metric]."""
-    row, split, metric = side
+def values(
+    trainings: Sequence[dict], side: Sequence[str], split: str, metric: str
+) -> dict[int, float]:
+    """{seed: value} of the metric, for a claim's [row] or [row, kind of test]."""
+    row, test = side[0], test_of(side, split)
     return {
-        t["seed"]: t["metrics"][split][metric]
+        t["seed"]: t["metrics"][test][metric]
         for t in trainings
-        if t["row"] == row and metric in t["metrics"].get(split, ())
+        if t["row"] == row and metric in t["metrics"].get(test, ())
     }
+
+
+def test_of(side: Sequence[str], split: str) -> str:
+    """The name of the test that a claim's [row] or [row, kind of test] means: "test, general"."""
+    return ", ".join([split, *side[1:]])
