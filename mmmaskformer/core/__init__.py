@@ -4,6 +4,7 @@
 """
 
 from .criterion import MaskFormerCriterion
+from .fixed_matcher import FixedAssigner
 from .folded_masks import layer_mask_logits, pixel_embedding
 from .fusion import GeneralFusion, PerPixelFusion, SemanticFusion
 from .losses import ClassLoss, DiceLoss, FocalLoss
@@ -33,6 +34,7 @@ __all__ = [
     "DiceLoss",
     "FPNPixelDecoder",
     "FactoredOutput",
+    "FixedAssigner",
     "FocalCost",
     "FocalLoss",
     "GeneralFusion",

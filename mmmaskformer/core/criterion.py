@@ -14,7 +14,7 @@ from .folded_masks import mask_logits, pixel_embedding
 from .kernels import check_kernel
 from .losses import ClassLoss, DiceLoss, FocalLoss
 from .mask_loss import chunked_mask_loss
-from .matcher import HungarianAssigner, Matches
+from .matcher import Assigner, HungarianAssigner, Matches
 from .structures import FactoredOutput, PixelFeatures, SegmentTargets, to_device
 
 
@@ -36,7 +36,7 @@ class MaskFormerCriterion(nn.Module):
 
     def __init__(
         self,
-        assigner: HungarianAssigner | None = None,
+        assigner: Assigner | None = None,
         *,
         loss_cls: nn.Module | None = None,
         loss_mask: nn.Module | None = None,

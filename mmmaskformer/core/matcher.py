@@ -7,7 +7,7 @@ mask cost into matrix products, for all queries of all decoder layers at once.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -109,6 +109,10 @@ class Matches:
         return len(self.layer)
 
 
+Assigner = Callable[[FactoredOutput, Sequence[SegmentTargets]], Matches]
+"""What pairs the queries of a batch with the segments of its images (one target per image)."""
+
+
 class HungarianAssigner:
     """The cheapest one-to-one matching, for every decoder layer and image on its own.
 
@@ -138,8 +142,7 @@ class HungarianAssigner:
             NonFiniteCostError: names the image, the layer and the cost.
             ValueError: a label or a segment outside its range; names the image and the range.
         """
-        if len(targets) != output.batch_size:
-            raise ValueError(f"{len(targets)} targets for {output.batch_size} images")
+        check_number_of_targets(output, targets)
         layers, batch, queries = output.class_logits.shape[:3]
         output = replace(output, pixels=PixelFeatures(pixel_embedding(output.pixels)))
         costs = [self.costs(output, image, target) for image, target in enumerate(targets)]
@@ -148,7 +151,7 @@ class HungarianAssigner:
         # The only copy to the host.
         parts = [finite.float(), legal.float(), *(cost.flatten() for cost in costs)]
         finite, legal, *host = torch.cat(parts).cpu().split([part.numel() for part in parts])
-        rows, per_image = [], []
+        rows = []
         for image, target in enumerate(targets):
             if not legal[image]:
                 check_segments(target, output.num_classes)
@@ -160,12 +163,8 @@ class HungarianAssigner:
                 )
             if not torch.isfinite(cost).all():
                 self._explain_non_finite(output, image, target, cost)
-            pairs = assign(cost, image)
-            rows.append(pairs)
-            per_image.append(pairs.shape[1])
-        index = to_device(torch.cat(rows, 1), output.device)
-        layer_of, image_of, query, segment = index
-        return Matches(layer_of, image_of, query, segment, tuple(per_image))
+            rows.append(assign(cost, image))
+        return joined(rows, output.device)
 
     def costs(
         self,
@@ -228,6 +227,18 @@ def assign(cost: Tensor, image: int) -> Tensor:
         where = [torch.full_like(query, layer), torch.full_like(query, image)]
         pairs.append(torch.stack([*where, query, segment]))
     return torch.cat(pairs, 1)
+
+
+def joined(rows: Sequence[Tensor], device: torch.device) -> Matches:
+    """The matches of a batch; `rows` are those of `assign`, one table for each image."""
+    layer, image, query, segment = to_device(torch.cat(list(rows), 1), device)
+    return Matches(layer, image, query, segment, tuple(pairs.shape[1] for pairs in rows))
+
+
+def check_number_of_targets(output: FactoredOutput, targets: Sequence[SegmentTargets]) -> None:
+    """Raise ValueError where there is not one target for each image."""
+    if len(targets) != output.batch_size:
+        raise ValueError(f"{len(targets)} targets for {output.batch_size} images")
 
 
 def one_hot_segments(target: SegmentTargets, grid: Sequence[int]) -> Tensor:

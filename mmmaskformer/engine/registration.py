@@ -40,6 +40,7 @@ for _part in (
 
 for _part in (
     core.HungarianAssigner,
+    core.FixedAssigner,
     core.ClassificationCost,
     core.FocalCost,
     core.DiceCost,

@@ -51,7 +51,8 @@ def taker_of(built: Callable) -> frozenset[str] | None:
     known: set[str] = set()
     for one in (c for c in built.__mro__ if "__init__" in c.__dict__):
         if one is object:
-            return None  # the last **kwargs went somewhere else
+            plain = not known and built.__new__ is object.__new__  # no class has an __init__
+            return frozenset() if plain else None  # else the last **kwargs went somewhere else
         parameters = inspect.signature(one.__init__).parameters
         known |= set(parameters)
         if one in FORWARDED:

@@ -12,6 +12,7 @@ from torch import Tensor
 from .. import core
 from ..core.checks import read_flags
 from ..core.criterion import start_mean_segments
+from ..core.matcher import Assigner
 from ..core.views import View
 from ..registry import DATASETS, MODELS, TASK_UTILS
 from .base import BandedHead, build_fusion, build_part, check_is_config, check_parts
@@ -203,7 +204,7 @@ def build_with_things(cfg: dict | None, default: str, isthing: tuple | None):
     return None
 
 
-def build_assigner(cfg: dict | None) -> core.HungarianAssigner:
+def build_assigner(cfg: dict | None) -> Assigner:
     """Build the assigner and the match costs in its config."""
     check_is_config(cfg, "HungarianAssigner")
     cfg = dict(cfg or {})

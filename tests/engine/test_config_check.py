@@ -29,6 +29,14 @@ def test_nothing_is_said_of_a_right_config(name):
     check_config(load_config(name))
 
 
+def test_a_part_without_settings_takes_none():
+    cfg = changed(**{f"{HEAD}.assigner.type": "FixedAssigner"})
+    check_config(cfg)
+    cfg.merge_from_dict({f"{HEAD}.assigner.match_costs": []})
+    with pytest.raises(ValueError, match="FixedAssigner takes no 'match_costs'"):
+        check_config(cfg)
+
+
 KEYS = {
     f"{HEAD}.num_querys": ("MaskFormerHead", "num_queries"),
     f"{HEAD}.loss_mask.loss_wight": ("FocalLoss", "loss_weight"),

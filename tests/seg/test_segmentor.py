@@ -277,6 +277,17 @@ def test_parts_are_swappable_from_config():
     assert not head.predictor.transformer_decoder.layers[0].self_attention
 
 
+def test_fixed_matching_from_config():
+    model = build(assigner=dict(type="FixedAssigner"))
+    data = make_data((64, 96), labels=[torch.full((64, 96), 4)])
+    losses = losses_of(model.train(), data)
+    output = model.decode_head.factors(model.extract_feat(model.data_preprocessor(data)["inputs"]))
+    classes = torch.full((8,), CLASSES)
+    classes[4] = 4
+    expected = model.decode_head.criterion.loss_cls(output.class_logits[-1, 0], classes)
+    torch.testing.assert_close(losses["decode.loss_cls"], expected)
+
+
 def test_config_of_the_caller_is_not_written_to():
     decoder = dict(num_layers=1)
     build(pixel_decoder=(cfg := dict(norm_groups=8)), transformer_decoder=decoder)
