@@ -5,9 +5,8 @@
     python -m benchmarks.trainings run camvid --row MaskFormer --seed 0
     python -m benchmarks.trainings report                       # tables, pictures of what is done
 
-`benchmarks/trainings.json` says what the studies are; a row may have seeds of its own. What is
-done already is not done again, and a training that was stopped goes on from its last checkpoint.
-Two commands may share a work-dir.
+`benchmarks/trainings.json` says what the studies are. What is done already is not done again, and a
+training that was stopped goes on from its last checkpoint. Two commands may share a work-dir.
 """
 
 from __future__ import annotations
@@ -17,52 +16,17 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.kit import examples, report, runs, trained
+from benchmarks.kit.studies import Training, read_studies, trainings
 from mmmaskformer.utils.command import Parser, run
-from mmmaskformer.utils.files import read_json, replacing
+from mmmaskformer.utils.files import replacing
 from mmmaskformer.utils.locks import hold, release
 
 ROOT = Path(__file__).resolve().parents[1]
-STUDIES = Path(__file__).with_name("trainings.json")
 LOCK = ".trainings.lock"
-
-
-@dataclass(frozen=True)
-class Training:
-    """One row of a study with one seed.
-
-    Attributes:
-        options: of --cfg-options, for training and tests.
-        tests: {name: further arguments of tools/test.py}.
-    """
-
-    study: str
-    row: str
-    seed: int
-    config: str
-    options: tuple[str, ...]
-    tests: dict[str, list[str]]
-
-    def folder(self, work_dir: Path) -> Path:
-        """Where it is trained."""
-        name = "".join(c if c.isalnum() or c in "-+." else "_" for c in self.row)
-        return work_dir / self.study / f"{name}-seed{self.seed}"
-
-
-def trainings(studies: Sequence[dict]) -> Iterator[Training]:
-    """All trainings of the studies, the first seeds first."""
-    for study in studies:
-        for seed in study["seeds"]:
-            for name, row in study["rows"].items():
-                if seed not in row.get("seeds", study["seeds"]):
-                    continue
-                options = (*study.get("options", ()), *row.get("options", ()))
-                tests = {**study["tests"], **row.get("tests", {})}
-                yield Training(study["study"], name, seed, row["config"], options, tests)
 
 
 def chosen(args: argparse.Namespace, studies: Sequence[dict]) -> list[Training]:
@@ -109,8 +73,8 @@ def train(training: Training, folder: Path) -> None:
 
 def test(training: Training, folder: Path, name: str, arguments: Sequence[str]) -> None:
     """Run one of the tests, unless that is done."""
-    work_dir = test_folder(folder, name)
-    if (work_dir / "test.txt").is_file():
+    work_dir = runs.test_folder(folder, name)
+    if (work_dir / runs.TESTED).is_file():
         return
     checkpoint = folder / (folder / "last_checkpoint").read_text().strip()
     command = ["tools/test.py", f"configs/{training.config}.py", checkpoint]
@@ -119,12 +83,8 @@ def test(training: Training, folder: Path, name: str, arguments: Sequence[str]) 
     if training.options and "--cfg-options" not in arguments:
         arguments.append("--cfg-options")
     follow([*command, *arguments, *training.options])
-    (work_dir / "test.txt").write_text(name)
-
-
-def test_folder(folder: Path, name: str) -> Path:
-    """Where a test of the training in `folder` writes."""
-    return folder / "".join(c if c.isalnum() else "_" for c in f"test {name}")
+    with replacing(work_dir / runs.TESTED) as work:
+        work.write_text(name)
 
 
 def follow(command: Sequence) -> float:
@@ -151,7 +111,7 @@ def collect(work_dir: Path, studies: Sequence[dict]) -> dict:
     """The content of trained.json: every finished training of every study."""
     found: dict = {
         "titles": {s["study"]: s["title"] for s in studies},
-        "claims": {s["study"]: s.get("claims", []) for s in studies},
+        "claims": {s["study"]: s["claims"] for s in studies},
         "trainings": [],
     }
     for training in trainings(studies):
@@ -188,16 +148,18 @@ def write_report(args: argparse.Namespace, studies: Sequence[dict]) -> None:
 
 
 def draw_examples(study: dict, args: argparse.Namespace) -> None:
-    """Write the picture of the study's examples, if all its models were tested."""
+    """Write the picture of the study's examples, of the first test of each, if all were tested."""
     seed = study["seeds"][0]
     shown = [t for t in trainings([study]) if t.seed == seed and t.row in study.get("examples", ())]
-    folders = {
-        t.row: test_folder(t.folder(args.work_dir), next(iter(t.tests))) / "predictions"
-        for t in shown
-    }
-    if folders and all(folder.is_dir() for folder in folders.values()):
-        config = ROOT / f"configs/{shown[0].config}.py"
-        examples.draw(config, folders, args.out / f"examples-{study['study']}.png")
+    if not shown:
+        return
+    folders = {t.row: runs.test_folder(t.folder(args.work_dir), next(iter(t.tests))) for t in shown}
+    if missing := [row for row, folder in folders.items() if not (folder / runs.TESTED).is_file()]:
+        print(f"{study['title']}: no picture of examples, as these are not tested: {missing}")
+        return
+    predictions = {row: folder / "predictions" for row, folder in folders.items()}
+    config = ROOT / f"configs/{shown[0].config}.py"
+    examples.draw(config, predictions, args.out / f"examples-{study['study']}.png")
 
 
 def parse_args() -> argparse.Namespace:
@@ -209,14 +171,19 @@ def parse_args() -> argparse.Namespace:
     going.add_argument("--row", help="one row only")
     going.add_argument("--seed", type=int, help="one seed only")
     telling = commands.add_parser("report", help="write tables and pictures")
-    telling.add_argument("--out", type=Path, default=Path("docs/trained"))
+    telling.add_argument(
+        "--out",
+        type=Path,
+        default=Path("work_dirs/trainings/report"),
+        help="an existing folder's files are replaced by what is in --work-dir",
+    )
     return parser.parse_args()
 
 
 def main() -> None:
     args = parse_args()
     args.work_dir = args.work_dir.resolve()
-    studies = read_json(STUDIES)
+    studies = read_studies()
     if args.command == "report":
         write_report(args, studies)
     elif args.command == "run":

@@ -4,5 +4,7 @@ _base_ = [
     "./_base_/datasets/nyuv2.py",
     "./_base_/schedules/efflite_1000.py",
 ]
-data = _base_.model_of_data
-model = dict(data, decode_head=dict(data.decode_head, num_queries=100))
+model = dict(
+    _base_.model_of_data,
+    decode_head=dict(_base_.model_of_data.decode_head, num_queries=100),
+)

@@ -3,8 +3,8 @@
 import json
 import re
 
-from benchmarks import trainings
 from benchmarks.kit import trained
+from benchmarks.kit.studies import read_studies, trainings
 from tests.conftest import ROOT
 
 FOLDER = ROOT / "docs/trained"
@@ -34,10 +34,10 @@ def test_the_tables_of_the_results_are_those_of_all_tables():
 
 
 def test_numbers_and_pictures_are_of_studies_that_exist():
-    known = {
-        (t.study, t.row, t.seed, t.config, t.options)
-        for t in trainings.trainings(trainings.read_json(trainings.STUDIES))
-    }
+    studies = read_studies()
+    known = {(t.study, t.row, t.seed, t.config, t.options) for t in trainings(studies)}
+    assert CONTENT["titles"] == {study["study"]: study["title"] for study in studies}
+    assert CONTENT["claims"] == {study["study"]: study["claims"] for study in studies}
     for run in CONTENT["trainings"]:
         row = run["study"], run["row"], run["seed"], run["config"], tuple(run["options"])
         assert row in known

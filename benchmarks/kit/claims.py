@@ -2,26 +2,43 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+
+import numpy as np
+from scipy import stats
 
 SUPPORTED, CONTRADICTED, OPEN = "supported", "contradicted", "cannot tell"
 HEADER = ["claim", "paper", "metric", "differences here", "verdict"]
 
 
-def verdict(higher: Sequence[float], lower: Sequence[float], paired: bool) -> str:
-    """What numbers say of the claim that one is higher than the other.
+LEVEL = 0.05
+"""How often chance alone may bring a difference that counts."""
+
+
+def verdict(
+    higher: Sequence[float], lower: Sequence[float], paired: bool, rows: Sequence[Sequence[float]]
+) -> str:
+    """What a two-sided t-test says of the claim that one is higher than the other.
 
     Args:
         higher, lower: a number for every seed.
-        paired: whether the two are of the same weights, tested in two ways. Then every seed's
-            difference has to have the same sign. Otherwise the ranges must not overlap.
+        paired: whether the two are of the same weights, tested in two ways: then their differences
+            are compared with 0.
+        rows: the numbers of the seeds of every row of the study, which all are taken to spread
+            alike: two seeds alone say little of their spread.
     """
-    differences = [a - b for a, b in zip(higher, lower, strict=True)]
-    gap = min(differences) if paired else min(higher) - max(lower)
-    counter = -max(differences) if paired else min(lower) - max(higher)
-    if len(differences) < 2 or (gap <= 0 and counter <= 0):
+    differences = np.subtract(higher, lower)
+    mean, count = float(differences.mean()), len(differences)
+    samples = [differences] if paired else [np.asarray(row) for row in rows]
+    freedom = sum(len(sample) - 1 for sample in samples)
+    if count < 2 or not freedom or mean == 0:
         return OPEN
-    return SUPPORTED if gap > 0 else CONTRADICTED
+    variance = sum(((sample - sample.mean()) ** 2).sum() for sample in samples) / freedom
+    error = math.sqrt(variance * (1 if paired else 2) / count)
+    if abs(mean) <= stats.t.ppf(1 - LEVEL / 2, freedom) * error:
+        return OPEN
+    return SUPPORTED if mean > 0 else CONTRADICTED
 
 
 def table(trainings: Sequence[dict], claims: Sequence[dict]) -> tuple[list[str], list[list[str]]]:
@@ -39,9 +56,19 @@ def table(trainings: Sequence[dict], claims: Sequence[dict]) -> tuple[list[str],
         if seeds:
             found = [[side[seed] for seed in seeds] for side in (higher, lower)]
             shown = ", ".join(f"{a - b:+.1f}" for a, b in zip(*found, strict=True))
-            result = verdict(*found, paired=claim["higher"][0] == claim["lower"][0])
+            paired = claim["higher"][0] == claim["lower"][0]
+            rows = [values(trainings, [row], split, metric) for row in rows_of(trainings)]
+            result = verdict(*found, paired, [list(row.values()) for row in rows if row])
             body.append([claim["claim"], claim["paper"], f"{metric} {split}", shown, result])
     return HEADER, body
+
+
+def rows_of(trainings: Sequence[dict]) -> dict[str, list[dict]]:
+    """The trainings of every row, by its name, in order."""
+    rows: dict[str, list[dict]] = {}
+    for training in trainings:
+        rows.setdefault(training["row"], []).append(training)
+    return rows
 
 
 def values(

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import re
 from collections.abc import Iterable
+from datetime import datetime
 from pathlib import Path
 
 from mmmaskformer.engine.run_log import logged
@@ -14,13 +16,26 @@ CLASS_ROW = re.compile(r"^\|\s*(?P<name>[^|]+?)\s*\|\s*(?P<iou>[\d.]+|nan)\s*\|\
 VERSION = re.compile(r"^\s+PyTorch: (\S+)$", re.MULTILINE)
 MEMORY = "memory.json"
 """The file in which `benchmarks.trainings` notes the peak memory of a training, in MB."""
+TESTED = "test.txt"
+"""The file in which `benchmarks.trainings` notes the name of a test that is done."""
+STAMP = re.compile(r"^\d{4}/\d\d/\d\d \d\d:\d\d:\d\d", re.MULTILINE)
 METRICS = ("mIoU", "aAcc", "PQ_st", "SQ_st", "RQ_st", "PQ", "PQ_th", "SQ", "RQ")
 """The metrics that are kept, as far as a run has them."""
+OF_STUFF = {"PQ_st": "PQ_stuff", "SQ_st": "SQ_stuff", "RQ_st": "RQ_stuff"}
+"""What panoptic runs call the part of the stuff classes -> its name here, as the same words mean
+the quality over all classes for semantic runs."""
 
 
 def kept(values: dict) -> dict[str, float]:
-    """The metrics of interest of a log entry or a test's json."""
-    return {key: round(values[key], 2) for key in METRICS if key in values}
+    """The metrics of interest of a log entry or a test's json, as far as they are numbers."""
+    names = OF_STUFF if "PQ" in values else {}
+    found = {names.get(key, key): values[key] for key in METRICS if key in values}
+    return {key: round(value, 2) for key, value in found.items() if math.isfinite(value)}
+
+
+def test_folder(folder: Path, name: str) -> Path:
+    """Where a test of the training in `folder` writes."""
+    return folder / "".join(c if c.isalnum() else "_" for c in f"test {name}")
 
 
 def read_run(folder: Path) -> dict:
@@ -29,11 +44,11 @@ def read_run(folder: Path) -> dict:
     Returns:
         `metrics`: {split: {metric: value}}, of the last validation and of every test;
         `classes`: {split: {class: IoU}}; `loss` and `curve`: [step, loss] and [step, mIoU or PQ];
-        `steps`; `step_s`: of a step where they were fastest; `minutes` of all steps; `peak_mb`,
-        None where nobody looked; `torch`: its version; `logs`: {file: sha256}.
+        `steps`; `step_s`: of a step where they were fastest; `minutes` of the clock, validations
+        included; `peak_mb`, None for a run of several processes and where nobody looked;
+        `torch`: its version; `logs`: {file: sha256}.
     """
     steps, checks = logged(folder)
-    every = steps[1]["step"] - steps[0]["step"] if len(steps) > 1 else steps[0]["step"]
     logs = sorted(folder.glob("*/*.log"))
     memory = folder / MEMORY
     run = {
@@ -41,16 +56,16 @@ def read_run(folder: Path) -> dict:
         "classes": {"val": classes(logs)},
         "steps": steps[-1]["step"],
         "step_s": round(min(entry["time"] for entry in steps), 3),
-        "minutes": round(sum(entry["time"] for entry in steps) * every / 60, 1),
-        "peak_mb": read_json(memory)["peak_mb"] if memory.is_file() else None,
+        "minutes": round(sum(map(minutes, logs)), 1),
+        "peak_mb": read_json(memory)["peak_mb"] if memory.is_file() and len(logs) == 1 else None,
         "torch": VERSION.search(logs[-1].read_text()).group(1),
-        "loss": [[entry["step"], round(entry["loss"], 3)] for entry in steps],
+        "loss": [[e["step"], round(e["loss"], 3)] for e in steps if math.isfinite(e["loss"])],
         "curve": [[e["step"], round(e.get("mIoU", e.get("PQ")), 2)] for e in checks],
         "logs": {str(log.relative_to(folder)): digest(log) for log in logs},
     }
-    for test in sorted(path for path in folder.iterdir() if (path / "test.txt").is_file()):
+    for test in sorted(path for path in folder.iterdir() if (path / TESTED).is_file()):
         results = sorted(test.glob("*/*.json"))
-        name = (test / "test.txt").read_text().strip()
+        name = (test / TESTED).read_text().strip()
         if results:
             run["metrics"][name] = kept(read_json(results[-1]))
             run["classes"][name] = classes(test.glob("*/*.log"))
@@ -62,15 +77,23 @@ def read_run(folder: Path) -> dict:
 
 
 def classes(logs: Iterable[Path]) -> dict[str, float]:
-    """The IoU of every class in the last of mmseg's tables in the logs."""
+    """The IoU of every class in the last of mmseg's tables in the logs; not of a class that is
+    neither there nor predicted, which has none."""
     found: dict[str, float] = {}
     for log in sorted(logs):
         for line in log.read_text().splitlines():
             if line.startswith("|") and "Class" in line:
                 found = {}
-            elif match := CLASS_ROW.match(line):
+            elif (match := CLASS_ROW.match(line)) and match["iou"] != "nan":
                 found[match["name"]] = float(match["iou"])
     return found
+
+
+def minutes(log: Path) -> float:
+    """The time between the first and the last line of a log."""
+    stamps = STAMP.findall(log.read_text())
+    first, last = (datetime.strptime(stamps[i], "%Y/%m/%d %H:%M:%S") for i in (0, -1))
+    return (last - first).total_seconds() / 60
 
 
 def digest(path: Path) -> str:

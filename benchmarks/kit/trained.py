@@ -11,25 +11,22 @@ import matplotlib
 from matplotlib.figure import Figure
 
 from . import claims, report
+from .claims import rows_of
 
 SHOWN = ("mIoU", "aAcc", "PQ_st", "PQ", "SQ", "RQ")
 """The metrics of a table, as far as a study has them."""
-COST = {"step_s": ("s / step", "{:.2f}"), "peak_mb": ("peak MB", "{:.0f}")}
+COST = {
+    "step_s": ("s / step", "{:.2f}"),
+    "minutes": ("minutes", "{:.0f}"),
+    "peak_mb": ("peak MB", "{:.0f}"),
+}
 """What a training costs: the largest value of its seeds."""
 
 
 def dumps(content: dict) -> str:
     """JSON with a line for every list of numbers, which stay readable as a difference."""
-    text = json.dumps(content, indent=1)
+    text = json.dumps(content, indent=1, allow_nan=False)
     return re.sub(r"\[[^][{}\"]*\]", lambda m: re.sub(r"\s+", " ", m[0]), text) + "\n"
-
-
-def rows_of(trainings: Sequence[dict]) -> dict[str, list[dict]]:
-    """The trainings of every row, by its name, in order."""
-    rows: dict[str, list[dict]] = {}
-    for training in trainings:
-        rows.setdefault(training["row"], []).append(training)
-    return rows
 
 
 def spread(values: Sequence[float], form: str = "{:.1f}") -> str:
@@ -135,7 +132,7 @@ def page(tables: Sequence[tuple]) -> str:
     """All tables as a page in Markdown."""
     text = [
         "# All tables of the trainings\n",
-        "`python -m benchmarks.trainings report` writes this page.\n",
+        "`python -m benchmarks.trainings report --out docs/trained` writes this page.\n",
     ]
     return "\n".join([*text, *(report.markdown(f"## {title}", *rest) for title, *rest in tables)])
 

@@ -36,13 +36,20 @@ class QueryMasks:
     masks: np.ndarray
 
 
-def paint_queries(image: np.ndarray, masks: np.ndarray, alpha: float = 0.6) -> np.ndarray:
-    """Masks (K, H, W) over a grey version of the image (H, W, 3) uint8, a colour per query;
-    where masks overlap, the first one is seen."""
+def query_colors(answers: Sequence[QueryMasks]) -> dict[int, np.ndarray]:
+    """The colour (3,) uint8 of every query of a model, the same in all images."""
+    queries = dict.fromkeys(query for answer in answers for query in answer.queries)
+    return {query: COLORS[k % len(COLORS)] for k, query in enumerate(queries)}
+
+
+def paint_queries(
+    image: np.ndarray, answer: QueryMasks, colors: Mapping[int, np.ndarray], alpha: float = 0.6
+) -> np.ndarray:
+    """The masks over a grey version of the image (H, W, 3) uint8; where masks overlap, the first
+    one is seen."""
     grey = np.repeat(image.mean(2, keepdims=True), 3, 2)
-    for k in reversed(range(len(masks))):
-        color = COLORS[k % len(COLORS)]
-        grey[masks[k]] = (1 - alpha) * grey[masks[k]] + alpha * color
+    for query, mask in reversed(list(zip(answer.queries, answer.masks, strict=True))):
+        grey[mask] = (1 - alpha) * grey[mask] + alpha * colors[query]
     return grey.astype(np.uint8)
 
 
@@ -61,30 +68,33 @@ def query_panels(
         hide_images: whether the masks are painted on plain grey, and no image is shown.
     """
     shown = {} if hide_images else {"image": images}
-    columns = len(shown) + len(models)
-    figure = Figure(figsize=(4 * columns, 3.6 * len(images)))
-    axes = figure.subplots(len(images), columns, squeeze=False)
+    colors = [query_colors(answers) for answers in models.values()]
+    count = len(shown) + len(models)
+    figure = Figure(figsize=(4 * count, 3.6 * len(images)))
+    axes = figure.subplots(len(images), count, squeeze=False)
     for row, image in enumerate(images):
         ground = np.full_like(image, GROUND) if hide_images else image
         if shown:
             axes[row, 0].imshow(image)
-        for axis, answers in zip(axes[row, len(shown) :], models.values(), strict=True):
-            axis.imshow(paint_queries(ground, answers[row].masks))
-            draw_legend(axis, answers[row])
+        columns = zip(axes[row, len(shown) :], models.values(), colors, strict=True)
+        for axis, answers, of_query in columns:
+            axis.imshow(paint_queries(ground, answers[row], of_query))
+            draw_legend(axis, answers[row], of_query)
     name_columns(axes, (*shown, *models))
     figure.tight_layout()
     figure.savefig(path, dpi=80)
 
 
-def draw_legend(axis: Axes, answer: QueryMasks, most: int = 8) -> None:
+def draw_legend(
+    axis: Axes, answer: QueryMasks, colors: Mapping[int, np.ndarray], most: int = 8
+) -> None:
     """Number, class and score of the queries, best `most` first."""
     patches = [
-        Patch(color=COLORS[k % len(COLORS)] / 255, label=f"query {query}: {name} {score:.2f}")
-        for k, (query, name, score) in enumerate(
-            zip(answer.queries, answer.names, answer.scores, strict=True)
-        )
+        Patch(color=colors[query] / 255, label=f"query {query}: {name} {score:.2f}")
+        for query, name, score in zip(answer.queries, answer.names, answer.scores, strict=True)
     ]
     if not patches:
-        axis.text(0.5, 0.5, "no query", transform=axis.transAxes, ha="center", color="white")
+        box = dict(facecolor="white", edgecolor="none")  # readable on every ground
+        axis.text(0.5, 0.5, "no query", transform=axis.transAxes, ha="center", bbox=box)
         return
     axis.legend(handles=patches[:most], loc="lower left", fontsize=7, framealpha=0.7)

@@ -3,23 +3,29 @@
 import argparse
 import hashlib
 import json
+import math
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from benchmarks import compare, trainings
 from benchmarks.kit import runs, trained
+from benchmarks.kit.studies import read_studies
 from mmmaskformer.engine.runner import add_config_options, load_config
 from mmmaskformer.utils.command import run
 from tests.commands import mistake
 from tests.conftest import ROOT
 
 LOG = """\
+2026/11/26 23:{minute}:30 - mmengine - INFO - begins
     PyTorch: 2.13.0+cpu
 |  Class | IoU  | Acc  |
 |  sky   | 10.0 | 20.0 |
 | a road | {iou} | nan  |
+| a boat | nan  | nan  |
+2026/11/27 00:01:00 - mmengine - INFO - ends
 """
 TEST_LOG = """\
 |  Class | IoU  | Acc  |
@@ -33,7 +39,7 @@ def entry(step, **values):
 
 @pytest.fixture
 def work_dir(tmp_path):
-    """Two seeds of one row, the first one of them killed after step 40 and resumed from 20."""
+    """Two seeds of one row, both killed after step 40 and resumed from 20; one was tested."""
     for seed, iou in enumerate((60.0, 62.0)):
         folder = tmp_path / f"camvid/MaskFormer-seed{seed}"
         first, second = folder / "1/vis_data", folder / "2/vis_data"
@@ -44,8 +50,8 @@ def work_dir(tmp_path):
         lines = entry(40, loss=3.0, time=2.0) + entry(60, loss=2.0, time=2.0)
         lines += entry(60, mIoU=iou, aAcc=90.0, PQ_st=50.0 + seed, data_time=0.1)
         (second / "scalars.json").write_text(lines)
-        (folder / "1/1.log").write_text(LOG.format(iou="1.0"))
-        (folder / "2/2.log").write_text(LOG.format(iou=f"{iou}"))
+        (folder / "1/1.log").write_text(LOG.format(iou="1.0", minute=58))
+        (folder / "2/2.log").write_text(LOG.format(iou=f"{iou}", minute=50))
         (folder / runs.MEMORY).write_text(json.dumps({"peak_mb": 900 + seed}))
     test = folder / "test_test/3"
     test.mkdir(parents=True)
@@ -65,15 +71,28 @@ def test_a_run_holds_what_its_files_say(work_dir):
     assert run["classes"] == {"val": {"sky": 10.0, "a road": 62.0}, "test": {"sky": 44.0}}
     assert run["loss"] == [[20, 4.0], [40, 3.0], [60, 2.0]]  # of step 40, the second time counts
     assert run["curve"] == [[60, 62.0]]
-    assert (run["steps"], run["step_s"], run["peak_mb"]) == (60, 1.0, 901)
-    assert run["minutes"] == round(20 * (1 + 2 + 2) / 60, 1)
+    assert (run["steps"], run["step_s"]) == (60, 1.0)
+    assert run["minutes"] == 13.0  # 2.5 of the first process and 10.5 of the second
+    assert run["peak_mb"] is None  # the first process is not in it
     assert run["torch"] == "2.13.0+cpu"
     assert set(run["logs"]) == {"1/1.log", "2/2.log", "test_test/3/3.log"}
     assert run["logs"]["test_test/3/3.log"] == hashlib.sha256(TEST_LOG.encode()).hexdigest()
 
 
+def test_the_peak_of_a_run_of_one_process_is_kept(work_dir):
+    folder = work_dir / "camvid/MaskFormer-seed0"
+    (folder / "1/1.log").unlink()
+    assert runs.read_run(folder)["peak_mb"] == 900
+
+
+def test_quality_of_stuff_and_of_all_classes_have_different_names():
+    semantic, panoptic = dict(mIoU=50.123, PQ_st=40.0), dict(mIoU=math.nan, PQ=30.0, PQ_st=60.0)
+    assert runs.kept(semantic) == {"mIoU": 50.12, "PQ_st": 40.0}
+    assert runs.kept(panoptic) == {"PQ": 30.0, "PQ_stuff": 60.0}
+
+
 def test_a_row_is_the_mean_of_its_seeds_and_half_their_distance(work_dir):
-    studies = [s for s in trainings.read_json(trainings.STUDIES) if s["study"] == "camvid"]
+    studies = [s for s in trainings.read_studies() if s["study"] == "camvid"]
     found = trainings.collect(work_dir, studies)["trainings"]
     assert [(t["row"], t["seed"]) for t in found] == [("MaskFormer", 0), ("MaskFormer", 1)]
     header, rows = trained.table(found)
@@ -88,7 +107,8 @@ def test_a_row_is_the_mean_of_its_seeds_and_half_their_distance(work_dir):
         "aAcc test": "88.0",
         "steps": "60",
         "s / step": "1.00",
-        "peak MB": "901",
+        "minutes": "13",
+        "peak MB": "-",
     }
 
 
@@ -109,22 +129,113 @@ def test_the_report_writes_numbers_and_curves(work_dir, tmp_path, monkeypatch, c
 
 
 def test_every_row_names_a_config_and_folders_differ(tmp_path):
-    found = list(trainings.trainings(trainings.read_json(trainings.STUDIES)))
+    found = list(trainings.trainings(trainings.read_studies()))
     assert not [t for t in found if not (ROOT / f"configs/{t.config}.py").is_file()]
     assert len({t.folder(tmp_path) for t in found}) == len(found)
 
 
-def test_a_row_may_have_seeds_of_its_own():
-    rows = {"A": dict(config="a"), "B": dict(config="b", seeds=[1])}
-    found = trainings.trainings([dict(study="s", seeds=[0, 1], tests={}, rows=rows)])
-    assert [(t.row, t.seed) for t in found] == [("A", 0), ("A", 1), ("B", 1)]
+CONTENT = {
+    "claims": {"wins": dict(claim="A wins", paper="+1", higher=["A"], lower=["B"], metric="mIoU")},
+    "kinds of tests": {"m.s.": ["--aug-test"]},
+    "studies": [
+        dict(
+            study="s",
+            seeds=[0, 1],
+            options=["a.b=1"],
+            tests=["test"],
+            rows={
+                "A": dict(config="a", options=["c=2"], tests=["test, m.s."]),
+                "B": dict(config="b", seeds=[2, 1]),
+            },
+            claims={"wins": ["val", "test"]},
+        )
+    ],
+}
+
+
+@pytest.fixture
+def studies(tmp_path):
+    (tmp_path / "studies.json").write_text(json.dumps(CONTENT))
+    return read_studies(tmp_path / "studies.json")
+
+
+def test_a_row_adds_seeds_tests_and_options_to_those_of_its_study(studies):
+    found = list(trainings.trainings(studies))
+    assert [(t.row, t.seed) for t in found] == [("A", 0), ("A", 1), ("B", 1), ("B", 2)]
+    assert found[0].options == ("a.b=1", "c=2")
+    assert found[0].tests == {"test": [], "test, m.s.": ["--aug-test"]}
+    assert (found[2].options, found[2].tests) == (("a.b=1",), {"test": []})
+    assert studies[0]["claims"] == [{**CONTENT["claims"]["wins"], "splits": ["val", "test"]}]
+
+
+@pytest.fixture
+def commands(monkeypatch):
+    """The commands that are run instead of tools; a training leaves a checkpoint."""
+    found = []
+
+    def follow(command):
+        found.append([str(word) for word in command])
+        folder = Path(found[-1][found[-1].index("--work-dir") + 1])
+        folder.mkdir(parents=True, exist_ok=True)
+        if "train" in command[0]:
+            (folder / "last_checkpoint").write_text("iter_2.pth")
+        return 901.4
+
+    monkeypatch.setattr(trainings, "follow", follow)
+    return found
+
+
+def test_a_training_is_trained_and_tested_once(studies, tmp_path, commands):
+    training = next(trainings.trainings(studies))
+    folder = training.folder(tmp_path)
+    trainings.train_and_test(training, folder)
+    begin = ["configs/a.py", "--work-dir", str(folder), "--amp", "--resume", "--cfg-options"]
+    assert commands[0] == ["tools/train.py", *begin, "randomness.seed=0", "a.b=1", "c=2"]
+    for command, name, further in [
+        (commands[1], "test_test", []),
+        (commands[2], "test_test__m_s_", ["--aug-test"]),
+    ]:
+        out = ["--work-dir", f"{folder}/{name}", "--out", f"{folder}/{name}/predictions"]
+        begin = ["tools/test.py", "configs/a.py", f"{folder}/iter_2.pth"]
+        assert command == [*begin, *out, *further, "--cfg-options", "a.b=1", "c=2"]
+    assert len(commands) == 3
+    assert json.loads((folder / runs.MEMORY).read_text()) == {"peak_mb": 901}
+    trainings.train_and_test(training, folder)
+    assert len(commands) == 3
+    (folder / "test_test" / runs.TESTED).unlink()  # as if this test had been killed
+    trainings.train_and_test(training, folder)
+    assert [command[6] for command in commands[3:]] == [f"{folder}/test_test/predictions"]
+
+
+def test_a_failed_training_is_not_taken_for_done(studies, tmp_path, monkeypatch):
+    monkeypatch.setattr(trainings, "ROOT", tmp_path)  # there is no tools/train.py
+    training = next(trainings.trainings(studies))
+    with pytest.raises(ValueError, match=r"tools/train\.py ended with exit code 2"):
+        trainings.train_and_test(training, training.folder(tmp_path))
+    assert not (training.folder(tmp_path) / runs.MEMORY).exists()
+
+
+def test_examples_wait_for_all_tests(studies, tmp_path, monkeypatch, capsys):
+    drawn = []
+    monkeypatch.setattr(trainings.examples, "draw", lambda *arguments: drawn.append(arguments))
+    study = dict(studies[0], title="Study", examples=["A"])
+    args = argparse.Namespace(work_dir=tmp_path, out=tmp_path / "out")
+    folder = next(trainings.trainings(studies)).folder(tmp_path) / "test_test"
+    (folder / "predictions").mkdir(parents=True)  # this test is still going on
+    trainings.draw_examples(study, args)
+    assert not drawn
+    assert "no picture of examples, as these are not tested: ['A']" in capsys.readouterr().out
+    (folder / runs.TESTED).write_text("test")
+    trainings.draw_examples(study, args)
+    picture = tmp_path / "out/examples-s.png"
+    assert drawn == [(ROOT / "configs/a.py", {"A": folder / "predictions"}, picture)]
 
 
 def test_options_of_every_row_fit_its_config():
     parser = argparse.ArgumentParser()
     parser.add_argument("config")
     add_config_options(parser)
-    found = trainings.trainings(trainings.read_json(trainings.STUDIES))
+    found = trainings.trainings(trainings.read_studies())
     for config, options in sorted({(t.config, t.options) for t in found if t.options}):
         load_config(
             parser.parse_args([str(ROOT / f"configs/{config}.py"), "--cfg-options", *options])

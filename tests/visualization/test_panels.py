@@ -75,6 +75,23 @@ def test_queries_are_named_and_painted_over_a_grey_image(tmp_path, figures):
     assert alone[1].images[0].get_array().tolist() == [[[225] * 3] * 8] * 6
 
 
+def test_a_query_has_the_same_colour_in_every_image(tmp_path, figures):
+    masks = np.zeros((2, 6, 8), bool)
+    masks[0, :, :3] = masks[1, :, 5:] = True
+    first = QueryMasks([4, 9], ["car", "bus"], [0.9, 0.75], masks)
+    second = QueryMasks([9, 4], ["bus", "car"], [0.8, 0.7], masks[::-1])
+    query_panels(tmp_path / "q.png", IMAGES, {"mine": [first, second]}, hide_images=True)
+    upper, lower = figures[0].axes
+    assert np.array_equal(upper.images[0].get_array(), lower.images[0].get_array())
+    colors = [
+        {text.get_text()[:7]: patch.get_facecolor() for text, patch in zip(*parts, strict=True)}
+        for legend in (upper.get_legend(), lower.get_legend())
+        for parts in [(legend.texts, legend.get_patches())]
+    ]
+    assert colors[0] == colors[1]
+    assert len(set(colors[0].values())) == 2
+
+
 def test_pictures_stand_in_columns_below_their_titles():
     rows = [[np.full((40, 50, 3), value + n, np.uint8) for n in range(2)] for value in (50, 100)]
     sheet = overlay_panels(rows, ["image", "mine"], gap=8)
