@@ -45,3 +45,30 @@ def test_numbers_and_pictures_are_of_studies_that_exist():
         assert all(re.fullmatch("[0-9a-f]{64}", digest) for digest in run["logs"].values())
     for picture in re.findall(r"\]\((trained/[\w-]+\.(?:png|jpg))\)", trained_here()):
         assert (ROOT / "docs" / picture).is_file()
+
+
+SHORT = [("camvid", "MaskFormer"), ("camvid", "PerPixelBaseline")]
+IN_README = {
+    "CamVid test, mIoU, 4,000 steps": ("mIoU test", [("camvid-long", "MaskFormer")]),
+    "CamVid test, mIoU, 1,000 steps": ("mIoU test", SHORT),
+    "CamVid test, PQ<sup>St</sup> of the same models": ("PQ_st test", SHORT),
+    "NYU Depth v2 val, mIoU, 1,000 steps": (
+        "mIoU val",
+        [("nyuv2", "MaskFormer"), ("nyuv2", "PerPixelBaseline")],
+    ),
+}
+
+
+def test_the_front_page_shows_the_same_numbers():
+    front = tables((ROOT / "README.md").read_text("utf-8"))[0]
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in front.splitlines()[2:]]
+    shown = {row[0]: row[-1] for row in rows if row[2] == "" and "shapes" not in row[0]}
+    expected = {}
+    for label, (column, models) in IN_README.items():
+        cells = []
+        for study, name in models:
+            of_study = [run for run in CONTENT["trainings"] if run["study"] == study]
+            header, body = trained.table(of_study)
+            cells += [line[header.index(column)] for line in body if line[0] == name]
+        expected[label] = " / ".join(cells)
+    assert shown == expected
