@@ -10,8 +10,6 @@ from scipy import stats
 
 SUPPORTED, CONTRADICTED, OPEN = "supported", "contradicted", "cannot tell"
 HEADER = ["claim", "paper", "metric", "differences here", "verdict"]
-
-
 LEVEL = 0.05
 """How often chance alone may bring a difference that counts."""
 

@@ -16,7 +16,8 @@ from .panels import name_columns
 
 GROUND = 225
 """Grey level of what no query answers for, where the image is hidden."""
-COLORS = (colormaps["tab10"](np.arange(10))[:, :3] * 255).astype(np.uint8)
+COLORS = (colormaps["tab20"]([*range(0, 20, 2), *range(1, 20, 2)])[:, :3] * 255).astype(np.uint8)
+"""Ten strong colours, then their light ones."""
 
 
 @dataclass(frozen=True)
