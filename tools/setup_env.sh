@@ -31,6 +31,9 @@ if [ "$(cat "$STAMP" 2>/dev/null)" != "$WANTED" ]; then
     echo "[setup] installing mmmaskformer and what it needs"
     .venv/bin/python -m pip install -e ".[$EXTRAS]" ||
         fail "mmmaskformer could not be installed; see pip's message above"
+    # mmengine imports yapf, whose first import writes a cache that processes which start together
+    # would read half-written.
+    .venv/bin/python -c 'import yapf' || fail "yapf, which mmengine needs, can not be imported"
     echo "$WANTED" >"$STAMP"
 else
     echo "[setup] .venv is up to date"
