@@ -48,6 +48,7 @@ def test_numbers_and_pictures_are_of_studies_that_exist():
 
 
 SHORT = [("camvid", "MaskFormer"), ("camvid", "PerPixelBaseline")]
+ROOMS = [("nyuv2-long", "MaskFormer"), ("nyuv2-long", "PerPixelBaseline")]
 IN_README = {
     "CamVid test, mIoU, 4,000 steps": ("mIoU test", [("camvid-long", "MaskFormer")]),
     "CamVid test, mIoU, 1,000 steps": ("mIoU test", SHORT),
@@ -56,6 +57,8 @@ IN_README = {
         "mIoU val",
         [("nyuv2", "MaskFormer"), ("nyuv2", "PerPixelBaseline")],
     ),
+    "NYU Depth v2 val, mIoU, 6,000 steps": ("mIoU val", ROOMS),
+    "NYU Depth v2 val, PQ<sup>St</sup> of the same models": ("PQ_st val", ROOMS),
 }
 
 
