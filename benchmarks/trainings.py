@@ -174,8 +174,7 @@ def parse_args() -> argparse.Namespace:
     telling.add_argument(
         "--out",
         type=Path,
-        default=Path("work_dirs/trainings/report"),
-        help="an existing folder's files are replaced by what is in --work-dir",
+        help="default: report in --work-dir; what it holds is replaced",
     )
     return parser.parse_args()
 
@@ -185,6 +184,7 @@ def main() -> None:
     args.work_dir = args.work_dir.resolve()
     studies = read_studies()
     if args.command == "report":
+        args.out = args.out or args.work_dir / "report"
         write_report(args, studies)
     elif args.command == "run":
         for training in chosen(args, studies):

@@ -113,8 +113,8 @@ def test_a_row_is_the_mean_of_its_seeds_and_half_their_distance(work_dir):
 
 
 def test_the_report_writes_numbers_and_curves(work_dir, tmp_path, monkeypatch, capsys):
-    out = tmp_path / "out"
-    arguments = ["--work-dir", work_dir, "report", "--out", out]
+    out = tmp_path / "report"  # the default
+    arguments = ["--work-dir", work_dir, "report"]
     monkeypatch.setattr(sys, "argv", ["trainings", *map(str, arguments)])
     trainings.main()
     content = json.loads((out / "trained.json").read_text())
@@ -132,6 +132,8 @@ def test_every_row_names_a_config_and_folders_differ(tmp_path):
     found = list(trainings.trainings(trainings.read_studies()))
     assert not [t for t in found if not (ROOT / f"configs/{t.config}.py").is_file()]
     assert len({t.folder(tmp_path) for t in found}) == len(found)
+    for study in trainings.read_studies():
+        assert all(study["rows"][row]["tests"] for row in study.get("examples", ()))
 
 
 CONTENT = {
