@@ -36,9 +36,11 @@ def spread(values: Sequence[float], form: str = "{:.1f}") -> str:
 
 
 def common_splits(trainings: Sequence[dict]) -> list[str]:
-    """The splits on which every row was tested, the last validation first."""
+    """The splits on which every row was tested, the last validation first; not those of tests of
+    a kind, such as "test, m.s."."""
     tested = [{s for t in runs for s in t["metrics"]} for runs in rows_of(trainings).values()]
-    return [s for s in all_splits(trainings) if all(s in splits for splits in tested)]
+    plain = [split for split in all_splits(trainings) if ", " not in split]
+    return [split for split in plain if all(split in splits for splits in tested)]
 
 
 def all_splits(trainings: Sequence[dict]) -> list[str]:
@@ -60,7 +62,7 @@ def metrics_of(trainings: Sequence[dict], splits: Sequence[str]) -> list[str]:
 
 
 def table(trainings: Sequence[dict]) -> tuple[list[str], list[list[str]]]:
-    """Header and rows: the metrics of all splits that the rows have in common, and the cost."""
+    """Header and rows: the metrics of the common splits, and the cost."""
     columns = {s: metrics_of(trainings, [s]) for s in common_splits(trainings)}
     header = [
         "model",
@@ -83,7 +85,7 @@ def table(trainings: Sequence[dict]) -> tuple[list[str], list[list[str]]]:
 
 
 def further_table(trainings: Sequence[dict]) -> tuple[list[str], list[list[str]]]:
-    """Header and rows: a line for every test that not all rows of the study had."""
+    """Header and rows: a line for every test of a kind, and for every one that not all rows had."""
     common = common_splits(trainings)
     further = [split for split in all_splits(trainings) if split not in common]
     metrics = metrics_of(trainings, further)
@@ -97,7 +99,7 @@ def further_table(trainings: Sequence[dict]) -> tuple[list[str], list[list[str]]
 
 
 def class_table(trainings: Sequence[dict]) -> tuple[list[str], list[list[str]]]:
-    """Header and rows: the IoU of every class, on the last of the splits in common."""
+    """Header and rows: the IoU of every class, on the last of the common splits."""
     split = common_splits(trainings)[-1]
     rows = rows_of(trainings)
     found = {

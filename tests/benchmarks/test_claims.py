@@ -86,6 +86,8 @@ def test_tests_of_some_rows_have_a_table_of_their_own():
         ["model", "test", "mIoU"],
         [["A", "val, general", "59.5 ±1.5"]],
     )
+    only = [training for training in TRAININGS if training["row"] == "A"]
+    assert trained.tables(dict(content, trainings=only))[1] == further
     assert claim[2][0][-1] == "supported"
     assert classes == (
         "Study: classes",
