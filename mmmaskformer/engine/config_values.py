@@ -51,10 +51,13 @@ TYPES = {
 
 
 def value_at(cfg: Config, place: str) -> Any:
-    """The value at a dotted place; None where there is none."""
+    """The value at a dotted place of dicts and lists; None where there is none."""
     value: Any = cfg
     for key in place.split("."):
-        value = value.get(key) if isinstance(value, (Mapping, Config)) else None
+        if isinstance(value, (list, tuple)):
+            value = dict(enumerate(value)).get(int(key)) if key.isdecimal() else None
+        else:
+            value = value.get(key) if isinstance(value, (Mapping, Config)) else None
     return value
 
 
@@ -98,9 +101,21 @@ def problems(cfg: Config) -> Iterator[tuple[str, str]]:
         values = value_at(cfg, place)
         if values is not None and not are_above(values, low):
             yield place, f"a list of {wanted}"
+    for place in no_views(cfg.get("tta_pipeline")):
+        yield place, "a list of one or more transforms, of which each makes a view"
     level = cfg.get("log_level")
     if isinstance(level, str) and not isinstance(logging.getLevelName(level), int):
         yield "log_level", "the name of a level of logging, such as 'INFO'"
+
+
+def no_views(pipeline: Any) -> Iterator[str]:
+    """Places in a pipeline of test-time augmentation with no transform to choose from."""
+    for i, step in enumerate(pipeline if isinstance(pipeline, (list, tuple)) else ()):
+        if isinstance(step, Mapping) and str(step.get("type")).endswith("TestTimeAug"):
+            choices = step.get("transforms")
+            for j, choice in enumerate(choices if isinstance(choices, (list, tuple)) else ()):
+                if isinstance(choice, (list, tuple)) and not choice:
+                    yield f"tta_pipeline.{i}.transforms.{j}"
 
 
 def are_above(values: Any, low: float) -> bool:

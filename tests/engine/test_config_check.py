@@ -133,6 +133,15 @@ def test_persistent_workers_need_workers():
         check_config(cfg)
 
 
+def test_augmentation_without_a_view_is_refused():
+    cfg = changed()
+    index = len(cfg.tta_pipeline) - 1
+    cfg.tta_pipeline[index].transforms[0] = []
+    place = rf"tta_pipeline\.{index}\.transforms\.0=\[\]: it must be a list of one or more"
+    with pytest.raises(ValueError, match=place):
+        check_config(cfg)
+
+
 def test_what_nobody_can_know_is_accepted():
     extra = dict(type="Albu", transforms=[dict(type="Blurr", limit=3)], keymap=None)
     cfg = changed(
