@@ -151,7 +151,7 @@ def draw_examples(study: dict, args: argparse.Namespace) -> None:
     """Write the picture of the study's examples, of the first test of each, if all were tested."""
     seed = study["seeds"][0]
     shown = [t for t in trainings([study]) if t.seed == seed and t.row in study.get("examples", ())]
-    if not shown:
+    if not any((t.folder(args.work_dir) / runs.MEMORY).is_file() for t in shown):
         return
     folders = {t.row: runs.test_folder(t.folder(args.work_dir), next(iter(t.tests))) for t in shown}
     if missing := [row for row, folder in folders.items() if not (folder / runs.TESTED).is_file()]:

@@ -225,6 +225,9 @@ def test_examples_wait_for_all_tests(studies, tmp_path, monkeypatch, capsys):
     folder = next(trainings.trainings(studies)).folder(tmp_path) / "test_test"
     (folder / "predictions").mkdir(parents=True)  # this test is still going on
     trainings.draw_examples(study, args)
+    assert not capsys.readouterr().out  # nor is it trained
+    (folder.parent / runs.MEMORY).write_text("{}")
+    trainings.draw_examples(study, args)
     assert not drawn
     assert "no picture of examples, as these are not tested: ['A']" in capsys.readouterr().out
     (folder / runs.TESTED).write_text("test")
