@@ -51,20 +51,17 @@ TYPES = {
 
 
 def value_at(cfg: Config, place: str) -> Any:
-    """The value at a dotted place of dicts and lists; None where there is none."""
+    """The value at a dotted place; None where there is none."""
     value: Any = cfg
     for key in place.split("."):
-        if isinstance(value, (list, tuple)):
-            value = dict(enumerate(value)).get(int(key)) if key.isdecimal() else None
-        else:
-            value = value.get(key) if isinstance(value, (Mapping, Config)) else None
+        value = value.get(key) if isinstance(value, (Mapping, Config)) else None
     return value
 
 
 def check_values(cfg: Config) -> None:
     """Raise ValueError for the first value that can not be meant; names place, value, wanted."""
-    for place, wanted in problems(cfg):
-        raise ValueError(f"{cfg.filename}: {place}={value_at(cfg, place)!r}: it must be {wanted}")
+    for place, value, wanted in problems(cfg):
+        raise ValueError(f"{cfg.filename}: {place}={value!r}: it must be {wanted}")
     for key in ("model", "optim_wrapper"):
         for place, value in negatives(cfg.get(key), key):
             raise ValueError(f"{cfg.filename}: {place}={value!r}: it must be a number, 0 or more")
@@ -79,33 +76,33 @@ def check_values(cfg: Config) -> None:
                 )
 
 
-def problems(cfg: Config) -> Iterator[tuple[str, str]]:
-    """Places whose values are of a wrong type or too small, and what is wanted."""
+def problems(cfg: Config) -> Iterator[tuple[str, Any, str]]:
+    """Places whose values are of a wrong type or too small, the values, and what is wanted."""
     for place, least in AT_LEAST.items():
         value = value_at(cfg, place)
         if value is not None and not (is_whole(value) and value >= least):
-            yield place, f"a whole number, {least} or more"
+            yield place, value, f"a whole number, {least} or more"
     for place in OR_NEVER:
         value = value_at(cfg, place)
         if value is not None and not (is_whole(value) and (value >= 1 or value == -1)):
-            yield place, "a whole number above 0, or -1"
+            yield place, value, "a whole number above 0, or -1"
     for place, (kind, wanted) in TYPES.items():
         value = value_at(cfg, place)
         if value is not None and not isinstance(value, kind):
-            yield place, wanted
+            yield place, value, wanted
     seed = value_at(cfg, "randomness.seed")
     if seed is not None and not (is_whole(seed) and 0 <= seed <= MOST_SEED):
-        yield "randomness.seed", f"a whole number, 0 to {MOST_SEED}"
+        yield "randomness.seed", seed, f"a whole number, 0 to {MOST_SEED}"
     for key, low, wanted in (("mean", -math.inf, "numbers"), ("std", 0, "numbers above 0")):
         place = f"model.data_preprocessor.{key}"
         values = value_at(cfg, place)
         if values is not None and not are_above(values, low):
-            yield place, f"a list of {wanted}"
+            yield place, values, f"a list of {wanted}"
     for place in no_views(cfg.get("tta_pipeline")):
-        yield place, "a list of one or more transforms, of which each makes a view"
+        yield place, [], "a list of one or more transforms, of which each makes a view"
     level = cfg.get("log_level")
     if isinstance(level, str) and not isinstance(logging.getLevelName(level), int):
-        yield "log_level", "the name of a level of logging, such as 'INFO'"
+        yield "log_level", level, "the name of a level of logging, such as 'INFO'"
 
 
 def no_views(pipeline: Any) -> Iterator[str]:
