@@ -47,15 +47,12 @@ def test_numbers_and_pictures_are_of_studies_that_exist():
         assert (ROOT / "docs" / picture).is_file()
 
 
+LONG = [("camvid-long", "MaskFormer")]
 SHORT = [("camvid", "MaskFormer"), ("camvid", "PerPixelBaseline")]
 ROOMS = [("nyuv2-long", "MaskFormer"), ("nyuv2-long", "PerPixelBaseline")]
 IN_README = {
-    "CamVid test, mIoU, 4,000 steps": ("test", "mIoU", [("camvid-long", "MaskFormer")]),
-    "CamVid test, mIoU, the same with m.s. testing": (
-        "test, m.s.",
-        "mIoU",
-        [("camvid-long", "MaskFormer")],
-    ),
+    "CamVid test, mIoU, 4,000 steps": ("test", "mIoU", LONG),
+    "CamVid test, mIoU, the same with m.s. testing": ("test, m.s.", "mIoU", LONG),
     "CamVid test, mIoU, 1,000 steps": ("test", "mIoU", SHORT),
     "CamVid test, PQ<sup>St</sup> of the same models": ("test", "PQ_st", SHORT),
     "NYU Depth v2 val, mIoU, 1,000 steps": (

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 import numpy as np
 from scipy import stats
 
+from .studies import name_of_test
+
 SUPPORTED, CONTRADICTED, OPEN = "supported", "contradicted", "cannot tell"
 HEADER = ["claim", "paper", "metric", "differences here", "verdict"]
 LEVEL = 0.05
@@ -73,14 +75,9 @@ def values(
     trainings: Sequence[dict], side: Sequence[str], split: str, metric: str
 ) -> dict[int, float]:
     """{seed: value} of the metric, for a claim's [row] or [row, kind of test]."""
-    row, test = side[0], test_of(side, split)
+    row, test = side[0], name_of_test(split, *side[1:])
     return {
         t["seed"]: t["metrics"][test][metric]
         for t in trainings
         if t["row"] == row and metric in t["metrics"].get(test, ())
     }
-
-
-def test_of(side: Sequence[str], split: str) -> str:
-    """The name of the test that a claim's [row] or [row, kind of test] means: "test, general"."""
-    return ", ".join([split, *side[1:]])

@@ -49,8 +49,18 @@ def read_studies(path: Path = STUDIES) -> list[dict]:
         ]
         for row in study["rows"].values():
             names = [*study.get("tests", ()), *row.get("tests", ())]
-            row["tests"] = {n: kinds[n.split(", ")[1]] if ", " in n else [] for n in names}
+            row["tests"] = {n: kinds[kind_of(n)] if kind_of(n) else [] for n in names}
     return content["studies"]
+
+
+def name_of_test(split: str, *kind: str) -> str:
+    """The name of a test of a split: "test", or "test, m.s." for one of a kind."""
+    return ", ".join([split, *kind])
+
+
+def kind_of(test: str) -> str:
+    """The kind of the test of this name; empty for a split's own test."""
+    return test.partition(", ")[2]
 
 
 def trainings(studies: Sequence[dict]) -> Iterator[Training]:

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 
 from . import claims, report
 from .claims import rows_of
+from .studies import kind_of
 
 SHOWN = ("mIoU", "aAcc", "PQ_st", "PQ", "SQ", "RQ")
 """The metrics of a table, as far as a study has them."""
@@ -39,7 +40,7 @@ def common_splits(trainings: Sequence[dict]) -> list[str]:
     """The splits on which every row was tested, the last validation first; not those of tests of
     a kind, such as "test, m.s."."""
     tested = [{s for t in runs for s in t["metrics"]} for runs in rows_of(trainings).values()]
-    plain = [split for split in all_splits(trainings) if ", " not in split]
+    plain = [split for split in all_splits(trainings) if not kind_of(split)]
     return [split for split in plain if all(split in splits for splits in tested)]
 
 
@@ -141,7 +142,7 @@ def page(tables: Sequence[tuple]) -> str:
 
 def draw_curves(trainings: Sequence[dict], title: str, path: Path) -> None:
     """Write a picture of the validation's mIoU, or PQ, over the steps; a colour for every row."""
-    figure = Figure(figsize=(8, 5), layout="constrained", dpi=120)
+    figure = Figure(figsize=(10, 5), layout="constrained", dpi=120)
     axis = figure.subplots()
     colours = matplotlib.colormaps["tab10" if len(rows_of(trainings)) <= 10 else "tab20"]
     for number, (name, runs) in enumerate(rows_of(trainings).items()):
@@ -159,5 +160,5 @@ def draw_curves(trainings: Sequence[dict], title: str, path: Path) -> None:
     metric = "mIoU" if "mIoU" in trainings[0]["metrics"]["val"] else "PQ"
     axis.set(title=title, xlabel="training steps", ylabel=f"{metric} of the validation split, %")
     axis.grid(alpha=0.3)
-    axis.legend()
+    figure.legend(loc="outside right center")
     figure.savefig(path, format="png")

@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 
 from benchmarks.kit import claims, runs, trained
-from benchmarks.kit.studies import read_studies
+from benchmarks.kit.studies import name_of_test, read_studies
 
 
 def training(row, seed, **metrics):
@@ -103,4 +103,4 @@ def test_every_claim_is_about_rows_and_tests_of_its_study():
             assert claim["metric"] in runs.METRICS
             for side in (claim["higher"], claim["lower"]):
                 tests = {"val", *study["rows"][side[0]]["tests"]}
-                assert tests >= {claims.test_of(side, split) for split in claim["splits"]}, claim
+                assert tests >= {name_of_test(split, *side[1:]) for split in claim["splits"]}, claim
