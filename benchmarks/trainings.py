@@ -27,6 +27,8 @@ from mmmaskformer.utils.locks import hold, release
 
 ROOT = Path(__file__).resolve().parents[1]
 LOCK = ".trainings.lock"
+BFLOAT16 = "optim_wrapper.type=AmpOptimWrapper", "optim_wrapper.dtype=bfloat16"
+"""The precision of all trainings; on a CPU, --amp has no other."""
 
 
 def chosen(args: argparse.Namespace, studies: Sequence[dict]) -> list[Training]:
@@ -66,7 +68,7 @@ def train(training: Training, folder: Path) -> None:
         return
     command = ["tools/train.py", f"configs/{training.config}.py", "--work-dir", folder]
     command += ["--amp", "--resume", "--cfg-options", f"randomness.seed={training.seed}"]
-    peak = follow([*command, *training.options])
+    peak = follow([*command, *BFLOAT16, *training.options])
     with replacing(folder / runs.MEMORY) as work:
         work.write_text(json.dumps({"peak_mb": round(peak)}))
 
