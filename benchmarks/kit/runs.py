@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from mmmaskformer.utils.files import read_json
 
 CLASS_ROW = re.compile(r"^\|\s*(?P<name>[^|]+?)\s*\|\s*(?P<iou>[\d.]+|nan)\s*\|\s*[\d.nan]+\s*\|$")
 VERSION = re.compile(r"^\s+PyTorch: (\S+)$", re.MULTILINE)
+GPU = re.compile(r"^\s+GPU [\d,]+: (.+)$", re.MULTILINE)
 MEMORY = "memory.json"
 """The file in which `benchmarks.trainings` notes the peak memory of a training, in MB."""
 TESTED = "test.txt"
@@ -45,19 +46,21 @@ def read_run(folder: Path) -> dict:
         `metrics`: {split: {metric: value}}, of the last validation and of every test;
         `classes`: {split: {class: IoU}}; `loss` and `curve`: [step, loss] and [step, mIoU or PQ];
         `steps`; `step_s`: of a step where they were fastest; `minutes` of the clock, validations
-        included; `peak_mb`, None for a run of several processes and where nobody looked;
-        `torch`: its version; `logs`: {file: sha256}.
+        included; `device`: the name of the GPU, or "CPU"; `peak_mb`: of the GPU's memory, or on a
+        CPU of the process, None for a run of several and where nobody looked; `torch`: its
+        version; `logs`: {file: sha256}.
     """
     steps, checks = logged(folder)
     logs = sorted(folder.glob("*/*.log"))
-    memory = folder / MEMORY
+    gpu = GPU.search(logs[-1].read_text())
     run = {
         "metrics": {"val": kept(checks[-1])} if checks else {},
         "classes": {"val": classes(logs)},
         "steps": steps[-1]["step"],
         "step_s": round(min(entry["time"] for entry in steps), 3),
         "minutes": round(sum(map(minutes, logs)), 1),
-        "peak_mb": read_json(memory)["peak_mb"] if memory.is_file() and len(logs) == 1 else None,
+        "device": gpu[1] if gpu else "CPU",
+        "peak_mb": max(e["memory"] for e in steps) if gpu else process_peak_mb(folder, logs),
         "torch": VERSION.search(logs[-1].read_text()).group(1),
         "loss": [[e["step"], round(e["loss"], 3)] for e in steps if math.isfinite(e["loss"])],
         "curve": [[e["step"], round(e.get("mIoU", e.get("PQ")), 2)] for e in checks],
@@ -74,6 +77,12 @@ def read_run(folder: Path) -> dict:
             )
     run["classes"] = {name: found for name, found in run["classes"].items() if found}
     return run
+
+
+def process_peak_mb(folder: Path, logs: Sequence[Path]) -> float | None:
+    """The peak resident memory of the training in `folder`, if it was one process."""
+    memory = folder / MEMORY
+    return read_json(memory)["peak_mb"] if memory.is_file() and len(logs) == 1 else None
 
 
 def classes(logs: Iterable[Path]) -> dict[str, float]:

@@ -71,13 +71,13 @@ def table(trainings: Sequence[dict]) -> tuple[list[str], list[list[str]]]:
         "seeds",
         *(f"{m} {s}" for s, metrics in columns.items() for m in metrics),
     ]
-    header += ["steps", *(label for label, _ in COST.values())]
+    header += ["steps", "device", *(label for label, _ in COST.values())]
     body = []
     for name, runs in rows_of(trainings).items():
         cells = [name, f"`{runs[0]['config']}`", str(len(runs))]
         for split, metrics in columns.items():
             cells += metric_cells(runs, split, metrics)
-        cells.append(str(runs[0]["steps"]))
+        cells += [str(runs[0]["steps"]), ", ".join(dict.fromkeys(run["device"] for run in runs))]
         for key, (_, form) in COST.items():
             values = [run[key] for run in runs if run[key] is not None]
             cells.append(form.format(max(values)) if values else "-")

@@ -74,7 +74,7 @@ def test_a_run_holds_what_its_files_say(work_dir):
     assert (run["steps"], run["step_s"]) == (60, 1.0)
     assert run["minutes"] == 13.0  # 2.5 of the first process and 10.5 of the second
     assert run["peak_mb"] is None  # the first process is not in it
-    assert run["torch"] == "2.13.0+cpu"
+    assert (run["device"], run["torch"]) == ("CPU", "2.13.0+cpu")
     assert set(run["logs"]) == {"1/1.log", "2/2.log", "test_test/3/3.log"}
     assert run["logs"]["test_test/3/3.log"] == hashlib.sha256(TEST_LOG.encode()).hexdigest()
 
@@ -83,6 +83,18 @@ def test_the_peak_of_a_run_of_one_process_is_kept(work_dir):
     folder = work_dir / "camvid/MaskFormer-seed0"
     (folder / "1/1.log").unlink()
     assert runs.read_run(folder)["peak_mb"] == 900
+
+
+def test_a_run_on_a_gpu_names_it_and_has_the_peak_of_its_memory(work_dir):
+    folder = work_dir / "camvid/MaskFormer-seed1"
+    log = folder / "2/2.log"
+    log.write_text(log.read_text().replace("    PyTorch", "    GPU 0: NVIDIA H100\n    PyTorch"))
+    for part, peak in (("1", 700), ("2", 600)):
+        scalars = folder / part / "vis_data/scalars.json"
+        text = scalars.read_text()
+        scalars.write_text(text.replace('"time": ', f'"memory": {peak}, "time": '))
+    run = runs.read_run(folder)
+    assert (run["device"], run["peak_mb"]) == ("NVIDIA H100", 700)
 
 
 def test_quality_of_stuff_and_of_all_classes_have_different_names():
@@ -106,6 +118,7 @@ def test_a_row_is_the_mean_of_its_seeds_and_half_their_distance(work_dir):
         "mIoU test": "55.6",
         "aAcc test": "88.0",
         "steps": "60",
+        "device": "CPU",
         "s / step": "1.00",
         "minutes": "13",
         "peak MB": "-",
@@ -192,7 +205,15 @@ def test_a_training_is_trained_and_tested_once(studies, tmp_path, commands):
     folder = training.folder(tmp_path)
     trainings.train_and_test(training, folder)
     begin = ["configs/a.py", "--work-dir", str(folder), "--amp", "--resume", "--cfg-options"]
-    assert commands[0] == ["tools/train.py", *begin, "randomness.seed=0", "a.b=1", "c=2"]
+    precision = ["optim_wrapper.type=AmpOptimWrapper", "optim_wrapper.dtype=bfloat16"]
+    assert commands[0] == [
+        "tools/train.py",
+        *begin,
+        "randomness.seed=0",
+        *precision,
+        "a.b=1",
+        "c=2",
+    ]
     for command, name, further in [
         (commands[1], "test_test", []),
         (commands[2], "test_test__m_s_", ["--aug-test"]),
