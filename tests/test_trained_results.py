@@ -50,8 +50,13 @@ def test_numbers_and_pictures_are_of_studies_that_exist():
 LONG = [("camvid-long", "MaskFormer")]
 SHORT = [("camvid", "MaskFormer"), ("camvid", "PerPixelBaseline")]
 ROOMS = [("nyuv2-long", "MaskFormer"), ("nyuv2-long", "PerPixelBaseline")]
+CAMERA = [("nyuv2-480", "MaskFormer, fixed matching"), ("nyuv2-480", "PerPixelBaseline")]
 IN_README = {
-    "CamVid test, mIoU, 4,000 steps": ("test", "mIoU", LONG),
+    "CamVid test, mIoU, 4,000 steps": (
+        "test",
+        "mIoU",
+        [*LONG, ("camvid-long", "PerPixelBaseline")],
+    ),
     "CamVid test, mIoU, the same with m.s. testing": ("test, m.s.", "mIoU", LONG),
     "CamVid test, mIoU, 1,000 steps": ("test", "mIoU", SHORT),
     "CamVid test, PQ<sup>St</sup> of the same models": ("test", "PQ_st", SHORT),
@@ -62,6 +67,8 @@ IN_README = {
     ),
     "NYU Depth v2 val, mIoU, 6,000 steps": ("val", "mIoU", ROOMS),
     "NYU Depth v2 val, PQ<sup>St</sup> of the same models": ("val", "PQ_st", ROOMS),
+    "NYU Depth v2 val at 480x640, mIoU": ("val", "mIoU", CAMERA),
+    "NYU Depth v2 val at 480x640, PQ<sup>St</sup>": ("val", "PQ_st", CAMERA),
 }
 
 

@@ -185,11 +185,11 @@ def test_a_chunk_fills_the_cache_of_a_cpu():
     assert slices == [(0, 2), (2, 4), (4, 5)]
 
 
-def test_a_chunk_is_little_beside_the_activations_of_a_step_on_a_gpu():
+def test_a_chunk_is_less_than_the_activations_of_a_step_on_a_gpu():
     # R50 saves 640 MB for 2 images of 512x512.
     gpu = torch.device("cuda:0")
     for arrays in (tuning.LOSS_ARRAYS, tuning.COST_ARRAYS):
-        assert 60 << 20 < 4 * arrays * tuning.chunk_elements(gpu, arrays) <= 64 << 20
+        assert 255 << 20 < 4 * arrays * tuning.chunk_elements(gpu, arrays) <= 256 << 20
 
 
 def test_negative_gamma_is_refused():
