@@ -67,8 +67,8 @@ IN_README = {
     ),
     "NYU Depth v2 val, mIoU, 6,000 steps": ("val", "mIoU", ROOMS),
     "NYU Depth v2 val, PQ<sup>St</sup> of the same models": ("val", "PQ_st", ROOMS),
-    "NYU Depth v2 val at 480x640, mIoU": ("val", "mIoU", CAMERA),
-    "NYU Depth v2 val at 480x640, PQ<sup>St</sup>": ("val", "PQ_st", CAMERA),
+    "NYU Depth v2 val enlarged to 480x640, mIoU": ("val", "mIoU", CAMERA),
+    "NYU Depth v2 val enlarged to 480x640, PQ<sup>St</sup>": ("val", "PQ_st", CAMERA),
 }
 
 

@@ -14,7 +14,8 @@ from mmmaskformer.utils.files import read_json
 
 CLASS_ROW = re.compile(r"^\|\s*(?P<name>[^|]+?)\s*\|\s*(?P<iou>[\d.]+|nan)\s*\|\s*[\d.nan]+\s*\|$")
 VERSION = re.compile(r"^\s+PyTorch: (\S+)$", re.MULTILINE)
-GPU = re.compile(r"^\s+GPU [\d,]+: (.+)$", re.MULTILINE)
+GPU = re.compile(r"^\s+GPU ([\d,]+): (.+)$", re.MULTILINE)
+"""The numbers of the GPUs that a process saw, and their name; a line for every name."""
 MEMORY = "memory.json"
 """The file in which `benchmarks.trainings` notes the peak memory of a training, in MB."""
 TESTED = "test.txt"
@@ -46,21 +47,22 @@ def read_run(folder: Path) -> dict:
         `metrics`: {split: {metric: value}}, of the last validation and of every test;
         `classes`: {split: {class: IoU}}; `loss` and `curve`: [step, loss] and [step, mIoU or PQ];
         `steps`; `step_s`: of a step where they were fastest; `minutes` of the clock, validations
-        included; `device`: the name of the GPU, or "CPU"; `peak_mb`: of the GPU's memory, or on a
-        CPU of the process, None for a run of several and where nobody looked; `torch`: its
-        version; `logs`: {file: sha256}.
+        included; `device`: "CPU", or the GPUs that were there, of all processes one after the
+        other; `peak_mb`: on a GPU what torch had allocated in training, on a CPU the process's,
+        None for a run of several and where nobody looked; `torch`: the last one's version;
+        `logs`: {file: sha256}.
     """
     steps, checks = logged(folder)
     logs = sorted(folder.glob("*/*.log"))
-    gpu = GPU.search(logs[-1].read_text())
+    devices = list(dict.fromkeys(map(device, logs)))
     run = {
         "metrics": {"val": kept(checks[-1])} if checks else {},
         "classes": {"val": classes(logs)},
         "steps": steps[-1]["step"],
         "step_s": round(min(entry["time"] for entry in steps), 3),
         "minutes": round(sum(map(minutes, logs)), 1),
-        "device": gpu[1] if gpu else "CPU",
-        "peak_mb": max(e["memory"] for e in steps) if gpu else process_peak_mb(folder, logs),
+        "device": ", ".join(devices),
+        "peak_mb": peak_mb(folder, logs, steps, devices),
         "torch": VERSION.search(logs[-1].read_text()).group(1),
         "loss": [[e["step"], round(e["loss"], 3)] for e in steps if math.isfinite(e["loss"])],
         "curve": [[e["step"], round(e.get("mIoU", e.get("PQ")), 2)] for e in checks],
@@ -79,8 +81,20 @@ def read_run(folder: Path) -> dict:
     return run
 
 
-def process_peak_mb(folder: Path, logs: Sequence[Path]) -> float | None:
-    """The peak resident memory of the training in `folder`, if it was one process."""
+def device(log: Path) -> str:
+    """What the process of a log had: "CPU", or names of GPUs, such as "8 x NVIDIA V100"."""
+    found = [(len(numbers.split(",")), name) for numbers, name in GPU.findall(log.read_text())]
+    return " + ".join(f"{n} x {name}" if n > 1 else name for n, name in found) or "CPU"
+
+
+def peak_mb(
+    folder: Path, logs: Sequence[Path], steps: Sequence[dict], devices: Sequence[str]
+) -> float | None:
+    """The peak memory of the training in `folder`, if all of it was on one kind of device."""
+    if len(devices) > 1:
+        return None
+    if devices != ["CPU"]:
+        return max(entry["memory"] for entry in steps)
     memory = folder / MEMORY
     return read_json(memory)["peak_mb"] if memory.is_file() and len(logs) == 1 else None
 

@@ -21,7 +21,7 @@ COST = {
     "minutes": ("minutes", "{:.0f}"),
     "peak_mb": ("peak MB", "{:.0f}"),
 }
-"""What a training costs: the largest value of its seeds."""
+"""What a training costs: the largest value of its seeds, if they ran on one kind of device."""
 
 
 def dumps(content: dict) -> str:
@@ -78,8 +78,9 @@ def table(trainings: Sequence[dict]) -> tuple[list[str], list[list[str]]]:
         for split, metrics in columns.items():
             cells += metric_cells(runs, split, metrics)
         cells += [str(runs[0]["steps"]), ", ".join(dict.fromkeys(run["device"] for run in runs))]
+        same = len({run["device"] for run in runs}) == 1
         for key, (_, form) in COST.items():
-            values = [run[key] for run in runs if run[key] is not None]
+            values = [run[key] for run in runs if same and run[key] is not None]
             cells.append(form.format(max(values)) if values else "-")
         body.append(cells)
     return header, body

@@ -14,7 +14,7 @@ from torch.autograd.function import once_differentiable
 from . import kernels
 from .losses import DiceLoss, FocalLoss, is_focal_and_dice
 from .resizing import upsample, upsample_adjoint
-from .tuning import LOSS_ARRAYS, chunks
+from .tuning import EAGER_LOSSES, chunks
 
 
 def chunked_mask_loss(
@@ -151,7 +151,7 @@ class _ChunkedMaskLoss(torch.autograd.Function):
         )
         segment_maps, segment = segment_maps.float(), segment.float()
         pair, work = need_grad and is_focal_and_dice(losses), None
-        for rows in chunks(count, size.numel(), logits.device, LOSS_ARRAYS):
+        for rows in chunks(count, size.numel(), logits.device, EAGER_LOSSES):
             if work is None:
                 work = values.new_empty(8 if pair else 2, rows.stop, *size)
             part = work[:, : rows.stop - rows.start]

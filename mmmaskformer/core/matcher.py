@@ -20,7 +20,7 @@ from .checks import check_number, check_part
 from .folded_masks import pixel_embedding
 from .structures import FactoredOutput, PixelFeatures, SegmentTargets, to_device
 from .targets import check_segments, is_legal
-from .tuning import COST_ARRAYS, chunks
+from .tuning import MATCHING_COSTS, chunks
 
 
 class NonFiniteCostError(FloatingPointError):
@@ -184,7 +184,7 @@ class HungarianAssigner:
             # Labels outside the range are refused once they are on the host.
             labels = target.labels.clamp(0, output.num_classes - 1)
             count = len(embed) if target.num_segments else 0
-            for rows in chunks(count, len(one_hot), output.device, COST_ARRAYS):
+            for rows in chunks(count, len(one_hot), output.device, MATCHING_COSTS):
                 logits = embed[rows] @ dense.flatten(1)
                 candidates = Candidates(class_prob[rows], logits, logits.sigmoid(), labels, one_hot)
                 for match_cost in match_costs or self.match_costs:

@@ -85,16 +85,32 @@ def test_the_peak_of_a_run_of_one_process_is_kept(work_dir):
     assert runs.read_run(folder)["peak_mb"] == 900
 
 
-def test_a_run_on_a_gpu_names_it_and_has_the_peak_of_its_memory(work_dir):
+@pytest.mark.parametrize(
+    ("lines", "device", "peak"),
+    [
+        (["GPU 0: NVIDIA H100"] * 2, "NVIDIA H100", 700),
+        (["GPU 0,1: V100\n    GPU 2: T4"] * 2, "2 x V100 + T4", 700),
+        (["x", "GPU 0: NVIDIA H100"], "CPU, NVIDIA H100", None),
+    ],
+)
+def test_a_run_names_its_gpus_and_has_the_peak_of_their_memory(work_dir, lines, device, peak):
     folder = work_dir / "camvid/MaskFormer-seed1"
-    log = folder / "2/2.log"
-    log.write_text(log.read_text().replace("    PyTorch", "    GPU 0: NVIDIA H100\n    PyTorch"))
-    for part, peak in (("1", 700), ("2", 600)):
-        scalars = folder / part / "vis_data/scalars.json"
-        text = scalars.read_text()
-        scalars.write_text(text.replace('"time": ', f'"memory": {peak}, "time": '))
+    for part, line, memory in zip("12", lines, (700, 600), strict=True):
+        log, scalars = folder / f"{part}/{part}.log", folder / part / "vis_data/scalars.json"
+        log.write_text(log.read_text().replace("    PyTorch", f"    {line}\n    PyTorch"))
+        if "GPU" in line:  # mmengine logs no memory of a CPU
+            text = scalars.read_text().replace('"time": ', f'"memory": {memory}, "time": ')
+            scalars.write_text(text)
     run = runs.read_run(folder)
-    assert (run["device"], run["peak_mb"]) == ("NVIDIA H100", 700)
+    assert (run["device"], run["peak_mb"]) == (device, peak)
+
+
+def test_the_costs_of_different_devices_are_not_mixed(work_dir):
+    studies = [s for s in trainings.read_studies() if s["study"] == "camvid"]
+    found = trainings.collect(work_dir, studies)["trainings"]
+    header, rows = trained.table([found[0], {**found[1], "device": "T4"}])
+    assert dict(zip(header, rows[0], strict=True))["device"] == "CPU, T4"
+    assert rows[0][-3:] == ["-"] * 3
 
 
 def test_quality_of_stuff_and_of_all_classes_have_different_names():
