@@ -100,6 +100,7 @@ def test_the_small_model_learns_a_folder_and_tests_it_at_its_sizes(tmp_path):
         "--cfg-options", *options[-3:],
     )  # fmt: skip
     assert re.search(r"\|\s+grass\s+\|", output)
+    assert "FixedAssigner" in (run / "maskformer_efflite0_finetune.py").read_text()
     sizes = Config.fromfile(ROOT / config).tta_pipeline[-1].transforms[0]
     assert [size["scale"][1] / 320 for size in sizes] == [0.5, 0.75, 1.0, 1.25, 1.5, 1.75]
 
