@@ -11,7 +11,7 @@ from benchmarks.kit.studies import name_of_test, read_studies
 def training(row, seed, **metrics):
     found = {split.replace("_", ", "): dict(mIoU=value) for split, value in metrics.items()}
     classes = {split: {"sky": value, "car": value / 2} for split, value in metrics.items()}
-    cost = dict(config=row.lower(), steps=60, step_s=1.0, minutes=3.4, peak_mb=None)
+    cost = dict(config=row.lower(), steps=60, device="CPU", step_s=1.0, minutes=3.4, peak_mb=None)
     return dict(study="s", row=row, seed=seed, metrics=found, classes=classes, **cost)
 
 
@@ -78,9 +78,19 @@ def test_tests_of_some_rows_have_a_table_of_their_own():
     main, further, claim, classes = trained.tables(content)
     assert main[:2] == (
         "Study",
-        ["model", "config", "seeds", "mIoU val", "steps", "s / step", "minutes", "peak MB"],
+        [
+            "model",
+            "config",
+            "seeds",
+            "mIoU val",
+            "steps",
+            "device",
+            "s / step",
+            "minutes",
+            "peak MB",
+        ],
     )
-    assert main[2][1] == ["B", "`b`", "2", "51.0 ±1.0", "60", "1.00", "3", "-"]
+    assert main[2][1] == ["B", "`b`", "2", "51.0 ±1.0", "60", "CPU", "1.00", "3", "-"]
     assert further == (
         "Study: further tests",
         ["model", "test", "mIoU"],
