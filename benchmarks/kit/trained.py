@@ -77,10 +77,10 @@ def table(trainings: Sequence[dict]) -> tuple[list[str], list[list[str]]]:
         cells = [name, f"`{runs[0]['config']}`", str(len(runs))]
         for split, metrics in columns.items():
             cells += metric_cells(runs, split, metrics)
-        cells += [str(runs[0]["steps"]), ", ".join(dict.fromkeys(run["device"] for run in runs))]
-        same = len({run["device"] for run in runs}) == 1
+        devices = dict.fromkeys(run["device"] for run in runs)
+        cells += [str(runs[0]["steps"]), ", ".join(devices)]
         for key, (_, form) in COST.items():
-            values = [run[key] for run in runs if same and run[key] is not None]
+            values = [run[key] for run in runs if len(devices) == 1 and run[key] is not None]
             cells.append(form.format(max(values)) if values else "-")
         body.append(cells)
     return header, body
