@@ -131,10 +131,10 @@ def test_fusions_equal_those_of_the_cpu(name):
 def test_mixed_precision_trains(dtype, tmp_path):
     """Steps of the tool on generated images; in float16 the first ones only find the scale."""
     folder = tmp_path / "shapes"
-    precision = ["optim_wrapper.type=AmpOptimWrapper", f"optim_wrapper.dtype={dtype}"]
     cold(
         *("tools/train.py", "configs/maskformer_r18_shapes.py", "--amp", "--work-dir", tmp_path),
-        *("--cfg-options", "train_cfg.max_iters=30", "train_cfg.val_interval=30", *precision),
+        *("--cfg-options", "train_cfg.max_iters=30", "train_cfg.val_interval=30"),
+        f"optim_wrapper.dtype={dtype}",
         *("default_hooks.logger.interval=1", f"train_dataloader.dataset.data_root={folder}"),
         f"val_dataloader.dataset.data_root={folder}",
     )

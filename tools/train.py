@@ -5,7 +5,6 @@ from pathlib import Path
 
 from mmmaskformer.engine.config_check import config_errors
 from mmmaskformer.engine.cpu import leave_cpu_distributed
-from mmmaskformer.engine.cpu_amp import use_mixed_precision
 from mmmaskformer.engine.resuming import use_our_parts
 from mmmaskformer.engine.runner import (
     add_common_arguments,
@@ -37,8 +36,6 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     args = parse_args()
     cfg = load_config(args)
-    if args.amp:
-        use_mixed_precision(cfg.optim_wrapper)
     if args.resume:
         cfg.resume = True
         if args.resume == "auto":

@@ -10,6 +10,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from mmengine.config import Config
+from mmengine.optim import AmpOptimWrapper
+
+from ..utils.text import listing
 
 SPLITS = ("train", "val", "test")
 AT_LEAST = {
@@ -103,6 +106,9 @@ def problems(cfg: Config) -> Iterator[tuple[str, Any, str]]:
     level = cfg.get("log_level")
     if isinstance(level, str) and not isinstance(logging.getLevelName(level), int):
         yield "log_level", level, "the name of a level of logging, such as 'INFO'"
+    dtype = value_at(cfg, "optim_wrapper.dtype")
+    if isinstance(dtype, str) and dtype not in AmpOptimWrapper.valid_dtypes:
+        yield "optim_wrapper.dtype", dtype, f"one of {listing(AmpOptimWrapper.valid_dtypes)}"
 
 
 def no_views(pipeline: Any) -> Iterator[str]:

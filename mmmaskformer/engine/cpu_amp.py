@@ -4,23 +4,24 @@ from collections.abc import Iterator, MutableMapping
 from contextlib import contextmanager
 
 import torch
-from mmengine.optim import OptimWrapper
+from mmengine.optim import AmpOptimWrapper, OptimWrapper
 from torch import nn
 
 from ..registry import OPTIM_WRAPPERS
 
 
 def use_mixed_precision(optim_wrapper: MutableMapping) -> None:
-    """Change the config of an optimizer wrapper to one of mixed precision.
+    """Make the config of an optimizer wrapper mmengine's of mixed precision, where the loss is
+    scaled dynamically unless it says otherwise."""
+    optim_wrapper["type"] = "AmpOptimWrapper"
+    optim_wrapper.setdefault("loss_scale", "dynamic")
 
-    It is mmengine's, with dynamic scaling of the loss, on a GPU, and ours on a CPU.
-    """
-    if torch.cuda.is_available():
-        optim_wrapper["type"] = "AmpOptimWrapper"
-        optim_wrapper.setdefault("loss_scale", "dynamic")
-    else:
+
+def use_cpu_amp(optim_wrapper: MutableMapping) -> None:
+    """Replace mmengine's wrapper of mixed precision in a config by ours; another one stays."""
+    if OPTIM_WRAPPERS.get(optim_wrapper.get("type", "OptimWrapper")) is AmpOptimWrapper:
         optim_wrapper["type"] = "mmmaskformer.CPUAmpOptimWrapper"
-        for key in ("loss_scale", "dtype", "use_fsdp"):  # of mmengine's wrapper
+        for key in ("loss_scale", "dtype", "use_fsdp"):
             optim_wrapper.pop(key, None)
 
 

@@ -24,6 +24,7 @@ from ..utils.files import check_input
 from ..utils.text import listing
 from .config_check import check_bases, check_config, config_errors
 from .cpu import prepare_cpu_distributed, replace_sync_batch_norm
+from .cpu_amp import use_cpu_amp, use_mixed_precision
 from .fit import check_fit, checked_weights, report_fit, shapes_of
 from .trained_on import contradictions
 
@@ -77,7 +78,7 @@ class Options(DictAction):
 
 
 def load_config(args: argparse.Namespace) -> Config:
-    """The config with `--cfg-options`, launcher and work_dir applied.
+    """The config with `--cfg-options`, `--amp`, launcher and work_dir applied.
 
     Raises:
         FileNotFoundError, ValueError: no such config, it can not be read, an option for a key
@@ -86,6 +87,8 @@ def load_config(args: argparse.Namespace) -> Config:
     os.environ.setdefault("LOCAL_RANK", str(getattr(args, "local_rank", 0)))
     cfg = read_config(args.config)
     set_options(cfg, args.cfg_options or {})
+    if getattr(args, "amp", False) and isinstance(cfg.get("optim_wrapper"), dict):
+        use_mixed_precision(cfg.optim_wrapper)
     check_config(cfg)
     warn_of_fixed_schedule(cfg)
     cfg.launcher = getattr(args, "launcher", "none")
@@ -215,7 +218,8 @@ def runner_class(cfg: Config) -> type:
 
 
 def build_runner(cfg: Config) -> Runner | FlexibleRunner:
-    """The runner of the config; without a GPU distributed runs use gloo and SyncBN becomes BN."""
+    """The runner of the config; without a GPU distributed runs use gloo, SyncBN becomes BN, and
+    mixed precision ours."""
     if cfg.get("randomness", {}).get("deterministic"):
         # Without it torch may refuse products of matrices on a GPU; cuBLAS reads it once.
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
@@ -224,6 +228,7 @@ def build_runner(cfg: Config) -> Runner | FlexibleRunner:
     if not torch.cuda.is_available():
         replace_sync_batch_norm()
         cfg.pop("sync_bn", None)
+        use_cpu_amp(cfg.get("optim_wrapper") or {})
     try:
         os.makedirs(cfg.work_dir, exist_ok=True)
     except OSError as error:

@@ -112,6 +112,7 @@ OPTIONS = [
 ]
 """Kind, --cfg-options of train.py, words."""
 
+DTYPE = "--cfg-options optim_wrapper.dtype"
 ROWS = [
     Row(tool, kind, arguments.format(name), words, change, name=f"config: {title}")
     for tool, arguments in TOOLS.items()
@@ -127,7 +128,10 @@ ROWS += [
     Row("train", "missing", "", "config"),
     Row("train", "bad value", "own.py --no-such-option", "no-such-option"),
     Row("train", "bad value", "own.py --launcher slrm", "slrm"),
-    Row("train", "contradictory", "own.py --amp --work-dir runs/a", "GPU"),
+    Row("train", "good", "own.py --amp --work-dir runs/a", "ok: mIoU"),
+    Row("train", "good", f"own.py --amp --work-dir runs/a {DTYPE}=bfloat16", "ok: mIoU"),
+    Row("train", "bad value", f"own.py --amp --work-dir runs/a {DTYPE}=bf16", "dtype.*bfloat16"),
+    Row("train", "contradictory", f"own.py --work-dir runs/a {DTYPE}=bfloat16", "dtype"),
     Row("train", "contradictory", "own.py --work-dir own.pth", "own.pth"),
     Row("train", "bad value", "own.py --work-dir /proc/x", "/proc/x"),
     Row("train", "missing", "own.py --work-dir runs/a", "classes.txt", remove("own/classes.txt")),
