@@ -53,7 +53,7 @@ def split_studies(arguments: list[str]) -> tuple[list[tuple], list[str]]:
     tables, others = [], []
     for argument in arguments:
         content = read_json(argument) if Path(argument).is_file() else None
-        if isinstance(content, dict) and "trainings" in content:
+        if trained.holds_trainings(content):
             tables += trained.tables(content)
         else:
             others.append(argument)

@@ -4,6 +4,7 @@
     python -m benchmarks.trainings run camvid                   # trains and tests all its rows
     python -m benchmarks.trainings run camvid --row MaskFormer --seed 0
     python -m benchmarks.trainings report                       # tables, pictures of what is done
+    python -m benchmarks.trainings report --add docs/trained/trained.json  # and of other machines
 
 `benchmarks/trainings.json` says what the studies are. What is done already is not done again, and a
 training that was stopped goes on from its last checkpoint. Two commands may share a work-dir.
@@ -27,7 +28,7 @@ from mmmaskformer.utils.locks import hold, release
 
 ROOT = Path(__file__).resolve().parents[1]
 LOCK = ".trainings.lock"
-BFLOAT16 = "optim_wrapper.type=AmpOptimWrapper", "optim_wrapper.dtype=bfloat16"
+BFLOAT16 = "optim_wrapper.dtype=bfloat16"
 """The precision of all trainings; on a CPU, --amp has no other."""
 
 
@@ -68,7 +69,7 @@ def train(training: Training, folder: Path) -> None:
         return
     command = ["tools/train.py", f"configs/{training.config}.py", "--work-dir", folder]
     command += ["--amp", "--resume", "--cfg-options", f"randomness.seed={training.seed}"]
-    peak = follow([*command, *BFLOAT16, *training.options])
+    peak = follow([*command, BFLOAT16, *training.options])
     with replacing(folder / runs.MEMORY) as work:
         work.write_text(json.dumps({"peak_mb": round(peak)}))
 
@@ -109,26 +110,34 @@ def follow(command: Sequence) -> float:
     return usage.ru_maxrss / 1024
 
 
-def collect(work_dir: Path, studies: Sequence[dict]) -> dict:
-    """The content of trained.json: every finished training of every study."""
+def collect(work_dir: Path, studies: Sequence[dict], others: Sequence[Path] = ()) -> dict:
+    """The content of trained.json: every finished training of every study.
+
+    Args:
+        others: more files of this kind. Of a training that is in several places, that of the
+            work-dir counts, else the first.
+
+    Raises:
+        ValueError: one of the files is of another kind, or has a training that no study has.
+    """
     found: dict = {
         "titles": {s["study"]: s["title"] for s in studies},
         "claims": {s["study"]: s["claims"] for s in studies},
         "trainings": [],
     }
+    elsewhere = trained.read(others, [training.about for training in trainings(studies)])
     for training in trainings(studies):
         folder = training.folder(work_dir)
         if (folder / runs.MEMORY).is_file():
-            keys = "study", "row", "seed", "config"
-            about = {key: getattr(training, key) for key in keys}
-            options = list(training.options)
-            found["trainings"].append({**about, "options": options, **runs.read_run(folder)})
+            found["trainings"].append({**training.about, **runs.read_run(folder)})
+        else:
+            found["trainings"] += [r for r in elsewhere if training.about.items() <= r.items()][:1]
     return found
 
 
 def write_report(args: argparse.Namespace, studies: Sequence[dict]) -> None:
     """Write trained.json, its tables and the pictures of each study; print the tables."""
-    content = collect(args.work_dir, studies)
+    content = collect(args.work_dir, studies, args.add)
     if not content["trainings"]:
         raise ValueError(f"--work-dir {args.work_dir} holds no finished training of a study")
     args.out.mkdir(parents=True, exist_ok=True)
@@ -177,6 +186,14 @@ def parse_args() -> argparse.Namespace:
         "--out",
         type=Path,
         help="default: report in --work-dir; what it holds is replaced",
+    )
+    telling.add_argument(
+        "--add",
+        type=Path,
+        nargs="+",
+        default=[],
+        metavar="TRAINED.json",
+        help="reports of other machines, whose trainings go between those of --work-dir",
     )
     return parser.parse_args()
 

@@ -27,6 +27,12 @@ class Training:
     options: tuple[str, ...]
     tests: dict[str, list[str]]
 
+    @property
+    def about(self) -> dict:
+        """What tells it from all others in a trained.json."""
+        names = {key: getattr(self, key) for key in ("study", "row", "seed", "config")}
+        return {**names, "options": list(self.options)}
+
     def folder(self, work_dir: Path) -> Path:
         """Where it is trained."""
         name = "".join(c if c.isalnum() or c in "-+." else "_" for c in self.row)

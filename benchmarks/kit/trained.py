@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import matplotlib
 from matplotlib.figure import Figure
+
+from mmmaskformer.utils.files import read_json
 
 from . import claims, report
 from .claims import rows_of
@@ -28,6 +30,36 @@ def dumps(content: dict) -> str:
     """JSON with a line for every list of numbers, which stay readable as a difference."""
     text = json.dumps(content, indent=1, allow_nan=False)
     return re.sub(r"\[[^][{}\"]*\]", lambda m: re.sub(r"\s+", " ", m[0]), text) + "\n"
+
+
+def holds_trainings(content: object) -> bool:
+    """Whether the content of a json file is that of a trained.json."""
+    return isinstance(content, dict) and isinstance(content.get("trainings"), list)
+
+
+def read(paths: Iterable[Path], known: Sequence[dict]) -> list[dict]:
+    """The trainings of several trained.json.
+
+    Args:
+        known: `Training.about` of the trainings that there are.
+
+    Raises:
+        FileNotFoundError, ValueError: one is missing, of another kind, or has a training that is
+            not known; names it.
+    """
+    found = []
+    for path in paths:
+        content = read_json(path)
+        if not holds_trainings(content):
+            raise ValueError(f"{path} is no trained.json, as it has no list of trainings")
+        for run in content["trainings"]:
+            if not any(about.items() <= run.items() for about in known):
+                raise ValueError(
+                    f"{path}: study {run.get('study')!r}, row {run.get('row')!r}, seed "
+                    f"{run.get('seed')!r} is in no study, or with another config or other options"
+                )
+        found += content["trainings"]
+    return found
 
 
 def spread(values: Sequence[float], form: str = "{:.1f}") -> str:

@@ -157,6 +157,38 @@ def test_the_report_writes_numbers_and_curves(work_dir, tmp_path, monkeypatch, c
     assert "61.0 ±1.0" in shown
 
 
+def test_a_report_adds_trainings_of_other_machines(work_dir, tmp_path):
+    studies = [s for s in read_studies() if s["study"] == "camvid"]
+    here = trainings.collect(work_dir, studies)
+    first, second = here["trainings"]
+    other = {**first, "seed": 1, "row": "UperNet", "config": "upernet_efflite0_camvid"}
+    older = {**second, "device": "T4"}  # the work-dir's own goes before
+    paths = [tmp_path / "a.json", tmp_path / "b.json"]
+    paths[0].write_text(json.dumps({"trainings": [other, older]}))
+    paths[1].write_text(json.dumps({"trainings": [{**other, "device": "T4"}]}))
+    there = trainings.collect(work_dir, studies, paths)
+    assert there == {**here, "trainings": [first, second, other]}
+    (work_dir / "camvid/MaskFormer-seed1" / runs.MEMORY).unlink()
+    assert trainings.collect(work_dir, studies, paths)["trainings"] == [first, older, other]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (dict(row="SegNet"), r"a\.json: study 'camvid', row 'SegNet', seed 0 is in no study"),
+        (dict(options=["a=1"]), "or with another config or other options"),
+        (None, r"a\.json is no trained\.json, as it has no list of trainings"),
+    ],
+)
+def test_what_no_study_has_is_not_added(change, message, work_dir, tmp_path):
+    studies = [s for s in read_studies() if s["study"] == "camvid"]
+    run = trainings.collect(work_dir, studies)["trainings"][0]
+    content = {"titles": {}} if change is None else {"trainings": [{**run, **change}]}
+    (tmp_path / "a.json").write_text(json.dumps(content))
+    with pytest.raises(ValueError, match=message):
+        trainings.collect(work_dir, studies, [tmp_path / "a.json"])
+
+
 def test_every_row_names_a_config_and_folders_differ(tmp_path):
     found = list(trainings.trainings(trainings.read_studies()))
     assert not [t for t in found if not (ROOT / f"configs/{t.config}.py").is_file()]
@@ -221,12 +253,11 @@ def test_a_training_is_trained_and_tested_once(studies, tmp_path, commands):
     folder = training.folder(tmp_path)
     trainings.train_and_test(training, folder)
     begin = ["configs/a.py", "--work-dir", str(folder), "--amp", "--resume", "--cfg-options"]
-    precision = ["optim_wrapper.type=AmpOptimWrapper", "optim_wrapper.dtype=bfloat16"]
     assert commands[0] == [
         "tools/train.py",
         *begin,
         "randomness.seed=0",
-        *precision,
+        "optim_wrapper.dtype=bfloat16",
         "a.b=1",
         "c=2",
     ]
