@@ -23,6 +23,7 @@ from ..heads.maskformer_head import MaskFormerHead
 from ..utils.command import one_line, out_of_memory
 from ..utils.text import listing
 from .config_values import SPLITS, check_values, value_at
+from .cpu_amp import AMP_SETTINGS
 from .signatures import is_number, package_of, parameter_of, source_of, taker_of
 
 SECTIONS = {
@@ -72,7 +73,12 @@ NUMERIC = (root.HOOKS, root.LOOPS, root.PARAM_SCHEDULERS, root.OPTIMIZERS)
 """Registries of parts that look at their numbers only when they use them."""
 KNOWN_PACKAGES = {"mmengine", "mmcv", "mmseg", "mmdet", "mmmaskformer", "torch"}
 """Packages whose classes build as their signatures say; what others do nobody can know."""
-REMOVED = {"compile_mask_loss": "it was removed: mask_loss_kernel says what computes the losses"}
+REFUSED = {
+    "model.decode_head.compile_mask_loss": "it was removed: mask_loss_kernel says what computes "
+    "the losses",
+    **{f"optim_wrapper.{k}": "AmpOptimWrapper does, which --amp sets" for k in AMP_SETTINGS},
+}
+"""Keys that have more to be said of them than that nothing takes them."""
 DEFAULT_TYPES = {
     "pixel_decoder": "mmmaskformer.FPNPixelDecoder",
     "transformer_decoder": "mmmaskformer.TransformerDecoder",
@@ -197,7 +203,8 @@ class Checker:
         """Raise ValueError for the first key that is not known; names the one that is nearest."""
         for key in value:
             if key not in known:
-                hint = f": {REMOVED[key]}" if key in REMOVED else nearest(str(key), known)
+                reason = REFUSED.get(f"{place}.{key}")
+                hint = f": {reason}" if reason else nearest(str(key), known)
                 raise ValueError(f"{self.name}: {place}: {taker} takes no {key!r}{hint}")
 
 

@@ -9,10 +9,12 @@ import os
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import torch
 from mmengine.config import Config
 from mmengine.optim import AmpOptimWrapper
 
 from ..utils.text import listing
+from .cpu_amp import wrapper_class
 
 SPLITS = ("train", "val", "test")
 AT_LEAST = {
@@ -41,6 +43,7 @@ TYPES = {
     "work_dir": (str, "a folder's name"),
     "custom_hooks": ((list, tuple), "a list"),
     "default_hooks": (Mapping, "a dict"),
+    "optim_wrapper": (Mapping, "a dict"),
     "auto_scale_lr.enable": (bool, "True or False"),
     "model.backbone": (Mapping, "a dict"),
     **{f"{split}_dataloader.dataset": (Mapping, "a dict") for split in SPLITS},
@@ -106,9 +109,18 @@ def problems(cfg: Config) -> Iterator[tuple[str, Any, str]]:
     level = cfg.get("log_level")
     if isinstance(level, str) and not isinstance(logging.getLevelName(level), int):
         yield "log_level", level, "the name of a level of logging, such as 'INFO'"
-    dtype = value_at(cfg, "optim_wrapper.dtype")
-    if isinstance(dtype, str) and dtype not in AmpOptimWrapper.valid_dtypes:
-        yield "optim_wrapper.dtype", dtype, f"one of {listing(AmpOptimWrapper.valid_dtypes)}"
+    if wrapper_class(cfg.get("optim_wrapper")) is AmpOptimWrapper:
+        yield from no_amp_settings(cfg.optim_wrapper)
+
+
+def no_amp_settings(optim_wrapper: Mapping) -> Iterator[tuple[str, Any, str]]:
+    """The same for settings that mmengine's wrapper of mixed precision refuses, on a GPU only."""
+    dtype, names = optim_wrapper.get("dtype"), AmpOptimWrapper.valid_dtypes
+    if not (dtype is None or isinstance(dtype, torch.dtype) or dtype in names):
+        yield "optim_wrapper.dtype", dtype, f"one of {listing(names)}"
+    scale = optim_wrapper.get("loss_scale", "dynamic")
+    if not (scale == "dynamic" or isinstance(scale, (float, Mapping))):
+        yield "optim_wrapper.loss_scale", scale, "'dynamic', a float such as 512.0, or a dict"
 
 
 def no_views(pipeline: Any) -> Iterator[str]:

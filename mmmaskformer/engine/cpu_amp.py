@@ -1,6 +1,7 @@
-"""Mixed precision without a GPU, which mmengine's AmpOptimWrapper does not know."""
+"""Mixed precision: mmengine's, and ours without a GPU, where mmengine has none."""
 
-from collections.abc import Iterator, MutableMapping
+import warnings
+from collections.abc import Iterator, Mapping, MutableMapping
 from contextlib import contextmanager
 
 import torch
@@ -9,20 +10,44 @@ from torch import nn
 
 from ..registry import OPTIM_WRAPPERS
 
+AMP_SETTINGS = ("loss_scale", "dtype", "use_fsdp")
+"""What mmengine's AmpOptimWrapper has and OptimWrapper has not."""
 
-def use_mixed_precision(optim_wrapper: MutableMapping) -> None:
-    """Make the config of an optimizer wrapper mmengine's of mixed precision, where the loss is
-    scaled dynamically unless it says otherwise."""
+
+def wrapper_class(optim_wrapper: object) -> type | None:
+    """What the config of an optimizer wrapper builds; None where that is nothing known."""
+    kind = optim_wrapper.get("type", "OptimWrapper") if isinstance(optim_wrapper, Mapping) else None
+    return OPTIM_WRAPPERS.get(kind) if isinstance(kind, str) else kind
+
+
+def use_amp(optim_wrapper: MutableMapping) -> None:
+    """Change the config of a plain optimizer wrapper to mmengine's of mixed precision.
+
+    The loss is scaled dynamically, unless the config has another `loss_scale`.
+
+    Raises:
+        ValueError: its wrapper is one that sees to the precision itself.
+    """
+    found = wrapper_class(optim_wrapper)
+    if found not in (OptimWrapper, AmpOptimWrapper, CPUAmpOptimWrapper):
+        raise ValueError(
+            f"--amp: optim_wrapper.type={optim_wrapper['type']!r}: it must be 'OptimWrapper'"
+        )
     optim_wrapper["type"] = "AmpOptimWrapper"
     optim_wrapper.setdefault("loss_scale", "dynamic")
 
 
 def use_cpu_amp(optim_wrapper: MutableMapping) -> None:
-    """Replace mmengine's wrapper of mixed precision in a config by ours; another one stays."""
-    if OPTIM_WRAPPERS.get(optim_wrapper.get("type", "OptimWrapper")) is AmpOptimWrapper:
-        optim_wrapper["type"] = "mmmaskformer.CPUAmpOptimWrapper"
-        for key in ("loss_scale", "dtype", "use_fsdp"):
-            optim_wrapper.pop(key, None)
+    """Change a config of mmengine's wrapper of mixed precision to ours, without its settings."""
+    dtype = optim_wrapper.get("dtype")
+    if dtype not in (None, "bfloat16", torch.bfloat16):
+        warnings.warn(
+            f"optim_wrapper.dtype={dtype}: without a GPU, mixed precision computes in bfloat16",
+            stacklevel=2,
+        )
+    optim_wrapper["type"] = "mmmaskformer.CPUAmpOptimWrapper"
+    for key in AMP_SETTINGS:
+        optim_wrapper.pop(key, None)
 
 
 @OPTIM_WRAPPERS.register_module()

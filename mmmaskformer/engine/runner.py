@@ -14,6 +14,7 @@ from pathlib import Path
 import torch
 from mmengine.config import Config, DictAction
 from mmengine.hooks import Hook
+from mmengine.optim import AmpOptimWrapper
 from mmengine.registry import RUNNERS
 from mmengine.runner import FlexibleRunner, Runner
 from torch.distributed.fsdp import FullyShardedDataParallel
@@ -24,7 +25,7 @@ from ..utils.files import check_input
 from ..utils.text import listing
 from .config_check import check_bases, check_config, config_errors
 from .cpu import prepare_cpu_distributed, replace_sync_batch_norm
-from .cpu_amp import use_cpu_amp, use_mixed_precision
+from .cpu_amp import use_amp, use_cpu_amp, wrapper_class
 from .fit import check_fit, checked_weights, report_fit, shapes_of
 from .trained_on import contradictions
 
@@ -82,13 +83,14 @@ def load_config(args: argparse.Namespace) -> Config:
 
     Raises:
         FileNotFoundError, ValueError: no such config, it can not be read, an option for a key
-            that nothing reads, or a key, type or value that nothing takes.
+            that nothing reads, a key, type or value that nothing takes, or --amp for a wrapper
+            that can not have it.
     """
     os.environ.setdefault("LOCAL_RANK", str(getattr(args, "local_rank", 0)))
     cfg = read_config(args.config)
     set_options(cfg, args.cfg_options or {})
     if getattr(args, "amp", False) and isinstance(cfg.get("optim_wrapper"), dict):
-        use_mixed_precision(cfg.optim_wrapper)
+        use_amp(cfg.optim_wrapper)
     check_config(cfg)
     warn_of_fixed_schedule(cfg)
     cfg.launcher = getattr(args, "launcher", "none")
@@ -228,7 +230,8 @@ def build_runner(cfg: Config) -> Runner | FlexibleRunner:
     if not torch.cuda.is_available():
         replace_sync_batch_norm()
         cfg.pop("sync_bn", None)
-        use_cpu_amp(cfg.get("optim_wrapper") or {})
+        if wrapper_class(cfg.get("optim_wrapper")) is AmpOptimWrapper:
+            use_cpu_amp(cfg.optim_wrapper)
     try:
         os.makedirs(cfg.work_dir, exist_ok=True)
     except OSError as error:

@@ -116,7 +116,6 @@ VALUES = {
     "model.data_preprocessor.std": ([58.0, 0, 57.0], "=[58.0, 0, 57.0]: it must be a list of nu"),
     "model.data_preprocessor.mean": ([float("nan")] * 3, "=[nan, nan, nan]: it must be a list of"),
     "log_level": ("LOUD", "='LOUD': it must be the name of a level of logging"),
-    "optim_wrapper.dtype": ("bf16", "='bf16': it must be one of float16, bfloat16, float32, "),
 }
 
 

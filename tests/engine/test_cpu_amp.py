@@ -4,11 +4,11 @@ from argparse import Namespace
 
 import pytest
 import torch
-from mmengine.optim import build_optim_wrapper
+from mmengine.optim import AmpOptimWrapper, OptimWrapper, build_optim_wrapper
 from torch import nn
 
-from mmmaskformer.engine.cpu_amp import use_cpu_amp, use_mixed_precision
-from mmmaskformer.engine.runner import load_config
+from mmmaskformer.engine.cpu_amp import CPUAmpOptimWrapper, use_amp, use_cpu_amp, wrapper_class
+from mmmaskformer.engine.runner import build_runner, load_config
 from tests.conftest import ROOT
 
 
@@ -28,7 +28,7 @@ def test_forward_is_bfloat16_and_the_update_is_float32():
     plain = dict(type="OptimWrapper", optimizer=dict(type="SGD", lr=0.1))
     exact, dtype = step(plain)
     assert dtype == torch.float32
-    config = dict(plain, type="AmpOptimWrapper", loss_scale="dynamic", dtype="float16")
+    config = dict(plain, type="AmpOptimWrapper", loss_scale="dynamic", dtype="bfloat16")
     use_cpu_amp(config)
     mixed, dtype = step(config)
     assert dtype == torch.bfloat16
@@ -37,41 +37,72 @@ def test_forward_is_bfloat16_and_the_update_is_float32():
     assert 0 < difference < 1e-3  # of updates of up to 0.05
 
 
-@pytest.mark.parametrize("config", [dict(type="OptimWrapper"), {}, dict(type="Unknown")])
-def test_only_mixed_precision_is_replaced(config):
-    before = dict(config)
-    use_cpu_amp(config)
-    assert config == before
+@pytest.mark.parametrize(
+    ("config", "found"),
+    [
+        ({}, OptimWrapper),
+        (dict(type="mmengine.optim.AmpOptimWrapper"), AmpOptimWrapper),
+        (dict(type=AmpOptimWrapper), AmpOptimWrapper),  # of a config with imports
+        (dict(type="Unknown"), None),
+        (dict(type=None), None),
+        (3, None),
+    ],
+)
+def test_a_wrapper_is_named_in_several_ways(config, found):
+    assert wrapper_class(config) is found
 
 
 def test_mixed_precision_scales_the_loss():
     config = dict(type="OptimWrapper", loss_scale=512.0)
-    use_mixed_precision(config)
+    use_amp(config)
     assert config == dict(type="AmpOptimWrapper", loss_scale=512.0)
-    config = dict(optimizer=1)
-    use_mixed_precision(config)
+    config = dict(type="mmmaskformer.CPUAmpOptimWrapper", optimizer=1)
+    use_amp(config)
     assert config == dict(type="AmpOptimWrapper", loss_scale="dynamic", optimizer=1)
+
+
+def load(options: dict, amp: bool):
+    config = str(ROOT / "configs/maskformer_r18_shapes.py")
+    return load_config(Namespace(config=config, cfg_options=options, amp=amp))
 
 
 def test_amp_takes_options_of_the_wrapper_that_it_brings():
     options = {"optim_wrapper.dtype": "bfloat16"}
-    args = dict(config=str(ROOT / "configs/maskformer_r18_shapes.py"), cfg_options=options)
-    cfg = load_config(Namespace(**args, amp=True))
+    cfg = load(options, amp=True)
     found = {key: cfg.optim_wrapper[key] for key in ("type", "dtype", "loss_scale")}
     assert found == dict(type="AmpOptimWrapper", dtype="bfloat16", loss_scale="dynamic")
-    with pytest.raises(ValueError, match="optim_wrapper.*dtype"):
-        load_config(Namespace(**args, amp=False))
+    message = "OptimWrapper takes no 'dtype': AmpOptimWrapper does, which --amp sets"
+    with pytest.raises(ValueError, match=message):
+        load(options, amp=False)
 
 
-@pytest.mark.parametrize("value", [None, 3])
-def test_amp_of_no_wrapper_is_the_config_checks_concern(value):
-    args = dict(
-        config=str(ROOT / "configs/maskformer_r18_shapes.py"), cfg_options=dict(optim_wrapper=value)
-    )
-    found = []
-    for amp in (True, False):
-        try:
-            found.append(load_config(Namespace(**args, amp=amp)).get("optim_wrapper"))
-        except ValueError as error:
-            found.append(str(error))
-    assert found[0] == found[1]
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"optim_wrapper.dtype": "bf16"}, "='bf16': it must be one of float16, bfloat16, float32"),
+        ({"optim_wrapper.dtype": 16}, "=16: it must be one of float16, bfloat16, float32"),
+        ({"optim_wrapper.loss_scale": 512}, "=512: it must be 'dynamic', a float such as 512.0"),
+        ({"optim_wrapper.type": "DeepSpeedOptimWrapper"}, "--amp: optim_wrapper.type='DeepSpeedO"),
+        ({"optim_wrapper.type": "OptimWraper"}, "type='OptimWraper': it must be 'OptimWrapper'"),
+        ({"optim_wrapper": 3}, "optim_wrapper=3: it must be a dict"),
+    ],
+)
+def test_amp_refuses_what_it_can_not_use(options, message):
+    with pytest.raises(ValueError, match=message):
+        load(options, amp=True)
+
+
+def test_no_wrapper_needs_no_precision():
+    assert load({"optim_wrapper": None}, amp=True).optim_wrapper is None
+
+
+@pytest.mark.parametrize("kind", ["AmpOptimWrapper", AmpOptimWrapper])
+def test_a_runner_without_a_gpu_has_our_wrapper(kind, monkeypatch, tmp_path):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    cfg = load({}, amp=False)
+    cfg.work_dir = str(tmp_path)
+    cfg.optim_wrapper.update(type=kind, loss_scale=512.0, dtype="float16", use_fsdp=False)
+    with pytest.warns(UserWarning, match="dtype=float16: without a GPU, mixed precision computes"):
+        runner = build_runner(cfg)
+    wrapper = runner.build_optim_wrapper(cfg.optim_wrapper)
+    assert type(wrapper) is CPUAmpOptimWrapper

@@ -131,7 +131,7 @@ ROWS += [
     Row("train", "good", "own.py --amp --work-dir runs/a", "ok: mIoU"),
     Row("train", "good", f"own.py --amp --work-dir runs/a {DTYPE}=bfloat16", "ok: mIoU"),
     Row("train", "bad value", f"own.py --amp --work-dir runs/a {DTYPE}=bf16", "dtype.*bfloat16"),
-    Row("train", "contradictory", f"own.py --work-dir runs/a {DTYPE}=bfloat16", "dtype"),
+    Row("train", "contradictory", f"own.py --work-dir runs/a {DTYPE}=bfloat16", "dtype.*--amp"),
     Row("train", "contradictory", "own.py --work-dir own.pth", "own.pth"),
     Row("train", "bad value", "own.py --work-dir /proc/x", "/proc/x"),
     Row("train", "missing", "own.py --work-dir runs/a", "classes.txt", remove("own/classes.txt")),
