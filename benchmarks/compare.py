@@ -17,7 +17,7 @@ import argparse
 from pathlib import Path
 
 import mmmaskformer  # noqa: F401  (mends the stack before mmseg is imported)
-from benchmarks.kit import published, report, trained
+from benchmarks.kit import published, report, trained, trained_json
 from mmmaskformer.utils.command import Parser, run
 from mmmaskformer.utils.files import read_json, replacing
 
@@ -53,7 +53,7 @@ def split_studies(arguments: list[str]) -> tuple[list[tuple], list[str]]:
     tables, others = [], []
     for argument in arguments:
         content = read_json(argument) if Path(argument).is_file() else None
-        if trained.holds_trainings(content):
+        if trained_json.holds_trainings(content):
             tables += trained.tables(content)
         else:
             others.append(argument)

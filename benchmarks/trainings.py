@@ -20,7 +20,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks.kit import examples, report, runs, trained
+from benchmarks.kit import examples, report, runs, trained, trained_json
 from benchmarks.kit.studies import Training, read_studies, trainings
 from mmmaskformer.utils.command import Parser, run
 from mmmaskformer.utils.files import replacing
@@ -118,14 +118,15 @@ def collect(work_dir: Path, studies: Sequence[dict], others: Sequence[Path] = ()
             work-dir counts, else the first.
 
     Raises:
-        ValueError: one of the files is of another kind, or has a training that no study has.
+        FileNotFoundError, ValueError: one of the files is missing or damaged, or has a training
+            that no study has.
     """
     found: dict = {
         "titles": {s["study"]: s["title"] for s in studies},
         "claims": {s["study"]: s["claims"] for s in studies},
         "trainings": [],
     }
-    elsewhere = trained.read(others, [training.about for training in trainings(studies)])
+    elsewhere = trained_json.read(others, [t.about for t in trainings(studies)])
     for training in trainings(studies):
         folder = training.folder(work_dir)
         if (folder / runs.MEMORY).is_file():
@@ -139,11 +140,12 @@ def write_report(args: argparse.Namespace, studies: Sequence[dict]) -> None:
     """Write trained.json, its tables and the pictures of each study; print the tables."""
     content = collect(args.work_dir, studies, args.add)
     if not content["trainings"]:
-        raise ValueError(f"--work-dir {args.work_dir} holds no finished training of a study")
+        places = ", ".join(map(str, [f"--work-dir {args.work_dir}", *args.add]))
+        raise ValueError(f"{places}: there is no finished training of a study")
+    tables = trained.tables(content)
     args.out.mkdir(parents=True, exist_ok=True)
     with replacing(args.out / "trained.json") as work:
-        work.write_text(trained.dumps(content))
-    tables = trained.tables(content)
+        work.write_text(trained_json.dumps(content))
     with replacing(args.out / "tables.md") as work:
         work.write_text(trained.page(tables), encoding="utf-8")
     console = report.wide_console()
@@ -166,7 +168,7 @@ def draw_examples(study: dict, args: argparse.Namespace) -> None:
         return
     folders = {t.row: runs.test_folder(t.folder(args.work_dir), next(iter(t.tests))) for t in shown}
     if missing := [row for row, folder in folders.items() if not (folder / runs.TESTED).is_file()]:
-        print(f"{study['title']}: no picture of examples, as these are not tested: {missing}")
+        print(f"{study['title']}: no picture of examples, as --work-dir has no test of {missing}")
         return
     predictions = {row: folder / "predictions" for row, folder in folders.items()}
     config = ROOT / f"configs/{shown[0].config}.py"
@@ -193,7 +195,7 @@ def parse_args() -> argparse.Namespace:
         nargs="+",
         default=[],
         metavar="TRAINED.json",
-        help="reports of other machines, whose trainings go between those of --work-dir",
+        help="reports of other machines, whose trainings stand among those of --work-dir",
     )
     return parser.parse_args()
 

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import json
-import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import matplotlib
 from matplotlib.figure import Figure
-
-from mmmaskformer.utils.files import read_json
 
 from . import claims, report
 from .claims import rows_of
@@ -24,42 +20,6 @@ COST = {
     "peak_mb": ("peak MB", "{:.0f}"),
 }
 """What a training costs: the largest value of its seeds, if they ran on one kind of device."""
-
-
-def dumps(content: dict) -> str:
-    """JSON with a line for every list of numbers, which stay readable as a difference."""
-    text = json.dumps(content, indent=1, allow_nan=False)
-    return re.sub(r"\[[^][{}\"]*\]", lambda m: re.sub(r"\s+", " ", m[0]), text) + "\n"
-
-
-def holds_trainings(content: object) -> bool:
-    """Whether the content of a json file is that of a trained.json."""
-    return isinstance(content, dict) and isinstance(content.get("trainings"), list)
-
-
-def read(paths: Iterable[Path], known: Sequence[dict]) -> list[dict]:
-    """The trainings of several trained.json.
-
-    Args:
-        known: `Training.about` of the trainings that there are.
-
-    Raises:
-        FileNotFoundError, ValueError: one is missing, of another kind, or has a training that is
-            not known; names it.
-    """
-    found = []
-    for path in paths:
-        content = read_json(path)
-        if not holds_trainings(content):
-            raise ValueError(f"{path} is no trained.json, as it has no list of trainings")
-        for run in content["trainings"]:
-            if not any(about.items() <= run.items() for about in known):
-                raise ValueError(
-                    f"{path}: study {run.get('study')!r}, row {run.get('row')!r}, seed "
-                    f"{run.get('seed')!r} is in no study, or with another config or other options"
-                )
-        found += content["trainings"]
-    return found
 
 
 def spread(values: Sequence[float], form: str = "{:.1f}") -> str:
@@ -110,7 +70,8 @@ def table(trainings: Sequence[dict]) -> tuple[list[str], list[list[str]]]:
         for split, metrics in columns.items():
             cells += metric_cells(runs, split, metrics)
         devices = dict.fromkeys(run["device"] for run in runs)
-        cells += [str(runs[0]["steps"]), ", ".join(devices)]
+        steps = dict.fromkeys(str(run["steps"]) for run in runs)
+        cells += [", ".join(steps), ", ".join(devices)]
         for key, (_, form) in COST.items():
             values = [run[key] for run in runs if len(devices) == 1 and run[key] is not None]
             cells.append(form.format(max(values)) if values else "-")

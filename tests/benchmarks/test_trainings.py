@@ -15,50 +15,9 @@ from benchmarks.kit import runs, trained
 from benchmarks.kit.studies import read_studies
 from mmmaskformer.engine.runner import add_config_options, load_config
 from mmmaskformer.utils.command import run
+from tests.benchmarks.conftest import TEST_LOG
 from tests.commands import mistake
 from tests.conftest import ROOT
-
-LOG = """\
-2026/11/26 23:{minute}:30 - mmengine - INFO - begins
-    PyTorch: 2.13.0+cpu
-|  Class | IoU  | Acc  |
-|  sky   | 10.0 | 20.0 |
-| a road | {iou} | nan  |
-| a boat | nan  | nan  |
-2026/11/27 00:01:00 - mmengine - INFO - ends
-"""
-TEST_LOG = """\
-|  Class | IoU  | Acc  |
-|  sky   | 44.0 | 20.0 |
-"""
-
-
-def entry(step, **values):
-    return json.dumps(dict(step=step, **values)) + "\n"
-
-
-@pytest.fixture
-def work_dir(tmp_path):
-    """Two seeds of one row, both killed after step 40 and resumed from 20; one was tested."""
-    for seed, iou in enumerate((60.0, 62.0)):
-        folder = tmp_path / f"camvid/MaskFormer-seed{seed}"
-        first, second = folder / "1/vis_data", folder / "2/vis_data"
-        for path in (first, second):
-            path.mkdir(parents=True)
-        lines = entry(20, loss=4.0, time=1.0) + entry(40, loss=3.5, time=9.0)
-        (first / "scalars.json").write_text(lines + '{"half": ')
-        lines = entry(40, loss=3.0, time=2.0) + entry(60, loss=2.0, time=2.0)
-        lines += entry(60, mIoU=iou, aAcc=90.0, PQ_st=50.0 + seed, data_time=0.1)
-        (second / "scalars.json").write_text(lines)
-        (folder / "1/1.log").write_text(LOG.format(iou="1.0", minute=58))
-        (folder / "2/2.log").write_text(LOG.format(iou=f"{iou}", minute=50))
-        (folder / runs.MEMORY).write_text(json.dumps({"peak_mb": 900 + seed}))
-    test = folder / "test_test/3"
-    test.mkdir(parents=True)
-    (test / "3.json").write_text(json.dumps({"mIoU": 55.558, "aAcc": 88.0, "time": 1.0}))
-    (test / "3.log").write_text(TEST_LOG)
-    (test.parent / "test.txt").write_text("test")
-    return tmp_path
 
 
 def test_a_run_holds_what_its_files_say(work_dir):
@@ -108,8 +67,9 @@ def test_a_run_names_its_gpus_and_has_the_peak_of_their_memory(work_dir, lines, 
 def test_the_costs_of_different_devices_are_not_mixed(work_dir):
     studies = [s for s in trainings.read_studies() if s["study"] == "camvid"]
     found = trainings.collect(work_dir, studies)["trainings"]
-    header, rows = trained.table([found[0], {**found[1], "device": "T4"}])
+    header, rows = trained.table([found[0], {**found[1], "device": "T4", "steps": 80}])
     assert dict(zip(header, rows[0], strict=True))["device"] == "CPU, T4"
+    assert dict(zip(header, rows[0], strict=True))["steps"] == "60, 80"
     assert rows[0][-3:] == ["-"] * 3
 
 
@@ -155,38 +115,10 @@ def test_the_report_writes_numbers_and_curves(work_dir, tmp_path, monkeypatch, c
     shown = capsys.readouterr().out
     assert "CamVid, 11 classes" in shown
     assert "61.0 ±1.0" in shown
-
-
-def test_a_report_adds_trainings_of_other_machines(work_dir, tmp_path):
-    studies = [s for s in read_studies() if s["study"] == "camvid"]
-    here = trainings.collect(work_dir, studies)
-    first, second = here["trainings"]
-    other = {**first, "seed": 1, "row": "UperNet", "config": "upernet_efflite0_camvid"}
-    older = {**second, "device": "T4"}  # the work-dir's own goes before
-    paths = [tmp_path / "a.json", tmp_path / "b.json"]
-    paths[0].write_text(json.dumps({"trainings": [other, older]}))
-    paths[1].write_text(json.dumps({"trainings": [{**other, "device": "T4"}]}))
-    there = trainings.collect(work_dir, studies, paths)
-    assert there == {**here, "trainings": [first, second, other]}
-    (work_dir / "camvid/MaskFormer-seed1" / runs.MEMORY).unlink()
-    assert trainings.collect(work_dir, studies, paths)["trainings"] == [first, older, other]
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        (dict(row="SegNet"), r"a\.json: study 'camvid', row 'SegNet', seed 0 is in no study"),
-        (dict(options=["a=1"]), "or with another config or other options"),
-        (None, r"a\.json is no trained\.json, as it has no list of trainings"),
-    ],
-)
-def test_what_no_study_has_is_not_added(change, message, work_dir, tmp_path):
-    studies = [s for s in read_studies() if s["study"] == "camvid"]
-    run = trainings.collect(work_dir, studies)["trainings"][0]
-    content = {"titles": {}} if change is None else {"trainings": [{**run, **change}]}
-    (tmp_path / "a.json").write_text(json.dumps(content))
-    with pytest.raises(ValueError, match=message):
-        trainings.collect(work_dir, studies, [tmp_path / "a.json"])
+    added = ["--work-dir", tmp_path / "empty", "report", "--add", out / "trained.json"]
+    monkeypatch.setattr(sys, "argv", ["trainings", *map(str, added)])
+    trainings.main()
+    assert json.loads((tmp_path / "empty/report/trained.json").read_text()) == content
 
 
 def test_every_row_names_a_config_and_folders_differ(tmp_path):
@@ -297,7 +229,7 @@ def test_examples_wait_for_all_tests(studies, tmp_path, monkeypatch, capsys):
     (folder.parent / runs.MEMORY).write_text("{}")
     trainings.draw_examples(study, args)
     assert not drawn
-    assert "no picture of examples, as these are not tested: ['A']" in capsys.readouterr().out
+    assert "no picture of examples, as --work-dir has no test of ['A']" in capsys.readouterr().out
     (folder / runs.TESTED).write_text("test")
     trainings.draw_examples(study, args)
     picture = tmp_path / "out/examples-s.png"
@@ -319,7 +251,7 @@ def test_options_of_every_row_fit_its_config():
     ("arguments", "message"),
     [
         (["run", "camvid", "--row", "SegNet"], "there is no training of study 'camvid', row 'Seg"),
-        (["--work-dir", "none", "report"], "none holds no finished training of a study"),
+        (["--work-dir", "none", "report"], "none: there is no finished training of a study"),
     ],
 )
 def test_mistakes_name_themselves(arguments, message, monkeypatch, capsys):
