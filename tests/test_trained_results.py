@@ -65,6 +65,11 @@ IN_README = {
         "mIoU",
         [("nyuv2", "MaskFormer"), ("nyuv2", "PerPixelBaseline")],
     ),
+    "NYU Depth v2 val, mIoU, the same with fixed matching": (
+        "val",
+        "mIoU",
+        [("nyuv2", "MaskFormer, fixed matching")],
+    ),
     "NYU Depth v2 val, mIoU, 6,000 steps": ("val", "mIoU", ROOMS),
     "NYU Depth v2 val, PQ<sup>St</sup> of the same models": ("val", "PQ_st", ROOMS),
     "NYU Depth v2 val enlarged to 480x640, mIoU": ("val", "mIoU", LARGER),
