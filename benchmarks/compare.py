@@ -54,6 +54,7 @@ def split_studies(arguments: list[str]) -> tuple[list[tuple], list[str]]:
     for argument in arguments:
         content = read_json(argument) if Path(argument).is_file() else None
         if trained_json.holds_trainings(content):
+            trained_json.check_report(content, argument)
             tables += trained.tables(content)
         else:
             others.append(argument)

@@ -54,6 +54,16 @@ def read(paths: Iterable[Path], known: Sequence[dict]) -> list[dict]:
     return found
 
 
+def check_report(content: dict, path: str) -> None:
+    """Raise ValueError unless a trained.json has all that its tables show."""
+    for number, run in enumerate(content["trainings"]):
+        where = f"{path}: trainings[{number}]"
+        check_complete(run, where)
+        for key in ("titles", "claims"):
+            if run["study"] not in (content.get(key) or ()):
+                raise ValueError(f"{where}: its study {run['study']!r} is not in {key!r}")
+
+
 def check_complete(run: object, where: str) -> None:
     """Raise ValueError unless this is what `runs.read_run` and `Training.about` tell of a training
     that was validated."""

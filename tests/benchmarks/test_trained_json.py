@@ -5,7 +5,7 @@ import math
 
 import pytest
 
-from benchmarks import trainings
+from benchmarks import compare, trainings
 from benchmarks.kit import runs
 from benchmarks.kit.studies import read_studies
 
@@ -59,3 +59,22 @@ def test_what_is_no_report_is_not_added(content, message, tmp_path):
     (tmp_path / "a.json").write_text(json.dumps(content))
     with pytest.raises(ValueError, match=message):
         trainings.collect(tmp_path, read_studies(), [tmp_path / "a.json"])
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (dict(trainings=[3]), r"a\.json: trainings\[0\] must be an object, got 3"),
+        (dict(titles={}), r"a\.json: trainings\[0\]: its study 'camvid' is not in 'titles'"),
+        (dict(claims=None), r"a\.json: trainings\[0\]: its study 'camvid' is not in 'claims'"),
+    ],
+)
+def test_tables_of_damaged_reports_are_refused(change, message, work_dir, tmp_path):
+    studies = [s for s in read_studies() if s["study"] == "camvid"]
+    content = trainings.collect(work_dir, studies)
+    path = tmp_path / "a.json"
+    path.write_text(json.dumps(content))
+    assert compare.tables_of([str(path)])
+    path.write_text(json.dumps({**content, **change}))
+    with pytest.raises(ValueError, match=message):
+        compare.tables_of([str(path)])
